@@ -1,0 +1,159 @@
+package web
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"io/fs"
+	"mime"
+	"net/http"
+	"path"
+	"strconv"
+	"strings"
+)
+
+const (
+	indexFile = "index.html"
+	// The build gives every file under this folder a name with a hash of what is in it, so it may be kept for ever.
+	hashedFolder = "assets/"
+)
+
+// encodings are the suffixes of precompressed files, best first.
+var encodings = []struct{ suffix, name string }{{".br", "br"}, {".gz", "gzip"}}
+
+// site is the files that can be asked for, by path without the leading slash. It does not change once loaded.
+type site map[string]*file
+
+type file struct {
+	contentType string
+	cache       string
+	plain       *body
+	compressed  map[string]*body // by the name of the content encoding
+}
+
+type body struct {
+	bytes []byte
+	etag  string
+}
+
+// load reads every file of root. A name.br or name.gz beside name is name in another encoding.
+func load(root fs.FS) (site, error) {
+	s := site{}
+	err := fs.WalkDir(root, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := fs.ReadFile(root, name)
+		if err == nil {
+			s.add(root, name, data)
+		}
+		return err
+	})
+	return s, err
+}
+
+func (s site) add(root fs.FS, name string, data []byte) {
+	for _, e := range encodings {
+		base, ok := strings.CutSuffix(name, e.suffix)
+		if !ok {
+			continue
+		}
+		// WalkDir is in lexical order, so the plain file has been added before its encodings.
+		if f := s[base]; f != nil {
+			f.compressed[e.name] = newBody(data)
+			return
+		}
+	}
+	s[name] = newFile(name, data)
+}
+
+func newFile(name string, data []byte) *file {
+	contentType := mime.TypeByExtension(path.Ext(name))
+	if contentType == "" {
+		contentType = "application/octet-stream"
+	}
+	cache := "no-cache" // kept, but asked for again: 304 unless it has changed
+	if strings.HasPrefix(name, hashedFolder) {
+		cache = "public, max-age=31536000, immutable"
+	}
+	return &file{contentType: contentType, cache: cache, plain: newBody(data), compressed: map[string]*body{}}
+}
+
+func newBody(data []byte) *body {
+	sum := sha256.Sum256(data)
+	return &body{bytes: data, etag: `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`}
+}
+
+// ServeHTTP serves the file that the path names, and the index for the root.
+func (s site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, "method not allowed: these are pages, use GET", http.StatusMethodNotAllowed)
+		return
+	}
+	name := strings.TrimPrefix(r.URL.Path, "/")
+	if name == "" {
+		name = indexFile
+	}
+	f := s[name]
+	if f == nil {
+		http.Error(w, "no such page; the dashboard is at /", http.StatusNotFound)
+		return
+	}
+	f.serve(w, r)
+}
+
+func (f *file) serve(w http.ResponseWriter, r *http.Request) {
+	b, encoding := f.negotiate(r.Header.Get("Accept-Encoding"))
+	h := w.Header()
+	h.Set("Cache-Control", f.cache)
+	h.Set("ETag", b.etag)
+	if len(f.compressed) > 0 {
+		h.Set("Vary", "Accept-Encoding")
+	}
+	if matches(r.Header.Get("If-None-Match"), b.etag) {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	if encoding != "" {
+		h.Set("Content-Encoding", encoding)
+	}
+	h.Set("Content-Type", f.contentType)
+	h.Set("Content-Length", strconv.Itoa(len(b.bytes)))
+	if r.Method == http.MethodGet {
+		_, _ = w.Write(b.bytes) // a reader that went away is no news
+	}
+}
+
+// negotiate chooses the best encoding that the client takes and there is, or none.
+func (f *file) negotiate(accept string) (b *body, encoding string) {
+	for _, e := range encodings {
+		if b := f.compressed[e.name]; b != nil && accepts(accept, e.name) {
+			return b, e.name
+		}
+	}
+	return f.plain, ""
+}
+
+// accepts tells whether an Accept-Encoding names an encoding and does not refuse it with q=0 (RFC 9110 12.5.3).
+func accepts(header, encoding string) bool {
+	for part := range strings.SplitSeq(header, ",") {
+		name, params, _ := strings.Cut(part, ";")
+		if strings.EqualFold(strings.TrimSpace(name), encoding) {
+			q, isQ := strings.CutPrefix(strings.TrimSpace(params), "q=")
+			weight, err := strconv.ParseFloat(q, 64)
+			return !isQ || err == nil && weight > 0
+		}
+	}
+	return false
+}
+
+// matches tells whether an If-None-Match holds etag (RFC 9110 13.1.2: weak comparison).
+func matches(header, etag string) bool {
+	for part := range strings.SplitSeq(header, ",") {
+		part = strings.TrimPrefix(strings.TrimSpace(part), "W/")
+		if part == etag || part == "*" {
+			return true
+		}
+	}
+	return false
+}
