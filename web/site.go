@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"io/fs"
-	"mime"
 	"net/http"
 	"path"
 	"strconv"
@@ -19,6 +18,14 @@ const (
 
 // encodings are the suffixes of precompressed files, best first.
 var encodings = []struct{ suffix, name string }{{".br", "br"}, {".gz", "gzip"}}
+
+// contentTypes are of what the build makes. The machine's own table (package mime) may differ from one to the next.
+var contentTypes = map[string]string{
+	".css":  "text/css; charset=utf-8",
+	".html": "text/html; charset=utf-8",
+	".js":   "text/javascript; charset=utf-8",
+	".svg":  "image/svg+xml",
+}
 
 // site is the files that can be asked for, by path without the leading slash. It does not change once loaded.
 type site map[string]*file
@@ -67,9 +74,9 @@ func (s site) add(root fs.FS, name string, data []byte) {
 }
 
 func newFile(name string, data []byte) *file {
-	contentType := mime.TypeByExtension(path.Ext(name))
+	contentType := contentTypes[path.Ext(name)]
 	if contentType == "" {
-		contentType = "application/octet-stream"
+		contentType = http.DetectContentType(data)
 	}
 	cache := "no-cache" // kept, but asked for again: 304 unless it has changed
 	if strings.HasPrefix(name, hashedFolder) {
