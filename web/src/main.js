@@ -1,0 +1,114 @@
+// The page: puts together the connection, what comes in by it, and what is shown.
+import { Chat } from './chat.js';
+import { ChatView } from './chat-view.js';
+import { Connection } from './connection.js';
+import { Machines } from './machine.js';
+import { MachineView } from './machine-view.js';
+import { SignIn } from './sign-in.js';
+import { StatusView } from './status-view.js';
+import { Ticker } from './ticker.js';
+import { TickerView } from './ticker-view.js';
+import * as token from './token.js';
+import { clientId, newClientId } from './client-id.js';
+
+const decoder = new TextDecoder();
+
+const ticker = new Ticker();
+const tickerView = new TickerView(ticker);
+const machines = new Machines();
+const machineView = new MachineView(machines);
+const chatView = new ChatView();
+const status = new StatusView({ onRetry: () => connection.retry(), onSignOut: signOut });
+const signIn = new SignIn(use);
+
+const connection = new Connection({
+  url: `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/mqtt`,
+  credentials,
+  onState: stateChanged,
+  onMessage: receive,
+  onPacket: (bytes) => status.count(bytes),
+  onTakenOver: () => chat.become(who.user, newClientId(who.user), who.rooms),
+});
+const chat = new Chat(connection, chatView.changed);
+chatView.attach(chat);
+
+let who = token.read('');
+
+addEventListener('hashchange', enter);
+addEventListener('online', () => connection.retry());
+addEventListener('pagehide', () => {
+  chat.leaveAll();
+  connection.stop();
+});
+addEventListener('pageshow', (e) => {
+  if (e.persisted) enter();
+});
+enter();
+
+/** Connects with the token of the address or of this tab, or asks for one. */
+function enter() {
+  const fromAddress = token.takeFromAddress(location, history);
+  if (fromAddress !== null) token.save(fromAddress);
+  const known = token.load();
+  if (known === null) signIn.ask();
+  else use(known);
+}
+
+function use(text) {
+  try {
+    who = token.read(text);
+  } catch (err) {
+    token.forget();
+    signIn.ask(err.message);
+    return;
+  }
+  token.save(text);
+  signIn.close();
+  status.showUser(who.user);
+  chat.become(who.user, clientId(who.user), who.rooms);
+  connection.start();
+}
+
+function signOut() {
+  chat.leaveAll();
+  connection.stop();
+  token.forget();
+  status.showUser(null);
+  signIn.ask();
+}
+
+/**
+ * What to connect with: asked before every attempt, so the place to fetch a fresh token if yours are short-lived. Here
+ * it is the one of this tab, which a new address (#token=…) replaces.
+ */
+async function credentials() {
+  const password = token.load();
+  const identity = password ? { username: who.user, password } : {};
+  return { ...identity, clientId: clientId(who.user), will: chat.will() };
+}
+
+function stateChanged(state) {
+  status.show(state);
+  if (state.kind === 'refused') signIn.ask(`The broker refused this token: ${state.reason}.`);
+  if (state.kind !== 'connected') return;
+  connection.subscribe(['ticker/#', 'machine/#'], { qos: 0 }).catch((err) => {
+    if (err.code) status.warn(`No prices or figures for you: ${err.message}`);
+  });
+  chat.connected();
+}
+
+function receive(topic, payload, live) {
+  const read = () => parse(payload);
+  if (ticker.apply(topic, read, live)) tickerView.changed();
+  else if (machines.apply(topic, read)) machineView.changed();
+  else chat.apply(topic, read, payload.length === 0);
+}
+
+/** The object that a payload holds; an empty one if it holds none: what others publish can be anything. */
+function parse(payload) {
+  try {
+    return Object(JSON.parse(decoder.decode(payload)));
+  } catch {
+    return {};
+  }
+}
