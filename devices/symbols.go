@@ -1,0 +1,56 @@
+package devices
+
+import (
+	"math/rand/v2"
+	"strings"
+)
+
+// maxSymbols is how many distinct symbols there may be.
+const maxSymbols = 20_000
+
+// patterns are the shapes of symbols: a consonant or consonants, v vowel, e an ending. Short ones come more often.
+var patterns = []string{"cve", "cve", "cvce", "cvve", "vcve", "cvcv", "cvcve", "ccve"}
+
+var letters = map[rune][]string{
+	'c': strings.Split("B C D F G H J K L M N P R S T V W Z BR CL CR DR FL GR PL PR ST TR", " "),
+	'v': strings.Split("A A E E I I O O U Y", " "),
+	'e': strings.Split("B C D G K L M N P R S T X", " "),
+}
+
+// avoided are parts that a symbol on a screen should not have.
+var avoided = strings.Split("ASS COC CUM CUN DIC FAG FUC FUK HOMO JAP KIK NAZ NIG PIS POR RAP SEX SLU SUC TIT WOG", " ")
+
+// Symbols gives n believable, distinct stock symbols of three to five letters, ACME first. A seed always gives the same,
+// and a larger n begins with those of a smaller one. n is at most 20,000.
+func Symbols(n int, seed uint64) []string {
+	rng := rand.New(rand.NewPCG(seed, 2))
+	seen := map[string]bool{"ACME": true}
+	list := append(make([]string, 0, n), "ACME")
+	for len(list) < n {
+		s := symbol(rng)
+		if seen[s] || len(s) < 3 || len(s) > 5 || offends(s) {
+			continue
+		}
+		seen[s] = true
+		list = append(list, s)
+	}
+	return list[:n]
+}
+
+func symbol(rng *rand.Rand) string {
+	var b strings.Builder
+	for _, kind := range patterns[rng.IntN(len(patterns))] {
+		from := letters[kind]
+		b.WriteString(from[rng.IntN(len(from))])
+	}
+	return b.String()
+}
+
+func offends(s string) bool {
+	for _, part := range avoided {
+		if strings.Contains(s, part) {
+			return true
+		}
+	}
+	return false
+}
