@@ -1,0 +1,258 @@
+package raw
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Patience is how long a client waits for what must come. Nothing that passes ever waits as long.
+const Patience = 10 * time.Second
+
+// Client is one connection to a server. Whatever the server sends that it may not send fails the test.
+type Client struct {
+	Version byte // of the packets to come; Connect sets it
+	ID      string
+
+	t         testing.TB
+	conn      net.Conn
+	r         *bufio.Reader
+	nextID    int
+	maxPacket int            // what CONNECT announced; 0: none
+	maxAlias  int            // what CONNECT announced
+	aliases   map[int]string // what the server has set
+}
+
+// New makes a client of a connection, which is closed at the end of the test.
+func New(t testing.TB, conn net.Conn, version byte) *Client {
+	t.Helper()
+	t.Cleanup(func() { _ = conn.Close() })
+	return &Client{Version: version, t: t, conn: conn, r: bufio.NewReader(conn), aliases: map[int]string{}}
+}
+
+// Send writes bytes as they are, in one write.
+func (c *Client) Send(packets ...[]byte) {
+	c.t.Helper()
+	if err := c.TrySend(packets...); err != nil {
+		c.t.Fatalf("%s: write: %v", c.ID, err)
+	}
+}
+
+// TrySend is Send for a connection that the server may have closed already.
+func (c *Client) TrySend(packets ...[]byte) error {
+	var all []byte
+	for _, p := range packets {
+		all = append(all, p...)
+	}
+	_ = c.conn.SetWriteDeadline(time.Now().Add(Patience))
+	_, err := c.conn.Write(all)
+	return err
+}
+
+// Close closes the connection without a word.
+func (c *Client) Close() { _ = c.conn.Close() }
+
+// SendConnect sends a CONNECT, and remembers what it announces.
+func (c *Client) SendConnect(k Connect) {
+	c.t.Helper()
+	if k.Version == 0 {
+		k.Version = c.Version
+	}
+	c.Version, c.ID = k.Version, k.ID
+	c.maxPacket, c.maxAlias = max(0, k.Props.Num(MaximumPacketSize)), max(0, k.Props.Num(TopicAliasMaximum))
+	c.Send(k.Bytes())
+}
+
+// Connect connects and returns the CONNACK, which must be one that accepts.
+func (c *Client) Connect(k Connect) *Received {
+	c.t.Helper()
+	c.SendConnect(k)
+	p := c.Expect(CONNACK)
+	if p.Code != 0 {
+		c.t.Fatalf("%s: got %v, want it accepted", c.ID, p)
+	}
+	return p
+}
+
+// PacketID is one that was not used on this connection.
+func (c *Client) PacketID() int {
+	c.nextID++
+	return c.nextID
+}
+
+// Subscribe subscribes, with the same options for every filter, and returns the codes of the SUBACK. Whatever else
+// comes first, such as a retained message, fails the test.
+func (c *Client) Subscribe(options byte, filters ...string) []byte {
+	c.t.Helper()
+	s := Subscribe{ID: c.PacketID()}
+	for _, f := range filters {
+		s.Filters = append(s.Filters, Filter{f, options})
+	}
+	c.Send(s.Bytes(c.Version))
+	return c.ExpectAck(SUBACK, s.ID).Codes
+}
+
+// Publish publishes and sees the message's whole flow through. It returns the code of the PUBACK or PUBREC.
+func (c *Client) Publish(p Publish) byte {
+	c.t.Helper()
+	if p.QoS > 0 && p.ID == 0 {
+		p.ID = c.PacketID()
+	}
+	c.Send(p.Bytes(c.Version))
+	switch p.QoS {
+	case 1:
+		return c.ExpectAck(PUBACK, p.ID).Code
+	case 2:
+		if code := c.ExpectAck(PUBREC, p.ID).Code; code >= 0x80 {
+			return code
+		}
+		c.Send(Ack(PUBREL, p.ID))
+		return c.ExpectAck(PUBCOMP, p.ID).Code
+	}
+	return 0
+}
+
+// Read reads the next packet; io.EOF says that the server has closed the connection.
+func (c *Client) Read() (*Received, error) {
+	_ = c.conn.SetReadDeadline(time.Now().Add(Patience))
+	header, err := c.r.ReadByte()
+	if err != nil {
+		return nil, closed(err)
+	}
+	raw := []byte{header}
+	size := 0
+	for i := range 4 {
+		b, err := c.r.ReadByte()
+		if err != nil {
+			return nil, closed(err)
+		}
+		raw = append(raw, b)
+		size |= int(b&0x7F) << (7 * i)
+		if b < 0x80 {
+			break
+		}
+	}
+	body := make([]byte, size)
+	if _, err := io.ReadFull(c.r, body); err != nil {
+		return nil, closed(err)
+	}
+	p, err := decode(header, body, c.Version)
+	if err != nil {
+		return nil, fmt.Errorf("%w in %02X % X", err, raw, body[:min(len(body), 64)])
+	}
+	p.Bytes = append(raw, body...)
+	return p, c.remember(p)
+}
+
+// remember holds a packet against what was announced and said on this connection.
+func (c *Client) remember(p *Received) error {
+	if c.maxPacket > 0 && len(p.Bytes) > c.maxPacket {
+		return fmt.Errorf("%v has %d bytes, more than the client takes [MQTT-3.1.2-24]", p.Type, len(p.Bytes))
+	}
+	alias := p.Props.Num(TopicAlias)
+	switch {
+	case p.Type != PUBLISH || alias < 0:
+	case alias > c.maxAlias:
+		return fmt.Errorf("PUBLISH has topic alias %d, at most %d may be used [MQTT-3.1.2-26]", alias, c.maxAlias)
+	case p.Topic != "":
+		c.aliases[alias] = p.Topic
+	case c.aliases[alias] == "":
+		return fmt.Errorf("PUBLISH has topic alias %d, which was never set", alias)
+	default:
+		p.Topic = c.aliases[alias]
+	}
+	return nil
+}
+
+// closed makes one error of the ways in which a connection ends.
+func closed(err error) error {
+	if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return io.EOF
+	}
+	return err
+}
+
+// Expect reads the next packet, which must be of a type.
+func (c *Client) Expect(t Type) *Received {
+	c.t.Helper()
+	p, err := c.Read()
+	switch {
+	case errors.Is(err, io.EOF):
+		c.t.Fatalf("%s: the server closed the connection, want %v", c.ID, t)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		c.t.Fatalf("%s: nothing came, want %v", c.ID, t)
+	case err != nil:
+		c.t.Fatalf("%s: want %v: %v", c.ID, t, err)
+	case p.Type != t:
+		c.t.Fatalf("%s: got %v, want %v", c.ID, p, t)
+	}
+	return p
+}
+
+// ExpectAck reads the next packet, which must be of a type and have a packet identifier.
+func (c *Client) ExpectAck(t Type, id int) *Received {
+	c.t.Helper()
+	p := c.Expect(t)
+	if p.ID != id {
+		c.t.Fatalf("%s: got %v, want packet identifier %d", c.ID, p, id)
+	}
+	return p
+}
+
+// ExpectPublish reads the next packet, which must be a message with this topic and payload.
+func (c *Client) ExpectPublish(topic, payload string) *Received {
+	c.t.Helper()
+	p := c.Expect(PUBLISH)
+	if p.Topic != topic || p.Payload != payload {
+		c.t.Fatalf("%s: got %v, want %q %q", c.ID, p, topic, payload)
+	}
+	return p
+}
+
+// ExpectClosed waits until the server has closed the connection, and says nothing before.
+func (c *Client) ExpectClosed() {
+	c.t.Helper()
+	switch p, err := c.Read(); {
+	case errors.Is(err, io.EOF):
+	case err != nil:
+		c.t.Fatalf("%s: want the connection closed: %v", c.ID, err)
+	default:
+		c.t.Fatalf("%s: got %v, want the connection closed", c.ID, p)
+	}
+}
+
+// ExpectEnd waits until the server has ended a connection that was accepted: in MQTT 5 by a DISCONNECT with this code,
+// before that without a word.
+func (c *Client) ExpectEnd(code byte) {
+	c.t.Helper()
+	if c.Version >= V5 {
+		if p := c.Expect(DISCONNECT); p.Code != code {
+			c.t.Fatalf("%s: got %v, want code 0x%02X", c.ID, p, code)
+		}
+	}
+	c.ExpectClosed()
+}
+
+// ExpectRefused waits for a CONNACK that refuses with this code, and for the connection's end.
+func (c *Client) ExpectRefused(code byte) *Received {
+	c.t.Helper()
+	p := c.Expect(CONNACK)
+	if p.Code != code {
+		c.t.Fatalf("%s: got %v, want code 0x%02X", c.ID, p, code)
+	}
+	c.ExpectClosed()
+	return p
+}
+
+// ExpectNothing makes sure that nothing was sent to this connection that the server knew of by now.
+func (c *Client) ExpectNothing() {
+	c.t.Helper()
+	c.Send(Plain(PINGREQ))
+	c.Expect(PINGRESP)
+}

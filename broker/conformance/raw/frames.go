@@ -1,0 +1,134 @@
+package raw
+
+import (
+	"bufio"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+)
+
+// Opcodes of WebSocket frames (RFC 6455 5.2).
+const (
+	OpContinuation byte = 0x0
+	OpText         byte = 0x1
+	OpBinary       byte = 0x2
+	OpClose        byte = 0x8
+	OpPing         byte = 0x9
+	OpPong         byte = 0xA
+)
+
+// Frames is a connection whose bytes are the payload of WebSocket frames, after the upgrade. Each Write is one binary
+// frame; Read reads across frames. It closes nothing and answers nothing by itself.
+type Frames struct {
+	net.Conn
+	CloseCode int      // of the server's close frame, when Read has returned io.EOF; 0 if it sent none
+	Pongs     []string // payloads of pongs that came
+
+	r    *bufio.Reader
+	left int // payload of the frame that is being read
+}
+
+// NewFrames frames a connection.
+func NewFrames(conn net.Conn) *Frames { return &Frames{Conn: conn, r: bufio.NewReader(conn)} }
+
+// Frame is one masked frame, as a client must send it (RFC 6455 5.3).
+func Frame(opcode byte, final bool, payload []byte) []byte {
+	if final {
+		opcode |= 0x80
+	}
+	b := append([]byte{opcode}, length(len(payload))...)
+	b[1] |= 0x80
+	mask := []byte{0x12, 0xFE, 0x56, 0x78}
+	b = append(b, mask...)
+	for i, x := range payload {
+		b = append(b, x^mask[i%4])
+	}
+	return b
+}
+
+func length(n int) []byte {
+	switch {
+	case n < 126:
+		return []byte{byte(n)}
+	case n < 1<<16:
+		return binary.BigEndian.AppendUint16([]byte{126}, uint16(n))
+	}
+	return binary.BigEndian.AppendUint64([]byte{127}, uint64(n))
+}
+
+// Write writes p as one binary frame.
+func (f *Frames) Write(p []byte) (int, error) {
+	if _, err := f.Conn.Write(Frame(OpBinary, true, p)); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// Read reads payload, and takes note of control frames on the way.
+func (f *Frames) Read(p []byte) (int, error) {
+	for f.left == 0 {
+		if err := f.next(); err != nil {
+			return 0, err
+		}
+	}
+	n, err := f.r.Read(p[:min(len(p), f.left)])
+	f.left -= n
+	return n, err
+}
+
+// next reads the head of the next frame, and all of it if it is not one of data.
+func (f *Frames) next() error {
+	var head [2]byte
+	if _, err := io.ReadFull(f.r, head[:]); err != nil {
+		return err
+	}
+	if head[0]&0x70 != 0 || head[1]&0x80 != 0 {
+		return fmt.Errorf("a frame with head % X: reserved bits, or masked by a server", head)
+	}
+	n, err := f.length(head[1])
+	if err != nil {
+		return err
+	}
+	op := head[0] & 0xF
+	if op == OpBinary || op == OpContinuation {
+		f.left = n
+		return nil
+	}
+	if head[0]&0x80 == 0 || n > 125 {
+		return fmt.Errorf("a control frame with head % X: in parts, or too long", head)
+	}
+	payload := make([]byte, n)
+	if _, err := io.ReadFull(f.r, payload); err != nil {
+		return err
+	}
+	return f.control(op, payload)
+}
+
+func (f *Frames) length(b byte) (int, error) {
+	size := map[byte]int{126: 2, 127: 8}[b]
+	if size == 0 {
+		return int(b), nil
+	}
+	var ext [8]byte
+	if _, err := io.ReadFull(f.r, ext[8-size:]); err != nil {
+		return 0, err
+	}
+	return int(binary.BigEndian.Uint64(ext[:])), nil
+}
+
+func (f *Frames) control(op byte, payload []byte) error {
+	switch op {
+	case OpClose:
+		if len(payload) >= 2 {
+			f.CloseCode = int(binary.BigEndian.Uint16(payload))
+		}
+		return io.EOF
+	case OpPong:
+		f.Pongs = append(f.Pongs, string(payload))
+	case OpPing:
+	default:
+		return fmt.Errorf("a frame with opcode 0x%X from the server", op)
+	}
+	return nil
+}

@@ -1,0 +1,205 @@
+package raw
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Received is a packet that a server sent. What its type does not have is zero.
+type Received struct {
+	Type           Type
+	Bytes          []byte // all of it
+	Dup, Retain    bool
+	QoS            byte
+	ID             int
+	Topic, Payload string
+	Code           byte   // the reason code; 0 where it was left out
+	Codes          []byte // of SUBACK and UNSUBACK
+	SessionPresent bool
+	Props          Props
+}
+
+// String is for messages of failed tests.
+func (p *Received) String() string {
+	s := p.Type.String()
+	switch p.Type {
+	case PUBLISH:
+		s += fmt.Sprintf(" %q %q qos=%d id=%d dup=%t retain=%t %v", p.Topic, p.Payload, p.QoS, p.ID, p.Dup, p.Retain, p.Props)
+	case SUBACK, UNSUBACK:
+		s += fmt.Sprintf(" id=%d codes=% X %v", p.ID, p.Codes, p.Props)
+	case PINGRESP:
+	default:
+		s += fmt.Sprintf(" id=%d code=0x%02X %v", p.ID, p.Code, p.Props)
+	}
+	return s
+}
+
+// decode takes a server's packet apart and refuses whatever the specification does not allow it to be.
+func decode(header byte, body []byte, version byte) (*Received, error) {
+	p := &Received{Type: Type(header >> 4)}
+	r := &reader{b: body}
+	if p.Type != PUBLISH && header != p.Type.Header() {
+		return nil, fmt.Errorf("%v has flags 0x%X", p.Type, header&15)
+	}
+	var err error
+	switch p.Type {
+	case CONNACK:
+		err = p.connack(r, version)
+	case PUBLISH:
+		err = p.publish(header, r, version)
+	case PUBACK, PUBREC, PUBREL, PUBCOMP:
+		err = p.ack(r, version)
+	case SUBACK, UNSUBACK:
+		err = p.suback(r, version)
+	case PINGRESP:
+	case DISCONNECT, AUTH:
+		if version < V5 {
+			return nil, fmt.Errorf("a server of version %d may not send %v", version, p.Type)
+		}
+		err = p.reason(r, version)
+	default:
+		return nil, fmt.Errorf("a server may not send %v", p.Type)
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case r.bad:
+		return nil, fmt.Errorf("%v is cut short", p.Type)
+	case len(r.b) > 0:
+		return nil, fmt.Errorf("%v has %d bytes too many", p.Type, len(r.b))
+	}
+	return p, p.check(version)
+}
+
+func (p *Received) connack(r *reader, version byte) (err error) {
+	flags := r.u8()
+	p.SessionPresent = flags == 1
+	p.Code = r.u8()
+	if flags > 1 {
+		return fmt.Errorf("CONNACK has flags 0x%02X [MQTT-3.2.2-1]", flags)
+	}
+	if version >= V5 {
+		p.Props, err = r.props("CONNACK")
+	}
+	return err
+}
+
+func (p *Received) publish(header byte, r *reader, version byte) (err error) {
+	p.Dup, p.QoS, p.Retain = header&8 != 0, header>>1&3, header&1 != 0
+	p.Topic = r.str()
+	if p.QoS > 0 {
+		p.ID = r.u16()
+	}
+	if version >= V5 {
+		if p.Props, err = r.props("PUBLISH"); err != nil {
+			return err
+		}
+	}
+	p.Payload, r.b = string(r.b), nil
+	return nil
+}
+
+func (p *Received) ack(r *reader, version byte) error {
+	p.ID = r.u16()
+	return p.reason(r, version)
+}
+
+// reason reads a reason code and properties, each of which may be left out from the end.
+func (p *Received) reason(r *reader, version byte) (err error) {
+	if version < V5 || len(r.b) == 0 {
+		return nil
+	}
+	p.Code = r.u8()
+	if len(r.b) > 0 {
+		p.Props, err = r.props(p.Type.String())
+	}
+	return err
+}
+
+func (p *Received) suback(r *reader, version byte) (err error) {
+	p.ID = r.u16()
+	if version >= V5 {
+		if p.Props, err = r.props(p.Type.String()); err != nil {
+			return err
+		}
+	}
+	if p.Type == SUBACK || version >= V5 {
+		p.Codes, r.b = r.b, nil
+	}
+	return nil
+}
+
+// codes are the reason codes that a server may use in a packet of MQTT 5 (2.4).
+var codes = map[Type]string{
+	CONNACK:    "\x00\x80\x81\x82\x83\x84\x85\x86\x87\x88\x89\x8A\x8C\x90\x95\x97\x99\x9A\x9B\x9C\x9D\x9F",
+	PUBACK:     "\x00\x10\x80\x83\x87\x90\x91\x97\x99",
+	PUBREC:     "\x00\x10\x80\x83\x87\x90\x91\x97\x99",
+	PUBREL:     "\x00\x92",
+	PUBCOMP:    "\x00\x92",
+	SUBACK:     "\x00\x01\x02\x80\x83\x87\x8F\x91\x97\x9E\xA1\xA2",
+	UNSUBACK:   "\x00\x11\x80\x83\x87\x8F\x91",
+	DISCONNECT: "\x00\x80\x81\x82\x83\x87\x89\x8B\x8D\x8E\x8F\x90\x93\x94\x95\x96\x97\x98\x99\x9A\x9B\x9C\x9D\x9E\x9F\xA0\xA1\xA2",
+	AUTH:       "\x00\x18",
+}
+
+func (p *Received) allowed(code byte, version byte) bool {
+	set := codes[p.Type]
+	switch {
+	case version < V5 && p.Type == CONNACK:
+		set = "\x00\x01\x02\x03\x04\x05"
+	case version < V5 && p.Type == SUBACK:
+		set = "\x00\x01\x02\x80" // [MQTT-3.9.3-2] of 3.1.1
+	}
+	return strings.Contains(set, string([]byte{code}))
+}
+
+// check looks at what a packet's fields may be together.
+func (p *Received) check(version byte) error {
+	switch p.Type {
+	case PUBLISH:
+		return p.checkPublish()
+	case PINGRESP:
+		return nil
+	case SUBACK, UNSUBACK:
+		if len(p.Codes) == 0 && (p.Type == SUBACK || version >= V5) {
+			return fmt.Errorf("%v has no codes", p.Type)
+		}
+	}
+	for _, code := range append(slices.Clone(p.Codes), p.Code) {
+		if len(p.Codes) > 0 && code == p.Code && code == 0 {
+			continue
+		}
+		if !p.allowed(code, version) {
+			return fmt.Errorf("%v has code 0x%02X", p.Type, code)
+		}
+	}
+	if p.ID == 0 && p.Type != CONNACK && p.Type != DISCONNECT && p.Type != AUTH {
+		return fmt.Errorf("%v has packet identifier 0", p.Type)
+	}
+	if p.Type == CONNACK && p.Code != 0 && p.SessionPresent {
+		return errors.New("CONNACK refuses and has session present [MQTT-3.2.2-6]")
+	}
+	return nil
+}
+
+func (p *Received) checkPublish() error {
+	switch {
+	case p.QoS == 3:
+		return errors.New("PUBLISH has QoS 3 [MQTT-3.3.1-4]")
+	case p.QoS == 0 && p.Dup:
+		return errors.New("PUBLISH has QoS 0 and DUP [MQTT-3.3.1-2]")
+	case p.QoS > 0 && p.ID == 0:
+		return errors.New("PUBLISH has packet identifier 0")
+	case !wellFormed(p.Topic):
+		return errors.New("PUBLISH has a topic that is ill-formed UTF-8 [MQTT-3.3.2-1]")
+	case strings.ContainsAny(p.Topic, "#+"):
+		return fmt.Errorf("PUBLISH has wildcards in its topic %q [MQTT-3.3.2-2]", p.Topic)
+	case p.Topic == "" && !p.Props.Has(TopicAlias):
+		return errors.New("PUBLISH has neither topic nor alias")
+	case p.Props.Num(TopicAlias) == 0:
+		return errors.New("PUBLISH has topic alias 0 [MQTT-3.3.2-8]")
+	}
+	return nil
+}
