@@ -53,9 +53,9 @@ type device struct {
 	log   *slog.Logger
 	cm    *autopaho.ConnectionManager
 
-	conn atomic.Pointer[packetConn] // the newest connection
-	up   atomic.Bool
-	ups  sync.WaitGroup // of spec.onUp
+	conn atomic.Pointer[packetConn]                 // the newest connection
+	up   atomic.Pointer[autopaho.ConnectionManager] // nil while there is no connection
+	ups  sync.WaitGroup                             // of spec.onUp
 	// Owned by Paho's connection loop.
 	connected bool // at least once
 }
@@ -79,7 +79,7 @@ func (b *base) connect(ctx context.Context, id, user string, s spec) (*device, e
 		AttemptConnection:             d.dial,
 		ConnectPacketBuilder:          d.packet,
 		WillMessage:                   s.will,
-		OnConnectionUp:                func(*autopaho.ConnectionManager, *paho.Connack) { d.wentUp(ctx) },
+		OnConnectionUp:                func(cm *autopaho.ConnectionManager, _ *paho.Connack) { d.wentUp(ctx, cm) },
 		OnConnectionDown:              d.wentDown,
 		OnConnectError:                d.failed,
 		ClientConfig: paho.ClientConfig{
@@ -127,9 +127,9 @@ func (d *device) packet(p *paho.Connect, _ *url.URL) (*paho.Connect, error) {
 	return p, nil
 }
 
-func (d *device) wentUp(ctx context.Context) {
+func (d *device) wentUp(ctx context.Context, cm *autopaho.ConnectionManager) {
 	d.connected = true
-	d.up.Store(true)
+	d.up.Store(cm)
 	d.fleet.counters.connected.Add(1)
 	d.fleet.counters.connects.Add(1)
 	d.log.Debug("connected")
@@ -139,7 +139,7 @@ func (d *device) wentUp(ctx context.Context) {
 }
 
 func (d *device) wentDown() bool {
-	d.up.Store(false)
+	d.up.Store(nil)
 	d.fleet.counters.connected.Add(-1)
 	return true
 }
@@ -176,11 +176,12 @@ func (d *device) received(p paho.PublishReceived) (bool, error) {
 
 // publish sends a message if the device is connected; with QoS 1 it returns once the broker has acknowledged it.
 func (d *device) publish(ctx context.Context, p *paho.Publish) {
-	if !d.up.Load() {
+	cm := d.up.Load()
+	if cm == nil {
 		d.fleet.counters.missed.Add(1)
 		return
 	}
-	_, err := d.cm.Publish(ctx, p)
+	_, err := cm.Publish(ctx, p)
 	switch {
 	case err == nil:
 		d.fleet.counters.published.Add(1)
@@ -192,7 +193,11 @@ func (d *device) publish(ctx context.Context, p *paho.Publish) {
 
 // subscribe subscribes to a filter with QoS 1, without the device's own messages.
 func (d *device) subscribe(ctx context.Context, filter string) {
-	_, err := d.cm.Subscribe(ctx, &paho.Subscribe{Subscriptions: []paho.SubscribeOptions{{Topic: filter, QoS: 1, NoLocal: true}}})
+	cm := d.up.Load()
+	if cm == nil {
+		return // and will be called again
+	}
+	_, err := cm.Subscribe(ctx, &paho.Subscribe{Subscriptions: []paho.SubscribeOptions{{Topic: filter, QoS: 1, NoLocal: true}}})
 	if err != nil && ctx.Err() == nil {
 		d.fleet.counters.errors.Add(1)
 		d.log.Warn("subscription refused", "filter", filter, "error", err)
@@ -215,14 +220,14 @@ func (d *device) batch(fn func()) {
 func (d *device) leave(last ...*paho.Publish) {
 	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
 	defer cancel()
-	if d.up.Load() {
+	if d.up.Load() != nil {
 		for _, p := range last {
 			d.publish(ctx, p)
 		}
 	}
 	_ = d.cm.Disconnect(ctx)
 	d.ups.Wait()
-	if d.up.Swap(false) {
+	if d.up.Swap(nil) != nil {
 		d.fleet.counters.connected.Add(-1)
 	}
 }

@@ -1,0 +1,221 @@
+package devices_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// startBroker gives the URL of a broker for the test, with nothing retained.
+func startBroker(t *testing.T) string {
+	t.Helper()
+	port := freePort(t)
+	conf := filepath.Join(t.TempDir(), "mosquitto.conf")
+	text := fmt.Sprintf("listener %d 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n", port)
+	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("/usr/sbin/mosquitto", "-c", conf)
+	if err := cmd.Start(); err != nil {
+		t.Skip("no broker to test with:", err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	addr := fmt.Sprintf("127.0.0.1:%d", port)
+	eventually(t, "broker listens", func() bool {
+		c, err := net.Dial("tcp", addr)
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	})
+	return "mqtt://" + addr
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// eventually waits for a condition.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(15 * time.Second)
+	for !ok() {
+		if time.Now().After(deadline) {
+			t.Fatal("this did not come: ", what)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// message is what a watcher was sent.
+type message struct {
+	topic    string
+	payload  []byte
+	retained bool
+}
+
+var watchers atomic.Int64
+
+// watch subscribes to filter and gives what comes.
+func watch(t *testing.T, broker, filter string) *watcher {
+	t.Helper()
+	w := &watcher{newest: map[string]message{}}
+	c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker(broker).SetClientID(fmt.Sprintf("watcher-%d", watchers.Add(1))))
+	if tok := c.Connect(); tok.Wait() && tok.Error() != nil {
+		t.Fatal(tok.Error())
+	}
+	t.Cleanup(func() { c.Disconnect(100) })
+	if tok := c.Subscribe(filter, 1, w.take); tok.Wait() && tok.Error() != nil {
+		t.Fatal(tok.Error())
+	}
+	return w
+}
+
+// watcher keeps what it was sent.
+type watcher struct {
+	mu     sync.Mutex
+	all    []message
+	newest map[string]message // by topic
+}
+
+func (w *watcher) take(_ mqtt.Client, m mqtt.Message) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	got := message{m.Topic(), m.Payload(), m.Retained()}
+	w.all = append(w.all, got)
+	w.newest[m.Topic()] = got
+}
+
+func (w *watcher) messages() []message {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return append([]message(nil), w.all...)
+}
+
+func (w *watcher) topics() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.newest)
+}
+
+func (w *watcher) payload(topic string) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return string(w.newest[topic].payload)
+}
+
+// run runs a fleet until the test ends or stop is called, which waits for it.
+func run(t *testing.T, f interface{ Run(context.Context) error }) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- f.Run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Error("Run:", err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Error("Run does not end")
+		}
+	})
+	t.Cleanup(stop)
+	return stop
+}
+
+// cable is a TCP connection to a broker that can be cut and mended.
+type cable struct {
+	t      *testing.T
+	broker string // host:port
+	addr   string
+	url    string
+
+	mu       sync.Mutex
+	listener net.Listener
+	conns    []net.Conn
+	wg       sync.WaitGroup
+}
+
+func newCable(t *testing.T, broker string) *cable {
+	t.Helper()
+	u, err := url.Parse(broker)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &cable{t: t, broker: u.Host, addr: fmt.Sprintf("127.0.0.1:%d", freePort(t))}
+	c.url = "mqtt://" + c.addr
+	c.mend()
+	t.Cleanup(c.cut)
+	return c
+}
+
+func (c *cable) mend() {
+	c.t.Helper()
+	l, err := net.Listen("tcp", c.addr)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.mu.Lock()
+	c.listener = l
+	c.mu.Unlock()
+	c.wg.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			c.join(conn)
+		}
+	})
+}
+
+func (c *cable) join(in net.Conn) {
+	out, err := net.Dial("tcp", c.broker)
+	if err != nil {
+		in.Close()
+		return
+	}
+	c.mu.Lock()
+	c.conns = append(c.conns, in, out)
+	c.mu.Unlock()
+	for _, pair := range [][2]net.Conn{{in, out}, {out, in}} {
+		c.wg.Go(func() {
+			io.Copy(pair[0], pair[1])
+			pair[0].Close()
+		})
+	}
+}
+
+// cut ends all connections and refuses new ones.
+func (c *cable) cut() {
+	c.mu.Lock()
+	c.listener.Close()
+	for _, conn := range c.conns {
+		conn.Close()
+	}
+	c.conns = nil
+	c.mu.Unlock()
+	c.wg.Wait()
+}
