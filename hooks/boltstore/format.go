@@ -1,0 +1,145 @@
+package boltstore
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"strconv"
+
+	"github.com/outcry-mqtt/outcry/broker"
+	"go.etcd.io/bbolt"
+)
+
+// The file, format 1. A bucket per space holds its keys. A bbolt key has 1 to 32,768 bytes, but a topic may have up to
+// 65,535: a key that does not fit stands in the space's second bucket under its SHA-256, with the key itself in front
+// of the value. Every value ends with a CRC-32C of key and value, for bbolt has checksums of its meta pages only.
+//
+//	outcry           "format" → "1"
+//	retained         key → value crc32
+//	retained.long    SHA-256 of key → length of key (4 bytes) key value crc32
+
+const (
+	format        = 1
+	maxPlainKey   = bbolt.MaxKeySize
+	checksumBytes = 4
+)
+
+var (
+	metaBucket = []byte("outcry")
+	formatKey  = []byte("format")
+	castagnoli = crc32.MakeTable(crc32.Castagnoli)
+)
+
+// spaceNames are the names of the spaces' buckets; they are part of the format.
+var spaceNames = [broker.Spaces]string{
+	broker.SpaceRetained: "retained",
+}
+
+var errChecksum = errors.New("checksum does not match")
+
+func plainBucket(s broker.Space) []byte { return []byte(spaceNames[s]) }
+func longBucket(s broker.Space) []byte  { return []byte(spaceNames[s] + ".long") }
+
+func isLong(key string) bool { return len(key) == 0 || len(key) > maxPlainKey }
+
+// appendValue appends what stands in the file for key and value.
+func appendValue(dst []byte, key string, value []byte) []byte {
+	start := len(dst)
+	if isLong(key) {
+		dst = binary.BigEndian.AppendUint32(dst, uint32(len(key)))
+		dst = append(dst, key...)
+	}
+	dst = append(dst, value...)
+	return binary.BigEndian.AppendUint32(dst, checksum([]byte(key), dst[start:]))
+}
+
+// appendKey appends the bbolt key that stands for key.
+func appendKey(dst []byte, key string) []byte {
+	if !isLong(key) {
+		return append(dst, key...)
+	}
+	sum := sha256.Sum256([]byte(key))
+	return append(dst, sum[:]...)
+}
+
+// parseValue is the inverse of appendKey and appendValue. What it returns lies in k and v.
+func parseValue(long bool, k, v []byte) (key, value []byte, err error) {
+	if len(v) < checksumBytes {
+		return nil, nil, errChecksum
+	}
+	v, want := v[:len(v)-checksumBytes], binary.BigEndian.Uint32(v[len(v)-checksumBytes:])
+	key, value = k, v
+	if long {
+		if len(v) < 4 || uint64(binary.BigEndian.Uint32(v)) > uint64(len(v)-4) {
+			return nil, nil, errChecksum
+		}
+		n := binary.BigEndian.Uint32(v)
+		key, value = v[4:4+n], v[4+n:]
+		if sum := sha256.Sum256(key); !bytes.Equal(sum[:], k) {
+			return nil, nil, errChecksum
+		}
+	}
+	if checksum(key, v) != want {
+		return nil, nil, errChecksum
+	}
+	return key, value, nil
+}
+
+func checksum(key, stored []byte) uint32 {
+	return crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, stored)
+}
+
+// prepare makes the buckets of a new file, or refuses a file that this format does not describe.
+func prepare(tx *bbolt.Tx) error {
+	if err := checkFormat(tx); err != nil {
+		return err
+	}
+	meta, err := tx.CreateBucketIfNotExists(metaBucket)
+	if err != nil {
+		return err
+	}
+	if err := meta.Put(formatKey, formatValue()); err != nil {
+		return err
+	}
+	for s := range broker.Space(broker.Spaces) {
+		for _, name := range [][]byte{plainBucket(s), longBucket(s)} {
+			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+				return fmt.Errorf("make bucket %q: %w", name, err)
+			}
+		}
+	}
+	return nil
+}
+
+func formatValue() []byte { return strconv.AppendInt(nil, format, 10) }
+
+func checkFormat(tx *bbolt.Tx) error {
+	meta := tx.Bucket(metaBucket)
+	if meta == nil {
+		if k, _ := tx.Cursor().First(); k != nil {
+			return ErrForeign
+		}
+		return nil // a new file
+	}
+	found, err := strconv.ParseUint(string(meta.Get(formatKey)), 10, 32)
+	switch {
+	case err != nil || found == 0:
+		return ErrDamaged
+	case found > format:
+		return fmt.Errorf("format %d, and this one knows up to %d: %w", found, format, ErrNewer)
+	}
+	return nil
+}
+
+// isPrepared tells whether prepare has nothing to do, so that opening a file need not write to it.
+func isPrepared(tx *bbolt.Tx) bool {
+	for s := range broker.Space(broker.Spaces) {
+		if tx.Bucket(plainBucket(s)) == nil || tx.Bucket(longBucket(s)) == nil {
+			return false
+		}
+	}
+	return tx.Bucket(metaBucket) != nil
+}

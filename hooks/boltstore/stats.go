@@ -1,0 +1,71 @@
+package boltstore
+
+import (
+	"time"
+
+	"github.com/outcry-mqtt/outcry/broker"
+)
+
+// Stats is a snapshot of a Store's counters since Open. Counters only grow; gauges say so.
+type Stats struct {
+	Commits  uint64 // transactions that were written and synced
+	Ops      uint64 // changes in them
+	Bytes    uint64 // bytes of keys and values in them
+	Failures uint64 // transactions that failed
+	Refused  uint64 // calls of Commit that were refused: too much was waiting, or the disk was failing
+	Dropped  uint64 // ops of Later that were dropped: too much was waiting, or the store was closed
+
+	Pending      int64 // gauge: ops that wait to be written
+	PendingBytes int64 // gauge: their bytes
+	FileBytes    int64 // gauge: the size of the file
+
+	Duration broker.Histogram // seconds that a transaction took, sync included
+}
+
+// durationBounds are the upper bounds of Stats.Duration in seconds: a sync takes some 50 µs to 10 ms on solid state
+// and up to some 100 ms on a disk that turns.
+var durationBounds = [...]float64{.00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
+
+// durations counts by bucket, not cumulatively.
+type durations struct {
+	counts [len(durationBounds) + 1]uint64
+	sum    time.Duration
+}
+
+func (d *durations) observe(took time.Duration) {
+	i := 0
+	for i < len(durationBounds) && took.Seconds() > durationBounds[i] {
+		i++
+	}
+	d.counts[i]++
+	d.sum += took
+}
+
+func (d *durations) histogram() broker.Histogram {
+	h := broker.Histogram{
+		Bounds: append([]float64(nil), durationBounds[:]...),
+		Counts: make([]uint64, len(d.counts)),
+		Sum:    d.sum.Seconds(),
+	}
+	var sum uint64
+	for i, n := range d.counts {
+		sum += n
+		h.Counts[i] = sum
+	}
+	return h
+}
+
+// Stats returns a snapshot of the counters.
+func (s *Store) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.stats
+	st.Pending = int64(s.queuedOps + len(s.later))
+	st.PendingBytes = s.queuedBytes + s.laterBytes
+	st.Duration = s.durations.histogram()
+	if info, err := s.file.Stat(); err == nil {
+		s.stats.FileBytes = info.Size() // and the last one stands after Close
+	}
+	st.FileBytes = s.stats.FileBytes
+	return st
+}

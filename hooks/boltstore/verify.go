@@ -1,0 +1,211 @@
+package boltstore
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+
+	"go.etcd.io/bbolt"
+)
+
+// bbolt maps the file and follows whatever page numbers and offsets it finds in it, so a damaged file can end the
+// process with a fault that nobody can recover from. Therefore the tree is walked here first, by reading.
+
+// The layout of a bbolt page, in the machine's byte order: id 8, flags 2, count 2, overflow 4; then count elements of 16
+// bytes, whose offsets count from the element; then keys and values. Of a bucket's value: root 8, sequence 8, and, if the
+// root is 0, a page that stands inline.
+const (
+	pageHeader   = 16
+	elementBytes = 16
+	branchPage   = 0x01
+	leafPage     = 0x02
+	bucketLeaf   = 0x01
+	maxDepth     = 64 // of pages and buckets; a tree of a billion keys has 5
+)
+
+// verifier walks the pages of a bbolt file.
+type verifier struct {
+	file     io.ReaderAt
+	pageSize int
+	high     uint64 // the first page number that is not in use
+	seen     []bool // by page number
+	buf      []byte
+}
+
+// verify walks every page of the state that tx sees. The file must be locked.
+func verify(tx *bbolt.Tx, file io.ReaderAt, fileBytes int64) error {
+	size := tx.DB().Info().PageSize
+	v := &verifier{file: file, pageSize: size, high: uint64(tx.Size()) / uint64(size)}
+	if tx.Size() > fileBytes {
+		return fmt.Errorf("the file has %d bytes of %d", fileBytes, tx.Size())
+	}
+	v.seen = make([]bool, v.high)
+	return v.bucket(uint64(tx.Cursor().Bucket().RootPage()), 0)
+}
+
+func (v *verifier) bucket(root uint64, depth int) error {
+	var last []byte
+	return v.tree(root, &last, depth)
+}
+
+// tree walks a page and what is below it. last is the greatest key of the bucket so far.
+func (v *verifier) tree(id uint64, last *[]byte, depth int) error {
+	if depth > maxDepth {
+		return fmt.Errorf("page %d: too deep", id)
+	}
+	p, err := v.read(id)
+	if err != nil {
+		return fmt.Errorf("page %d: %w", id, err)
+	}
+	pages, buckets, err := p.check(last)
+	if err != nil {
+		return fmt.Errorf("page %d: %w", id, err)
+	}
+	for _, child := range pages {
+		if err := v.tree(child, last, depth+1); err != nil {
+			return err
+		}
+	}
+	for _, root := range buckets {
+		if err := v.bucket(root, depth+1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// read returns a page with its overflow; it is valid until the next call.
+func (v *verifier) read(id uint64) (page, error) {
+	if id < 2 || id >= v.high {
+		return nil, fmt.Errorf("not among the %d pages", v.high)
+	}
+	v.buf = append(v.buf[:0], make([]byte, v.pageSize)...)
+	if _, err := v.file.ReadAt(v.buf, int64(id)*int64(v.pageSize)); err != nil {
+		return nil, err
+	}
+	p := page(v.buf)
+	if got := binary.NativeEndian.Uint64(p); got != id {
+		return nil, fmt.Errorf("says that it is page %d", got)
+	}
+	overflow := uint64(p.overflow())
+	if overflow >= v.high-id {
+		return nil, fmt.Errorf("overflows past the end")
+	}
+	for n := id; n <= id+overflow; n++ {
+		if v.seen[n] {
+			return nil, fmt.Errorf("in use twice")
+		}
+		v.seen[n] = true
+	}
+	return v.readOverflow(id, int(overflow))
+}
+
+func (v *verifier) readOverflow(id uint64, overflow int) (page, error) {
+	if overflow == 0 {
+		return v.buf, nil
+	}
+	v.buf = append(v.buf, make([]byte, overflow*v.pageSize)...)
+	_, err := v.file.ReadAt(v.buf[v.pageSize:], (int64(id)+1)*int64(v.pageSize))
+	return v.buf, err
+}
+
+// page is the bytes of a page with its overflow.
+type page []byte
+
+func (p page) flags() uint16    { return binary.NativeEndian.Uint16(p[8:]) }
+func (p page) count() int       { return int(binary.NativeEndian.Uint16(p[10:])) }
+func (p page) overflow() uint32 { return binary.NativeEndian.Uint32(p[12:]) }
+
+// check holds the elements against the bounds of the page and keys against their order; it returns the pages and the
+// roots of buckets that the elements name.
+func (p page) check(last *[]byte) (pages, buckets []uint64, err error) {
+	if pageHeader+p.count()*elementBytes > len(p) {
+		return nil, nil, fmt.Errorf("%d elements do not fit", p.count())
+	}
+	switch p.flags() {
+	case branchPage:
+		pages, err = p.branch()
+	case leafPage:
+		buckets, err = p.leaf(last)
+	default:
+		err = fmt.Errorf("unknown kind 0x%x", p.flags())
+	}
+	return pages, buckets, err
+}
+
+func (p page) branch() (pages []uint64, err error) {
+	if p.count() == 0 {
+		return nil, fmt.Errorf("an empty branch")
+	}
+	for i := range p.count() {
+		at := pageHeader + i*elementBytes
+		e := p[at:]
+		if _, err := p.slice(at, binary.NativeEndian.Uint32(e), binary.NativeEndian.Uint32(e[4:])); err != nil {
+			return nil, fmt.Errorf("element %d: %w", i, err)
+		}
+		pages = append(pages, binary.NativeEndian.Uint64(e[8:]))
+	}
+	return pages, nil
+}
+
+func (p page) leaf(last *[]byte) (buckets []uint64, err error) {
+	for i := range p.count() {
+		at := pageHeader + i*elementBytes
+		e := p[at:]
+		flags, pos := binary.NativeEndian.Uint32(e), binary.NativeEndian.Uint32(e[4:])
+		keyLen, valueLen := binary.NativeEndian.Uint32(e[8:]), binary.NativeEndian.Uint32(e[12:])
+		key, err := p.slice(at, pos, keyLen)
+		if err != nil {
+			return nil, fmt.Errorf("key %d: %w", i, err)
+		}
+		value, err := p.slice(at+int(keyLen), pos, valueLen)
+		if err != nil {
+			return nil, fmt.Errorf("value %d: %w", i, err)
+		}
+		if len(key) == 0 || bytes.Compare(key, *last) <= 0 {
+			return nil, fmt.Errorf("key %d: out of order", i)
+		}
+		*last = append((*last)[:0], key...)
+		if flags&bucketLeaf != 0 {
+			root, err := bucketRoot(value)
+			if err != nil {
+				return nil, fmt.Errorf("bucket %q: %w", key, err)
+			}
+			if root != 0 {
+				buckets = append(buckets, root)
+			}
+		}
+	}
+	return buckets, nil
+}
+
+// slice returns the n bytes at pos from the element at at.
+func (p page) slice(at int, pos, n uint32) ([]byte, error) {
+	start := uint64(at) + uint64(pos)
+	if start+uint64(n) > uint64(len(p)) {
+		return nil, fmt.Errorf("%d bytes at %d are outside of it", n, start)
+	}
+	return p[start : start+uint64(n)], nil
+}
+
+// bucketRoot returns the root page of a bucket, or 0 of one that stands inline, which is checked.
+func bucketRoot(value []byte) (uint64, error) {
+	if len(value) < 16 {
+		return 0, fmt.Errorf("%d bytes are too few", len(value))
+	}
+	root := binary.NativeEndian.Uint64(value)
+	if root != 0 {
+		return root, nil
+	}
+	inline := page(value[16:])
+	if len(inline) < pageHeader || inline.flags() != leafPage {
+		return 0, fmt.Errorf("its page is not a leaf")
+	}
+	var last []byte
+	_, nested, err := inline.check(&last)
+	if err == nil && len(nested) != 0 {
+		err = fmt.Errorf("a bucket inside")
+	}
+	return 0, err
+}
