@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -105,17 +106,19 @@ func openDB(path string, readOnly bool) (db *bbolt.DB, file *os.File, err error)
 	return nil, nil, openError(err)
 }
 
-// openError says what to do about an error of bbolt.Open.
+// openError says what to do about an error of bbolt.Open. What the operating system did not refuse, the content is the
+// reason of.
 func openError(err error) error {
+	var errno syscall.Errno
 	switch {
 	case errors.Is(err, berrors.ErrTimeout):
 		return ErrInUse
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%w; let the user that runs Outcry read and write it", err)
-	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
-		return fmt.Errorf("%w: %w", err, ErrDamaged)
+	case errors.As(err, &errno), errors.Is(err, ErrDamaged):
+		return err
 	}
-	return err
+	return fmt.Errorf("%w: %w", err, ErrDamaged)
 }
 
 func prepareDB(db *bbolt.DB) error {

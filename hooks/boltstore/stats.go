@@ -55,17 +55,23 @@ func (d *durations) histogram() broker.Histogram {
 	return h
 }
 
+// measure returns the size of the file, which after Close is its last one.
+func (s *Store) measure() int64 {
+	if info, err := s.file.Stat(); err == nil {
+		s.fileBytes.Store(info.Size())
+	}
+	return s.fileBytes.Load()
+}
+
 // Stats returns a snapshot of the counters.
 func (s *Store) Stats() Stats {
+	fileBytes := s.measure()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.stats
+	st.FileBytes = fileBytes
 	st.Pending = int64(s.queuedOps + len(s.later))
 	st.PendingBytes = s.queuedBytes + s.laterBytes
 	st.Duration = s.durations.histogram()
-	if info, err := s.file.Stat(); err == nil {
-		s.stats.FileBytes = info.Size() // and the last one stands after Close
-	}
-	st.FileBytes = s.stats.FileBytes
 	return st
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/outcry-mqtt/outcry/broker"
@@ -30,6 +31,8 @@ type Store struct {
 	// Owned by the writer.
 	suspect bool   // the last transaction failed: the meta pages must be rewritten first
 	arena   []byte // of values as they stand in the file, for the length of a transaction
+
+	fileBytes atomic.Int64 // as last measured
 
 	closing  sync.Once
 	closeErr error // of the only close
@@ -198,6 +201,7 @@ func (s *Store) closeFile() error {
 	s.mu.Lock()
 	lost, failure, broken := s.lost, s.failure, s.broken
 	s.mu.Unlock()
+	s.measure()
 	var err error
 	if broken {
 		err = s.file.Close() // bbolt may hold its own locks for ever

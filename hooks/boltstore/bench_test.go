@@ -1,0 +1,97 @@
+package boltstore_test
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/outcry-mqtt/outcry/broker"
+	"github.com/outcry-mqtt/outcry/hooks/boltstore"
+)
+
+// BenchmarkCommit is of commits of one op each, with so many callers that each wait for their own.
+func BenchmarkCommit(b *testing.B) {
+	for _, callers := range []int{1, 100, 2000} {
+		b.Run(fmt.Sprint("callers=", callers), func(b *testing.B) {
+			s := mustOpen(b, boltstore.Options{Path: tempPath(b)})
+			value := make([]byte, 100)
+			var work sync.WaitGroup
+			turns := make(chan int)
+			for range callers {
+				work.Go(func() {
+					for i := range turns {
+						op := broker.Op{Key: fmt.Sprint("ticker/", i%10_000), Value: value}
+						if err := commit(s, op); err != nil {
+							b.Error(err)
+						}
+					}
+				})
+			}
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				turns <- i
+			}
+			close(turns)
+			work.Wait()
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "ops/s")
+			b.ReportMetric(float64(s.Stats().Ops)/float64(s.Stats().Commits), "ops/sync")
+		})
+	}
+}
+
+// BenchmarkLater is of noting an op for one of 500 keys.
+func BenchmarkLater(b *testing.B) {
+	s := mustOpen(b, boltstore.Options{Path: tempPath(b)})
+	keys := make([]string, 500)
+	for i := range keys {
+		keys[i] = fmt.Sprint("ticker/", i)
+	}
+	value := make([]byte, 100)
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		s.Later(broker.Op{Key: keys[i%len(keys)], Value: value})
+	}
+}
+
+// BenchmarkRestore is of opening a store of a million keys and loading them.
+func BenchmarkRestore(b *testing.B) {
+	const keys = 1_000_000
+	path := tempPath(b)
+	start := time.Now()
+	fill(b, path, keys)
+	b.Logf("%d keys were written in %s", keys, time.Since(start))
+	for b.Loop() {
+		start := time.Now()
+		s, err := boltstore.Open(boltstore.Options{Path: path})
+		if err != nil {
+			b.Fatal(err)
+		}
+		opened := time.Since(start)
+		n := 0
+		err = s.Load(broker.SpaceRetained, func(string, []byte) error { n++; return nil })
+		if err != nil || n != keys {
+			b.Fatalf("%d keys, %v", n, err)
+		}
+		b.ReportMetric(opened.Seconds(), "open-s")
+		b.ReportMetric((time.Since(start) - opened).Seconds(), "load-s")
+		b.ReportMetric(float64(s.Stats().FileBytes)/(1<<20), "MiB")
+		if err := s.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func fill(b *testing.B, path string, keys int) {
+	s, err := boltstore.Open(boltstore.Options{Path: path, MaxPendingBytes: 1 << 30})
+	if err != nil {
+		b.Fatal(err)
+	}
+	value := make([]byte, 64)
+	for i := range keys {
+		s.Later(broker.Op{Key: fmt.Sprint("ticker/", i*7919%keys), Value: value})
+	}
+	if err := s.Close(); err != nil {
+		b.Fatal(err)
+	}
+}

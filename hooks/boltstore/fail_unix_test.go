@@ -1,0 +1,143 @@
+//go:build unix
+
+package boltstore_test
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/outcry-mqtt/outcry/hooks/boltstore"
+	"golang.org/x/sys/unix"
+)
+
+// limitFileSize makes the system refuse to let a file grow beyond size, as a full disk would, until the returned
+// function is called.
+func limitFileSize(tb testing.TB, size int64) (lift func()) {
+	tb.Helper()
+	var old unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_FSIZE, &old); err != nil {
+		tb.Fatal(err)
+	}
+	limited := old
+	limited.Cur = uint64(size)
+	if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &limited); err != nil {
+		tb.Fatal(err)
+	}
+	lift = sync.OnceFunc(func() {
+		if err := unix.Setrlimit(unix.RLIMIT_FSIZE, &old); err != nil {
+			tb.Error(err)
+		}
+	})
+	tb.Cleanup(lift)
+	return lift
+}
+
+func eventually(tb testing.TB, what string, is func() bool) {
+	tb.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !is(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			tb.Fatalf("it never came about that %s", what)
+		}
+	}
+}
+
+func TestFullDisk(t *testing.T) {
+	path := tempPath(t)
+	var log strings.Builder // written by the store's goroutine, read after Close
+	s := mustOpen(t, boltstore.Options{
+		Path:            path,
+		Window:          time.Millisecond,
+		MaxPendingBytes: 1 << 20,
+		Logger:          slog.New(slog.NewTextHandler(&log, nil)),
+	})
+	mustCommit(t, s, put("before", "1"))
+	lift := limitFileSize(t, fileSize(t, path))
+
+	large := strings.Repeat("v", 256<<10)
+	if err := commit(s, put("refused", large)); err == nil {
+		t.Fatal("a commit on a full disk was acknowledged")
+	}
+	if err := s.Err(); err == nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("Err returned %v", err)
+	}
+	s.Later(put("later", "1"))
+	s.Later(put("later", large))
+	for i := range 10 {
+		s.Later(put(fmt.Sprint("too many/", i), large))
+	}
+	eventually(t, "it was tried again", func() bool { return s.Stats().Failures > 1 })
+	if err := commit(s, put("refused", large)); err == nil {
+		t.Error("a second commit on a full disk was acknowledged")
+	}
+	if got := s.Stats(); got.Dropped == 0 || got.Pending == 0 || got.PendingBytes > 1<<20 {
+		t.Errorf("with a full disk: %+v", got)
+	}
+
+	lift()
+	eventually(t, "it writes again", func() bool { return s.Err() == nil && s.Stats().Pending == 0 })
+	mustCommit(t, s, put("after", large))
+	got := load(t, s)
+	if got["before"] != "1" || got["later"] != large || got["after"] != large || got["refused"] != "" {
+		t.Errorf("the store has %.2000q", got)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Count(log.String(), "cannot write") != 1 || strings.Count(log.String(), "writes again") != 1 {
+		t.Errorf("the log does not tell of one failure and one recovery:\n%s", log.String())
+	}
+}
+
+func TestFullDiskRecoversWithoutBeingUsed(t *testing.T) {
+	path := tempPath(t)
+	s := mustOpen(t, boltstore.Options{Path: path})
+	lift := limitFileSize(t, fileSize(t, path))
+	if err := commit(s, put("a", strings.Repeat("v", 256<<10))); err == nil {
+		t.Fatal("a commit on a full disk was acknowledged")
+	}
+	lift()
+	eventually(t, "it has noticed", func() bool { return s.Err() == nil })
+}
+
+func TestCloseTellsWhatIsLost(t *testing.T) {
+	path := tempPath(t)
+	s, err := boltstore.Open(boltstore.Options{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustCommit(t, s, put("before", "1"))
+	lift := limitFileSize(t, fileSize(t, path))
+	large := strings.Repeat("v", 256<<10)
+	s.Later(put("a", large))
+	s.Later(put("b", large))
+	committed := make(chan error, 1)
+	s.Commit(ops(put("c", large)), func(err error) { committed <- err })
+	err = s.Close()
+	lift()
+	if err == nil || !strings.Contains(err.Error(), "2 changes could not be written") {
+		t.Errorf("Close returned %v", err)
+	}
+	if !errors.Is(err, unix.EFBIG) && !strings.Contains(err.Error(), unix.EFBIG.Error()) {
+		t.Errorf("Close returned %v, without the reason", err)
+	}
+	if err := <-committed; err == nil {
+		t.Error("the commit was acknowledged")
+	}
+	checkFile(t, path)
+	wantPairs(t, load(t, mustOpen(t, boltstore.Options{Path: path})), map[string]string{"before": "1"})
+}
+
+func fileSize(tb testing.TB, path string) int64 {
+	tb.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return info.Size()
+}
