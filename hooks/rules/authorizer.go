@@ -1,0 +1,97 @@
+package rules
+
+import (
+	"sync/atomic"
+
+	"github.com/outcry-mqtt/outcry/broker"
+)
+
+// Authorizer decides by rules and rooms. It is a broker.Authorizer and a broker.TopicPolicy, and it may be used and
+// updated by several goroutines at once.
+type Authorizer struct {
+	current atomic.Pointer[ruleset] // whole or not at all: a decision uses one version of the rules
+}
+
+var (
+	_ broker.Authorizer  = (*Authorizer)(nil)
+	_ broker.TopicPolicy = (*Authorizer)(nil)
+)
+
+// New returns an Authorizer that decides by o. Its error is Problems.
+func New(o Options) (*Authorizer, error) {
+	a := &Authorizer{}
+	if err := a.Update(o); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// Update decides by o from now on. If something is wrong with o it returns Problems and the rules stay as they are. The
+// broker must be told: see broker.Broker.RulesChanged.
+func (a *Authorizer) Update(o Options) error {
+	s, problems := compile(o)
+	if len(problems) > 0 {
+		return problems
+	}
+	a.current.Store(s)
+	return nil
+}
+
+// Authorize tells whether c may do action on topic.
+//
+// To publish and to be delivered, the topic's name must match. To subscribe, a rule that allows must match every topic
+// that the filter could match, and a rule that denies refuses the filter if it matches any of them.
+func (a *Authorizer) Authorize(c *broker.Client, action broker.Action, topic string) bool {
+	r, _ := a.current.Load().first(c, action, topic)
+	return r != nil && r.allow
+}
+
+// QueuePolicy returns the policy of the first room that topic belongs to, and broker.DropOldest if there is none.
+func (a *Authorizer) QueuePolicy(topic string) broker.QueuePolicy {
+	queues := a.current.Load().queues
+	for i := range queues {
+		if queues[i].topics.covers(topic, nil) {
+			return queues[i].policy
+		}
+	}
+	return broker.DropOldest
+}
+
+// first returns the first rule that decides, and the topics by which it does.
+func (s *ruleset) first(c *broker.Client, action broker.Action, topic string) (*rule, *pattern) {
+	wanted := actionOf(action)
+	for i := range s.rules {
+		r := &s.rules[i]
+		if r.actions&wanted == 0 {
+			continue
+		}
+		if p := r.match(c, action, topic); p != nil && r.isAbout(c.Identity) {
+			return r, p
+		}
+	}
+	return nil, nil
+}
+
+// match returns the first of the rule's topics that decides about topic.
+func (r *rule) match(c *broker.Client, action broker.Action, topic string) *pattern {
+	for i := range r.topics {
+		p := &r.topics[i]
+		if p.covers(topic, c) || !r.allow && action == broker.Subscribe && p.overlaps(topic, c) {
+			return p
+		}
+	}
+	return nil
+}
+
+// isAbout tells whether the rule is about a client, its topics aside.
+func (r *rule) isAbout(id *broker.Identity) bool {
+	if !r.who.includes(id) {
+		return false
+	}
+	for i := range r.claims {
+		if !r.claims[i].holds(id.Claims) {
+			return false
+		}
+	}
+	return true
+}

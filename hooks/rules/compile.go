@@ -1,0 +1,154 @@
+package rules
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/outcry-mqtt/outcry/broker"
+)
+
+// ruleset is Options compiled. It does not change.
+type ruleset struct {
+	rules  []rule
+	queues []queue
+}
+
+// rule is a compiled rule, or one that a room became.
+type rule struct {
+	path    string
+	allow   bool
+	actions actions
+	who     who
+	claims  []claimIs
+	topics  []pattern
+}
+
+// queue is the policy of a room's topics.
+type queue struct {
+	topics pattern
+	policy broker.QueuePolicy
+}
+
+// actions is a set of actions.
+type actions uint8
+
+const (
+	publish actions = 1 << iota
+	subscribe
+)
+
+func actionOf(a broker.Action) actions {
+	switch a {
+	case broker.Publish:
+		return publish
+	case broker.Subscribe, broker.Deliver:
+		return subscribe
+	}
+	return 0
+}
+
+// Check returns everything that is wrong with o, in its order; nothing if New would take it.
+func Check(o Options) Problems {
+	_, problems := compile(o)
+	return problems
+}
+
+func compile(o Options) (*ruleset, Problems) {
+	var problems Problems
+	s := &ruleset{}
+	for i := range o.Rules {
+		s.rules = append(s.rules, compileRule(fmt.Sprintf("rules[%d]", i), &o.Rules[i], &problems))
+	}
+	for i := range o.Rooms {
+		s.addRoom(fmt.Sprintf("rooms[%d]", i), &o.Rooms[i], &problems)
+	}
+	return s, problems
+}
+
+func compileRule(path string, from *Rule, problems *Problems) rule {
+	r := rule{path: path, allow: from.Allow, actions: compileActions(path, from.Actions, problems)}
+	if len(from.Who) == 0 {
+		problems.report(path+".who", &fault{"is about nobody", "write who: [\"*\"] for every client with a user name"})
+	}
+	for i, entry := range from.Who {
+		if f := r.who.add(entry); f != nil {
+			problems.report(fmt.Sprintf("%s.who[%d]", path, i), f)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(from.Claims)) {
+		if name == "" || from.Claims[name] == "" {
+			problems.report(path+".claims."+name, &fault{"compares a claim with nothing", "write NAME: VALUE"})
+		}
+		r.claims = append(r.claims, claimIs{name, from.Claims[name]})
+	}
+	if len(from.Topics) == 0 {
+		problems.report(path+".topics", &fault{"is about no topic", "write topics: [\"#\"] for all but those of the server"})
+	}
+	for i, source := range from.Topics {
+		p, f := parsePattern(source)
+		if f != nil {
+			problems.report(fmt.Sprintf("%s.topics[%d]", path, i), f)
+		}
+		r.topics = append(r.topics, p)
+	}
+	return r
+}
+
+func compileActions(path string, names []string, problems *Problems) actions {
+	if len(names) == 0 {
+		return publish | subscribe
+	}
+	var set actions
+	for i, name := range names {
+		switch name {
+		case "publish":
+			set |= publish
+		case "subscribe":
+			set |= subscribe
+		default:
+			problems.report(fmt.Sprintf("%s.actions[%d]", path, i),
+				&fault{fmt.Sprintf("%q is not an action", name), "write publish or subscribe, or leave actions out for both"})
+		}
+	}
+	return set
+}
+
+// addRoom adds the rules and the policy that a room becomes.
+func (s *ruleset) addRoom(path string, from *Room, problems *Problems) {
+	topics, f := parseRoom(from.Topics)
+	if f != nil {
+		problems.report(path+".topics", f)
+	}
+	s.addDoor(path+".join", subscribe, &topics, from.Join, problems)
+	s.addDoor(path+".speak", publish, &topics, from.Speak, problems)
+	if from.Queue > broker.Disconnect {
+		problems.report(path+".queue", &fault{"is not a policy", "write drop-oldest, conflate or disconnect"})
+	}
+	s.queues = append(s.queues, queue{topics.with(level{kind: plus}), from.Queue})
+}
+
+// addDoor adds the rules of Join or Speak: one for each claim:NAME, whose rooms stand in the topics, and one for all
+// other entries, which are for any room.
+func (s *ruleset) addDoor(path string, a actions, topics *pattern, entries []string, problems *Problems) {
+	anyRoom := rule{path: path, allow: true, actions: a, topics: []pattern{topics.with(level{kind: plus})}}
+	for i, entry := range entries {
+		entryPath := fmt.Sprintf("%s[%d]", path, i)
+		claim, ok := memberClaim(entry)
+		if !ok {
+			if f := anyRoom.who.add(entry); f != nil {
+				problems.report(entryPath, f)
+			}
+			continue
+		}
+		if len(topics.levels) > 0 && !topics.hasRoom() {
+			problems.report(entryPath, &fault{fmt.Sprintf("%q has no room to look for in the claim", topics.source),
+				"name the room in topics: chat/{room}/#"})
+		}
+		members := topics.with(level{kind: claimed, text: claim})
+		s.rules = append(s.rules, rule{path: entryPath, allow: true, actions: a, who: everyone(entry), topics: []pattern{members}})
+	}
+	if len(anyRoom.who.source) > 0 {
+		s.rules = append(s.rules, anyRoom)
+	}
+}

@@ -1,0 +1,48 @@
+package rules
+
+import "github.com/outcry-mqtt/outcry/broker"
+
+// Options are the rules and rooms of an Authorizer. The zero value denies everything.
+type Options struct {
+	Rules []Rule // asked first, in their order
+	Rooms []Room // asked after all rules, in their order
+}
+
+// Rule allows or denies something to somebody.
+type Rule struct {
+	Allow   bool     // false: deny
+	Actions []string // "publish", "subscribe"; empty: both
+	// Who the rule is about, any of: "*" (every client with a user name), "anonymous" (every client without),
+	// "user:NAME", "claim:NAME=VALUE" (whose claim is that value, or a list with it).
+	Who    []string
+	Claims map[string]string // and only those whose claims all have these values, or are lists with them
+	// Topics are the topic filters that the rule is about. A level may be a placeholder: {client}, {user} or
+	// {claim.NAME}, which stands for the client's own value; a claim that is a list stands for each of its members.
+	Topics []string
+}
+
+// Room is a family of topics.
+type Room struct {
+	// Topics is a topic filter in which one level may be a placeholder of any name; it stands for the room's name:
+	// chat/{room}/#.
+	Topics string
+	Join   []string // who may subscribe, as Rule.Who, or "claim:NAME": whose claim is the room's name or lists it
+	Speak  []string // who may publish, likewise
+	Queue  broker.QueuePolicy
+}
+
+// Default returns the rules that Outcry starts with: the user ticker speaks on ticker/# and the user machine on
+// machine/#, every user hears both, chat/{room}/# is open to those whose claim "rooms" lists the room, and $SYS/# is for
+// those whose claim "admin" is true, because it tells about everybody.
+func Default() Options {
+	return Options{
+		Rules: []Rule{
+			{Allow: true, Actions: []string{"subscribe"}, Who: []string{"claim:admin=true"}, Topics: []string{"$SYS/#"}},
+		},
+		Rooms: []Room{
+			{Topics: "ticker/#", Join: []string{"*"}, Speak: []string{"user:ticker"}, Queue: broker.Conflate},
+			{Topics: "machine/#", Join: []string{"*"}, Speak: []string{"user:machine"}, Queue: broker.Conflate},
+			{Topics: "chat/{room}/#", Join: []string{"claim:rooms"}, Speak: []string{"claim:rooms"}},
+		},
+	}
+}

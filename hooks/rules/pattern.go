@@ -1,0 +1,166 @@
+package rules
+
+import (
+	"strings"
+
+	"github.com/outcry-mqtt/outcry/broker"
+)
+
+// pattern is a topic filter with placeholders, compiled.
+type pattern struct {
+	source string
+	levels []level
+}
+
+// level is one level of a pattern.
+type level struct {
+	kind kind
+	text string // of a literal: itself; of a claim or room: its name
+}
+
+type kind uint8
+
+const (
+	literal  kind = iota
+	plus          // +
+	hash          // #, always the last
+	clientID      // {client}
+	userName      // {user}
+	claimed       // {claim.NAME}
+	room          // {NAME} of a room; replaced before matching
+)
+
+// covers tells whether every topic that filter matches is matched by the pattern. A topic name is a filter that matches
+// itself alone, so this is also how names are matched. It does not allocate.
+func (p *pattern) covers(filter string, c *broker.Client) bool {
+	rest, more := filter, true
+	var text string
+	for i := range p.levels {
+		l := &p.levels[i]
+		if l.kind == hash {
+			return i > 0 || !isServer(filter)
+		}
+		if !more {
+			return false
+		}
+		text, rest, more = strings.Cut(rest, "/")
+		if !l.covers(text, i == 0, c) {
+			return false
+		}
+	}
+	return !more
+}
+
+// overlaps tells whether some topic that filter matches is matched by the pattern.
+func (p *pattern) overlaps(filter string, c *broker.Client) bool {
+	rest, more := filter, true
+	var text string
+	for i := range p.levels {
+		l := &p.levels[i]
+		if l.kind == hash {
+			return i > 0 || !isServer(filter)
+		}
+		if !more {
+			return false
+		}
+		text, rest, more = strings.Cut(rest, "/")
+		switch text {
+		case "#":
+			return p.possibleFrom(i, c)
+		case "+":
+			if !l.possible(i == 0, c) {
+				return false
+			}
+		default:
+			if !l.covers(text, i == 0, c) {
+				return false
+			}
+		}
+	}
+	return !more || rest == "#" // a/# matches a, too [MQTT 5 section 4.7.1.2]
+}
+
+// covers tells whether the level matches a level of a filter, and whatever that matches.
+func (l *level) covers(text string, first bool, c *broker.Client) bool {
+	switch l.kind {
+	case literal:
+		return text == l.text
+	case plus, room:
+		return text != "#" && !(first && isServer(text))
+	case clientID:
+		return c.ID == text && isLevel(text, first)
+	case userName:
+		return c.Identity.User == text && isLevel(text, first)
+	case claimed:
+		return isLevel(text, first) && contains(c.Identity.Claims[l.text], text)
+	}
+	return false
+}
+
+// possible tells whether the level matches anything that a wildcard of a filter at its place matches.
+func (l *level) possible(first bool, c *broker.Client) bool {
+	switch l.kind {
+	case literal:
+		return !(first && isServer(l.text))
+	case clientID:
+		return isLevel(c.ID, first)
+	case userName:
+		return isLevel(c.Identity.User, first)
+	case claimed:
+		return hasLevel(c.Identity.Claims[l.text], first)
+	}
+	return true
+}
+
+func (p *pattern) possibleFrom(i int, c *broker.Client) bool {
+	for ; i < len(p.levels); i++ {
+		if !p.levels[i].possible(i == 0, c) {
+			return false
+		}
+	}
+	return true
+}
+
+// with returns the pattern with the room's name replaced.
+func (p *pattern) with(replacement level) pattern {
+	levels := make([]level, len(p.levels))
+	for i, l := range p.levels {
+		if l.kind == room {
+			l = replacement
+		}
+		levels[i] = l
+	}
+	return pattern{source: p.source, levels: reduce(levels)}
+}
+
+// shape returns the pattern with a wildcard for every placeholder.
+func (p *pattern) shape() pattern {
+	levels := make([]level, len(p.levels))
+	for i, l := range p.levels {
+		if l.kind != literal && l.kind != hash {
+			l = level{kind: plus}
+		}
+		levels[i] = l
+	}
+	return pattern{source: p.source, levels: reduce(levels)}
+}
+
+func (p *pattern) hasRoom() bool {
+	for _, l := range p.levels {
+		if l.kind == room {
+			return true
+		}
+	}
+	return false
+}
+
+// reduce writes +/# as #, which is the same but for a comparison by levels.
+func reduce(levels []level) []level {
+	if len(levels) == 2 && levels[0].kind == plus && levels[1].kind == hash {
+		return levels[1:]
+	}
+	return levels
+}
+
+// isServer tells whether a topic is one of the server's, which no wildcard at the first level matches [MQTT-4.7.2-1].
+func isServer(topic string) bool { return topic != "" && topic[0] == '$' }
