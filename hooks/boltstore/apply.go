@@ -7,6 +7,9 @@ import (
 	"go.etcd.io/bbolt"
 )
 
+// arenaBytes is the least that is allocated for values.
+const arenaBytes = 256 << 10
+
 // txWriter applies batches to one transaction.
 type txWriter struct {
 	tx      *bbolt.Tx
@@ -38,7 +41,7 @@ func (w *txWriter) batch(b *batch) error {
 		}
 	}
 	for _, l := range b.later {
-		if newest[laterKey{l.op.Space, l.op.Key}] > l.seq {
+		if l.seq == 0 || newest[laterKey{l.op.Space, l.op.Key}] > l.seq {
 			continue
 		}
 		if err := w.apply(l.op); err != nil {

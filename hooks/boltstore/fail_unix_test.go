@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/outcry-mqtt/outcry/broker"
 	"github.com/outcry-mqtt/outcry/hooks/boltstore"
 	"golang.org/x/sys/unix"
 )
@@ -68,6 +69,7 @@ func TestFullDisk(t *testing.T) {
 	}
 	s.Later(put("later", "1"))
 	s.Later(put("later", large))
+	s.Later(put("overtaken", "by a commit"))
 	for i := range 10 {
 		s.Later(put(fmt.Sprint("too many/", i), large))
 	}
@@ -80,10 +82,12 @@ func TestFullDisk(t *testing.T) {
 	}
 
 	lift()
+	eventually(t, "a commit succeeds", func() bool { return commit(s, put("overtaken", "by this")) == nil })
 	eventually(t, "it writes again", func() bool { return s.Err() == nil && s.Stats().Pending == 0 })
 	mustCommit(t, s, put("after", large))
 	got := load(t, s)
-	if got["before"] != "1" || got["later"] != large || got["after"] != large || got["refused"] != "" {
+	if got["before"] != "1" || got["later"] != large || got["after"] != large || got["refused"] != "" ||
+		got["overtaken"] != "by this" {
 		t.Errorf("the store has %.2000q", got)
 	}
 	if err := s.Close(); err != nil {
@@ -103,6 +107,25 @@ func TestFullDiskRecoversWithoutBeingUsed(t *testing.T) {
 	}
 	lift()
 	eventually(t, "it has noticed", func() bool { return s.Err() == nil })
+}
+
+// TestStalledDisk stops the writer by a Load that does not end: bbolt cannot map a larger file while it is read.
+func TestStalledDisk(t *testing.T) {
+	boltstore.SetStallTime(t, 10*time.Millisecond)
+	s := mustOpen(t, boltstore.Options{Path: tempPath(t)})
+	mustCommit(t, s, put("a", "1"))
+	committed := make(chan error, 1)
+	err := s.Load(broker.SpaceRetained, func(string, []byte) error {
+		s.Commit(ops(put("large", strings.Repeat("v", 1<<20))), func(err error) { committed <- err })
+		eventually(t, "Err tells of it", func() bool {
+			err := s.Err()
+			return err != nil && strings.Contains(err.Error(), "has not answered")
+		})
+		return nil
+	})
+	if err := errors.Join(err, <-committed, s.Err()); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestCloseTellsWhatIsLost(t *testing.T) {

@@ -70,7 +70,7 @@ func (s *Store) Stats() Stats {
 	defer s.mu.Unlock()
 	st := s.stats
 	st.FileBytes = fileBytes
-	st.Pending = int64(s.queuedOps + len(s.later))
+	st.Pending = int64(s.queuedOps + len(s.later) + s.windowOps)
 	st.PendingBytes = s.queuedBytes + s.laterBytes
 	st.Duration = s.durations.histogram()
 	return st

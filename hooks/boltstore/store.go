@@ -15,8 +15,8 @@ import (
 // opOverhead is what a waiting op is reckoned to cost beside its key and value.
 const opOverhead = 128
 
-// stallTime is how long the disk may take over a transaction before Err reports it.
-const stallTime = 5 * time.Second
+// stallTime is how long the disk may take over a transaction before Err reports it. Tests shorten it.
+var stallTime = 5 * time.Second
 
 // Store is a broker.Store in a bbolt file. Its methods may be called from any goroutine.
 type Store struct {
@@ -29,6 +29,7 @@ type Store struct {
 	stopped  chan struct{} // closed when the writer has ended
 
 	// Owned by the writer.
+	window  window // later ops whose time has come
 	suspect bool   // the last transaction failed: the meta pages must be rewritten first
 	arena   []byte // of values as they stand in the file, for the length of a transaction
 
@@ -47,10 +48,10 @@ type Store struct {
 	queuedBytes int64
 	gatherUntil time.Time // when the oldest of queue is to be written
 
-	later      map[laterKey]laterOp
-	laterBytes int64
-	windowEnd  time.Time  // when later is to be written; zero while nothing new is in it
-	due        []laterKey // of later, ordered: what remains of the window that has ended
+	later      map[laterKey]laterOp // the newest of each key
+	laterBytes int64                // of later and the writer's window
+	windowEnd  time.Time            // when later is to be written; zero while nothing is in it
+	windowOps  int                  // in the writer's window
 
 	writingSince time.Time // zero while no transaction is under way
 	failure      error     // of the last transaction; nil if it went well
@@ -72,16 +73,6 @@ type request struct {
 	seq   uint64
 	bytes int64
 	err   error // refused with this
-}
-
-type laterKey struct {
-	space broker.Space
-	key   string
-}
-
-type laterOp struct {
-	op  broker.Op
-	seq uint64
 }
 
 // Open opens the store at o.Path, which is made if it is missing. It checks the whole file, and waits a second for
@@ -140,9 +131,9 @@ func (s *Store) Commit(ops []broker.Op, done func(error)) {
 func (s *Store) Later(op broker.Op) {
 	key := laterKey{op.Space, op.Key}
 	s.mu.Lock()
-	bytes := opBytes1(op)
+	bytes := bytesOf(op)
 	if old, ok := s.later[key]; ok {
-		bytes -= opBytes1(old.op)
+		bytes -= bytesOf(old.op)
 	}
 	if s.closed || s.broken || bytes > 0 && s.laterBytes+bytes > s.options.MaxPendingBytes {
 		s.stats.Dropped++
@@ -227,9 +218,9 @@ func (s *Store) rouse() {
 
 func opBytes(ops []broker.Op) (n int64) {
 	for _, op := range ops {
-		n += opBytes1(op)
+		n += bytesOf(op)
 	}
 	return n
 }
 
-func opBytes1(op broker.Op) int64 { return int64(len(op.Key)) + int64(len(op.Value)) + opOverhead }
+func bytesOf(op broker.Op) int64 { return int64(len(op.Key)) + int64(len(op.Value)) + opOverhead }

@@ -4,36 +4,17 @@ import (
 	"cmp"
 	"fmt"
 	"runtime/debug"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/outcry-mqtt/outcry/broker"
 	"go.etcd.io/bbolt"
 )
 
+// After a failure the disk is left alone for a while, which doubles up to maxBackoff.
 const (
-	// laterOps and laterChunkBytes bound how much of an ended window goes into one transaction, so that commits need
-	// not wait for all of it.
-	laterOps        = 8192
-	laterChunkBytes = 16 << 20
-
 	firstBackoff = 100 * time.Millisecond
 	maxBackoff   = 5 * time.Second
-
-	arenaBytes = 256 << 10
 )
-
-// batch is what goes into one transaction.
-type batch struct {
-	commits []request
-	later   []laterOp
-	refuse  error // the disk is failing: tell the commits, write nothing
-	probe   bool  // write something, to see whether the disk works again
-
-	wrote bool          // there was a transaction
-	took  time.Duration // for it
-}
 
 // run is the writer: the only goroutine that changes the file and that calls what was handed to Commit.
 func (s *Store) run() {
@@ -51,140 +32,9 @@ func (s *Store) run() {
 	}
 }
 
-// next waits until something is due and takes it. It reports false when the store is closed and nothing is left.
-func (s *Store) next() (*batch, bool) {
-	for {
-		s.mu.Lock()
-		now := time.Now()
-		at, something := s.nextDue(now)
-		if s.closed && !something {
-			s.mu.Unlock()
-			return nil, false
-		}
-		if something && !at.After(now) {
-			b := s.take(now)
-			s.mu.Unlock()
-			return b, true
-		}
-		s.mu.Unlock()
-		s.wait(at.Sub(now), something)
-	}
-}
-
-// wait waits until it is roused, or, if timed, for d at most.
-func (s *Store) wait(d time.Duration, timed bool) {
-	if !timed {
-		<-s.wake
-		return
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-s.wake:
-	case <-timer.C:
-	}
-}
-
-// nextDue tells when the writer has something to do, if ever. s.mu is held.
-func (s *Store) nextDue(now time.Time) (at time.Time, something bool) {
-	earliest := func(t time.Time) {
-		if !something || t.Before(at) {
-			at, something = t, true
-		}
-	}
-	if len(s.queue) > 0 {
-		earliest(s.commitsDue(now))
-	}
-	if s.broken {
-		return at, something
-	}
-	if len(s.later) > 0 {
-		earliest(s.laterDue(now))
-	}
-	if s.failure != nil && !s.closed {
-		earliest(s.retryAt)
-	}
-	return at, something
-}
-
-func (s *Store) commitsDue(now time.Time) time.Time {
-	if s.closed || s.queuedOps >= s.options.MaxOps || now.Before(s.retryAt) {
-		return now
-	}
-	return s.gatherUntil
-}
-
-func (s *Store) laterDue(now time.Time) time.Time {
-	switch {
-	case s.closed:
-		return now
-	case s.failure != nil:
-		return s.retryAt
-	case len(s.due) > 0:
-		return now
-	}
-	return s.windowEnd
-}
-
-// take removes what is due from what waits; later ops stay until they are written. s.mu is held.
-func (s *Store) take(now time.Time) *batch {
-	b := &batch{}
-	if s.broken || !s.closed && now.Before(s.retryAt) {
-		b.refuse = s.failure
-	}
-	s.takeCommits(b)
-	if b.refuse != nil {
-		s.stats.Refused += uint64(len(b.commits))
-		return b
-	}
-	if len(s.later) > 0 && !s.laterDue(now).After(now) {
-		s.takeLater(b)
-	}
-	b.probe = s.failure != nil
-	s.writingSince = now
-	return b
-}
-
-func (s *Store) takeCommits(b *batch) {
-	ops, n := 0, 0
-	for n < len(s.queue) && (n == 0 || ops+len(s.queue[n].ops) <= s.options.MaxOps) {
-		ops += len(s.queue[n].ops)
-		s.queuedBytes -= s.queue[n].bytes
-		n++
-	}
-	s.queuedOps -= ops
-	b.commits, s.queue = s.queue[:n:n], s.queue[n:]
-	if len(s.queue) == 0 {
-		s.queue = nil
-	}
-}
-
-// takeLater takes the next part of the window that has ended. Keys are written in order, because then they share pages.
-func (s *Store) takeLater(b *batch) {
-	if len(s.due) == 0 {
-		s.due = make([]laterKey, 0, len(s.later))
-		for key := range s.later {
-			s.due = append(s.due, key)
-		}
-		slices.SortFunc(s.due, func(a, b laterKey) int {
-			return cmp.Or(cmp.Compare(a.space, b.space), strings.Compare(a.key, b.key))
-		})
-		s.windowEnd = time.Time{}
-	}
-	n, bytes := 0, int64(0)
-	for n < len(s.due) && n < laterOps && bytes < laterChunkBytes {
-		if l, ok := s.later[s.due[n]]; ok {
-			b.later = append(b.later, l)
-			bytes += opBytes1(l.op)
-		}
-		n++
-	}
-	s.due = s.due[n:]
-}
-
 // write puts a batch on disk in one transaction.
 func (s *Store) write(b *batch) error {
-	if b.refuse != nil || !b.probe && b.ops() == 0 {
+	if b.refuse != nil || b.isEmpty() {
 		return nil
 	}
 	start := time.Now()
@@ -225,14 +75,6 @@ func (s *Store) update(b *batch) (err error) {
 	})
 }
 
-func (b *batch) ops() int {
-	n := len(b.later)
-	for _, r := range b.commits {
-		n += len(r.ops)
-	}
-	return n
-}
-
 // settle notes the outcome of a batch.
 func (s *Store) settle(b *batch, err error) {
 	s.mu.Lock()
@@ -241,7 +83,7 @@ func (s *Store) settle(b *batch, err error) {
 	switch {
 	case b.refuse != nil:
 	case err != nil:
-		s.failed(b, err)
+		s.failed(err)
 	default:
 		s.written(b)
 	}
@@ -255,18 +97,17 @@ func (s *Store) settle(b *batch, err error) {
 	}
 }
 
-// failed keeps the later ops for another try, except after Close. s.mu is held.
-func (s *Store) failed(b *batch, err error) {
+// failed keeps the later ops for another try, unless there will be none. s.mu is held.
+func (s *Store) failed(err error) {
 	s.stats.Failures++
 	s.failure = err
 	s.backoff = min(max(2*s.backoff, firstBackoff), maxBackoff)
 	s.retryAt = time.Now().Add(s.backoff)
-	s.due = nil
 	if s.closed || s.broken {
-		s.lost += len(s.later)
-		s.stats.Dropped += uint64(len(s.later))
+		s.lost = len(s.later) + len(s.window)
+		s.stats.Dropped += uint64(s.lost)
 		clear(s.later)
-		s.laterBytes = 0
+		s.window, s.windowOps, s.laterBytes = nil, 0, 0
 	}
 }
 
@@ -274,12 +115,14 @@ func (s *Store) failed(b *batch, err error) {
 func (s *Store) written(b *batch) {
 	s.failure, s.backoff, s.retryAt = nil, 0, time.Time{}
 	for _, l := range b.later {
-		s.forget(l.op, l.seq)
 		s.count(l.op)
 	}
+	s.laterBytes -= b.later.bytes()
+	s.window = s.window[len(b.later):]
+	s.windowOps = len(s.window)
 	for _, r := range b.commits {
 		for _, op := range r.ops {
-			s.forget(op, r.seq)
+			s.overtake(op, r.seq)
 			s.count(op)
 		}
 	}
@@ -292,15 +135,16 @@ func (s *Store) written(b *batch) {
 	}
 }
 
-// forget drops what waits for op's key, unless it is newer than seq.
-func (s *Store) forget(op broker.Op, seq uint64) {
+// overtake drops what waits for op's key, unless it is newer than seq.
+func (s *Store) overtake(op broker.Op, seq uint64) {
+	s.window.overtake(op, seq)
 	if len(s.later) == 0 {
 		return
 	}
 	key := laterKey{op.Space, op.Key}
-	if l, ok := s.later[key]; ok && l.seq <= seq {
+	if l, ok := s.later[key]; ok && l.seq < seq {
 		delete(s.later, key)
-		s.laterBytes -= opBytes1(l.op)
+		s.laterBytes -= bytesOf(l.op)
 	}
 }
 

@@ -1,0 +1,142 @@
+package boltstore
+
+import "time"
+
+// batch is what goes into one transaction.
+type batch struct {
+	commits []request
+	later   window
+	refuse  error // the disk is failing: tell the commits, write nothing
+	probe   bool  // write something, to see whether the disk works again
+
+	wrote bool          // there was a transaction
+	took  time.Duration // for it
+}
+
+func (b *batch) isEmpty() bool {
+	if len(b.later) > 0 || b.probe {
+		return false
+	}
+	for _, r := range b.commits {
+		if len(r.ops) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// next waits until something is due and takes it. It reports false when the store is closed and nothing is left.
+func (s *Store) next() (*batch, bool) {
+	for {
+		s.mu.Lock()
+		now := time.Now()
+		at, something := s.nextDue(now)
+		if s.closed && !something {
+			s.mu.Unlock()
+			return nil, false
+		}
+		if something && !at.After(now) {
+			b, ended := s.take(now)
+			s.mu.Unlock()
+			if ended != nil {
+				s.window = newWindow(ended)
+			}
+			if b.refuse == nil {
+				b.later = s.window.chunk()
+			}
+			return b, true
+		}
+		s.mu.Unlock()
+		s.wait(at.Sub(now), something)
+	}
+}
+
+// wait waits until it is roused, or, if timed, for d at most.
+func (s *Store) wait(d time.Duration, timed bool) {
+	if !timed {
+		<-s.wake
+		return
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-s.wake:
+	case <-timer.C:
+	}
+}
+
+// nextDue tells when the writer has something to do, if ever. s.mu is held.
+func (s *Store) nextDue(now time.Time) (at time.Time, something bool) {
+	earliest := func(t time.Time) {
+		if !something || t.Before(at) {
+			at, something = t, true
+		}
+	}
+	if len(s.queue) > 0 {
+		earliest(s.commitsDue(now))
+	}
+	if s.broken {
+		return at, something
+	}
+	if len(s.later)+len(s.window) > 0 {
+		earliest(s.laterDue(now))
+	}
+	if s.failure != nil && !s.closed {
+		earliest(s.retryAt)
+	}
+	return at, something
+}
+
+func (s *Store) commitsDue(now time.Time) time.Time {
+	if s.closed || s.queuedOps >= s.options.MaxOps || now.Before(s.retryAt) {
+		return now
+	}
+	return s.gatherUntil
+}
+
+func (s *Store) laterDue(now time.Time) time.Time {
+	switch {
+	case s.closed:
+		return now
+	case s.failure != nil:
+		return s.retryAt
+	case len(s.window) > 0:
+		return now
+	}
+	return s.windowEnd
+}
+
+// take removes the commits that are due from what waits, and the later ops if their window has ended and the one before
+// it is written. s.mu is held.
+func (s *Store) take(now time.Time) (b *batch, ended map[laterKey]laterOp) {
+	b = &batch{commits: s.takeCommits()}
+	if s.broken || !s.closed && now.Before(s.retryAt) {
+		b.refuse = s.failure
+		s.stats.Refused += uint64(len(b.commits))
+		return b, nil
+	}
+	if len(s.window) == 0 && len(s.later) > 0 && !s.laterDue(now).After(now) {
+		ended, s.later = s.later, make(map[laterKey]laterOp)
+		s.windowOps = len(ended)
+		s.windowEnd = time.Time{}
+	}
+	b.probe = s.failure != nil
+	s.writingSince = now
+	return b, ended
+}
+
+func (s *Store) takeCommits() []request {
+	ops, n := 0, 0
+	for n < len(s.queue) && (n == 0 || ops+len(s.queue[n].ops) <= s.options.MaxOps) {
+		ops += len(s.queue[n].ops)
+		s.queuedBytes -= s.queue[n].bytes
+		n++
+	}
+	s.queuedOps -= ops
+	commits := s.queue[:n:n]
+	s.queue = s.queue[n:]
+	if len(s.queue) == 0 {
+		s.queue = nil
+	}
+	return commits
+}
