@@ -5,6 +5,7 @@ import { arrow, change } from './ticker.js';
 
 const INTERVAL = 250; // ms between paints
 const GAP = 10_000; // ms without a price: the line is broken there, for nobody knows what was between
+const SECONDS = [1, 2, 5, 10, 15, 30, 60, 120, 300]; // between ticks
 
 /** The chart of one quote's last minutes. */
 export class Chart {
@@ -62,12 +63,14 @@ export class Chart {
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false } },
       padding: [8, 8, 0, 0],
-      axes: [axis, { ...axis, size: 64, values: (_, ticks) => ticks.map((v) => v.toFixed(2)) }],
+      axes: [{ ...axis, size: 28, space: 90, incrs: SECONDS, values: (_, ticks) => ticks.map(clock) }, { ...axis, size: 64, values: (_, ticks) => ticks.map((v) => v.toFixed(2)) }],
       series: [{}, { stroke: color('accent'), fill: color('accent-soft'), width: 1.75, points: { show: false } }],
       scales: { y: { range: (_, low, high) => padded(low, high) } },
     };
   }
 }
+
+const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString();
 
 function padded(low, high) {
   const margin = (high - low) * 0.1 || Math.abs(high) * 0.001 || 1;

@@ -99,7 +99,7 @@ export class TickerView {
 }
 
 function createCell(quote) {
-  const parts = [['b', quote.symbol], ['span', '', 'price'], ['span', '', 'change']];
+  const parts = [['b', quote.symbol], ['span', '', 'change'], ['span', '', 'price']];
   const cell = element('button', { type: 'button', className: 'cell', value: quote.symbol }, ...parts.map(
     ([tag, textContent, className = '']) => element(tag, { textContent, className })));
   cell.setAttribute('aria-pressed', 'false');
@@ -107,9 +107,9 @@ function createCell(quote) {
 }
 
 function paintCell(cell, quote, flash) {
-  const [, price, changed] = cell.children;
-  price.textContent = quote.price.toFixed(2);
-  changed.textContent = `${arrow(quote.direction)} ${change(quote)}`;
+  const [, changed, price] = cell.children;
+  changed.textContent = change(quote);
+  price.textContent = `${arrow(quote.direction)} ${quote.price.toFixed(2)}`;
   const direction = ['down', '', 'up'][quote.direction + 1];
   // The same animation under two names: going from one to the other starts it again without a forced layout.
   const beat = cell.classList.contains('tick') ? 'tock' : 'tick';

@@ -1,0 +1,59 @@
+// The code in docs/connect-browser.md, run as it stands there.
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { test } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { PATIENCE, sharedBroker, until } from './harness.mjs';
+
+const page = path.join(import.meta.dirname, '../../docs/connect-browser.md');
+// A folder that is not kept, from where `import 'mqtt'` finds the package.
+const scratch = path.join(import.meta.dirname, '../node_modules/.cache/outcry');
+
+const broker = sharedBroker('--demo');
+
+test('docs/connect-browser.md: prices come, and come again with a fresh token', { timeout: 6 * PATIENCE }, async (t) => {
+  const [connectCode, useCode] = await codeBlocks();
+  const { connect } = await run('connect.mjs', connectCode);
+
+  let minted = 0;
+  let expired = false;
+  const fetchToken = async () => {
+    minted++;
+    return expired ? broker.token('guest', ['lobby']) : broker.token('guest', ['lobby'], '--ttl', '2s');
+  };
+  // The second block is run with what it names: the first block's connect, and the page's own fetch and console.
+  const prices = new Map();
+  const log = (topic, value) => prices.set(topic, value.p);
+  const body = useCode.replace("'ws://127.0.0.1:8083/mqtt'", JSON.stringify(broker.ws));
+  assert.notEqual(body, useCode, 'the address in the second block has changed');
+  const AsyncFunction = (async () => {}).constructor;
+  const use = new AsyncFunction('connect', 'fetch', 'console', `${body}\nreturn client;`);
+  const client = await use(connect, async () => ({ text: fetchToken }), { log });
+  t.after(() => client.endAsync(true));
+  await until('all prices have come', () => prices.size === 500);
+
+  expired = true;
+  const lost = once(client, 'close');
+  await broker.kill();
+  await lost;
+  prices.clear();
+  await broker.start();
+  await until('all prices have come again', () => prices.size === 500);
+  assert.ok(minted >= 2, `${minted} tokens were minted`);
+});
+
+async function codeBlocks() {
+  const text = await readFile(page, 'utf8');
+  const blocks = [...text.matchAll(/^```js\n(.*?)^```$/gms)].map((match) => match[1]);
+  assert.equal(blocks.length, 2, 'js blocks in docs/connect-browser.md');
+  return blocks;
+}
+
+async function run(name, code) {
+  await mkdir(scratch, { recursive: true });
+  const file = path.join(scratch, name);
+  await writeFile(file, code);
+  return import(pathToFileURL(file));
+}

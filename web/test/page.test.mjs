@@ -1,0 +1,84 @@
+// The page in a browser: prices, figures, and who may see them. With the real broker and its demo.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { visit } from './browser.mjs';
+import { PATIENCE, sharedBroker, until } from './harness.mjs';
+
+const timeout = 6 * PATIENCE;
+
+const broker = sharedBroker('--demo');
+
+const visitAs = async (t, user, rooms) => visit(t, `${broker.page}#token=${await broker.token(user, rooms)}`);
+
+test('prices move, and a click shows the chart of a symbol', { timeout }, async (t) => {
+  const visitor = await visitAs(t, 'ada', ['lobby']);
+  await visitor.connected();
+  await visitor.sees('#ticker-note', /^500 symbols · [\d,]+ updates\/s/);
+  const before = await visitor.prices();
+  await until('most prices that are in view have moved', async () => {
+    const now = (await visitor.prices()).slice(0, 40);
+    return now.filter((price, i) => price !== before[i]).length > 20;
+  });
+  await visitor.sees('#rates', /^[1-9][\d,]* messages\/s · [\d.]+ KiB\/s/);
+
+  const cell = visitor.page.locator('#grid .cell').first();
+  const symbol = await cell.locator('b').innerText();
+  await cell.click();
+  await visitor.sees('#chart figcaption', new RegExp(`^${symbol} [\\d.]+ . [+−][\\d.]+% · low [\\d.]+ · high [\\d.]+`));
+  assert.equal(await visitor.page.locator('#chart canvas').count(), 1);
+  assert.equal(await cell.getAttribute('aria-pressed'), 'true');
+});
+
+test('the filter leaves what matches', { timeout }, async (t) => {
+  const visitor = await visitAs(t, 'ada', []);
+  await visitor.sees('#ticker-note', /^500 symbols/);
+  const symbol = await visitor.text('#grid .cell:nth-child(77) b');
+  await visitor.page.getByLabel('Filter symbols').fill(symbol.toLowerCase());
+  await visitor.sees('#ticker-note', /^\d+ of 500 symbols/);
+  const shown = await visitor.page.locator('#grid .cell:not([hidden]) b').allInnerTexts();
+  assert.ok(shown.includes(symbol) && shown.every((s) => s.includes(symbol)), `shown: ${shown}`);
+});
+
+test("the machine's figures are shown", { timeout }, async (t) => {
+  const visitor = await visitAs(t, 'ada', []);
+  await visitor.sees('[data-kind=cpu] .figure', /^\d+%$/);
+  await visitor.sees('[data-kind=memory] .note', /^[\d.]+ [MGT]iB of [\d.]+ [MGT]iB$/);
+  await visitor.sees('[data-kind=disk] .figure', /^\d+%$/);
+  await visitor.sees('[data-kind=network] .figure', /^[\d.]+ \w+\/s$/);
+});
+
+test('a refused token opens the box that asks for another', { timeout }, async (t) => {
+  const good = await broker.token('ada', ['lobby']);
+  const [header, claims, signature] = good.split('.');
+  const visitor = await visit(t, `${broker.page}#token=${header}.${claims}.${[...signature].reverse().join('')}`);
+  await visitor.sees('#sign-in .alert', /^The broker refused this token: .+ \(0x8[67]\)\.$/);
+  await visitor.sees('#status', /^Refused/);
+  await visitor.page.getByLabel('Token').fill(good);
+  await visitor.page.getByRole('button', { name: 'Sign in' }).click();
+  await visitor.connected();
+  assert.equal(await visitor.page.locator('#sign-in').isVisible(), false);
+});
+
+test('without a token it asks for one, and says how to mint it', { timeout }, async (t) => {
+  const visitor = await visit(t, broker.page);
+  await visitor.sees('#sign-in', /outcry token --user you --rooms lobby/);
+  await visitor.page.getByLabel('Token').fill('letmein');
+  await visitor.page.getByRole('button', { name: 'Sign in' }).click();
+  await visitor.sees('#sign-in .alert', /This is not a token/);
+  await visitor.page.getByLabel('Token').fill(`${broker.page}#token=${await broker.token('ada', ['lobby'])}`);
+  await visitor.page.getByRole('button', { name: 'Sign in' }).click();
+  await visitor.connected();
+});
+
+test('the token leaves the address, and a reload keeps it', { timeout }, async (t) => {
+  const visitor = await visitAs(t, 'ada', ['lobby']);
+  await visitor.connected();
+  assert.equal(visitor.page.url(), broker.page);
+  await visitor.page.reload();
+  await visitor.connected();
+  await visitor.enters('lobby');
+  await visitor.page.getByRole('button', { name: 'Sign out' }).click();
+  await visitor.sees('#sign-in', /wants a token/);
+  await visitor.page.reload();
+  await visitor.sees('#sign-in', /wants a token/);
+});
