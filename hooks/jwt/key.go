@@ -1,0 +1,118 @@
+package jwt
+
+import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// KeySource gives the keys that tokens are verified with. It is asked by New and by each Reload.
+type KeySource interface {
+	Keys() ([]Key, error)
+}
+
+// Key verifies the tokens of one algorithm. It is a KeySource of itself.
+type Key struct {
+	// ID is compared with a token's "kid". A key without an ID is tried where no other key has the token's; a token
+	// without a kid is tried with every key of its algorithm.
+	ID string
+	// Algorithm is HS256, HS384, HS512, RS256 to RS512, PS256 to PS512, ES256, ES384, ES512 or EdDSA. Empty: HS256 for a
+	// secret, RS256 for RSA, the one of its curve for ECDSA, EdDSA for Ed25519.
+	Algorithm string
+	// Value is a secret ([]byte), an *rsa.PublicKey, an *ecdsa.PublicKey or an ed25519.PublicKey.
+	Value any
+}
+
+// Keys returns the key.
+func (k Key) Keys() ([]Key, error) { return []Key{k}, nil }
+
+// minRSABits is the least that RFC 7518 3.3 and 3.5 allow.
+const minRSABits = 2048
+
+// minSecretBytes is by algorithm the size of its hash, the least that RFC 7518 3.2 allows.
+var minSecretBytes = map[string]int{"HS256": 32, "HS384": 48, "HS512": 64}
+
+// curves is by algorithm the curve that it is defined for (RFC 7518 3.4).
+var curves = map[string]elliptic.Curve{"ES256": elliptic.P256(), "ES384": elliptic.P384(), "ES512": elliptic.P521()}
+
+// complete returns the key with its algorithm, or what is wrong with it.
+func (k Key) complete() (Key, error) {
+	if k.Algorithm == "" {
+		k.Algorithm = defaultAlgorithm(k.Value)
+	}
+	if err := checkKey(k.Algorithm, k.Value); err != nil {
+		return Key{}, err
+	}
+	return k, nil
+}
+
+func defaultAlgorithm(key any) string {
+	switch k := key.(type) {
+	case []byte:
+		return "HS256"
+	case *rsa.PublicKey:
+		return "RS256"
+	case ed25519.PublicKey:
+		return "EdDSA"
+	case *ecdsa.PublicKey:
+		for name, curve := range curves {
+			if k.Curve == curve {
+				return name
+			}
+		}
+	}
+	return ""
+}
+
+// checkKey checks that a verifying key is of the kind and the strength that the algorithm asks for.
+func checkKey(algorithm string, key any) error {
+	switch algorithm {
+	case "HS256", "HS384", "HS512":
+		return checkSecret(algorithm, key)
+	case "RS256", "RS384", "RS512", "PS256", "PS384", "PS512":
+		return checkRSA(algorithm, key)
+	case "ES256", "ES384", "ES512":
+		k, ok := key.(*ecdsa.PublicKey)
+		if !ok || k.Curve != curves[algorithm] {
+			return fmt.Errorf("%s needs an ECDSA key on the curve %s", algorithm, curves[algorithm].Params().Name)
+		}
+		return nil
+	case "EdDSA":
+		if k, ok := key.(ed25519.PublicKey); !ok || len(k) != ed25519.PublicKeySize {
+			return errors.New("EdDSA needs an Ed25519 key")
+		}
+		return nil
+	case "":
+		return errors.New("no algorithm is defined for such a key; use a secret, or an RSA, ECDSA (P-256, P-384, P-521) or Ed25519 key")
+	}
+	return fmt.Errorf("algorithm %q is not one of HS256 to HS512, RS256 to RS512, PS256 to PS512, ES256 to ES512, EdDSA", algorithm)
+}
+
+func checkSecret(algorithm string, key any) error {
+	secret, ok := key.([]byte)
+	if !ok {
+		return fmt.Errorf("%s needs a secret, not a public key", algorithm)
+	}
+	if strings.Contains(string(secret), "-----BEGIN ") {
+		return fmt.Errorf("%s needs a secret, and this is a PEM file; choose the algorithm of its key", algorithm)
+	}
+	if least := minSecretBytes[algorithm]; len(secret) < least {
+		return fmt.Errorf("the secret has %d bytes, and %s needs at least %d", len(secret), algorithm, least)
+	}
+	return nil
+}
+
+func checkRSA(algorithm string, key any) error {
+	k, ok := key.(*rsa.PublicKey)
+	if !ok {
+		return fmt.Errorf("%s needs an RSA key", algorithm)
+	}
+	if bits := k.N.BitLen(); bits < minRSABits {
+		return fmt.Errorf("the RSA key has %d bits, and %s needs at least %d", bits, algorithm, minRSABits)
+	}
+	return nil
+}

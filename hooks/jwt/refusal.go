@@ -1,0 +1,47 @@
+package jwt
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/outcry-mqtt/outcry/broker"
+)
+
+// The labels of refusals, a closed set.
+const (
+	labelMalformed    = "malformed"     // not a token, or one that RFC 7515 says to reject
+	labelBadAlgorithm = "bad_algorithm" // no key is for the token's algorithm
+	labelUnknownKey   = "unknown_key"   // no key has the token's kid
+	labelBadSignature = "bad_signature"
+	labelExpired      = "expired"
+	labelNoExpiry     = "no_expiry"
+	labelNotYetValid  = "not_yet_valid" // nbf or iat in the future
+	labelBadIssuer    = "bad_issuer"
+	labelBadAudience  = "bad_audience"
+	labelBadClaim     = "bad_claim" // a claim is not of the type that RFC 7519 says
+	labelNoUser       = "no_user"
+)
+
+// notAToken refuses what was not shown to come from a holder of a key.
+func notAToken(label, format string, args ...any) *broker.Refusal {
+	return &broker.Refusal{Code: broker.CodeBadUserOrPassword, Reason: fmt.Sprintf(format, args...), Label: label}
+}
+
+// notAuthorized refuses a token that is properly signed.
+func notAuthorized(label, format string, args ...any) *broker.Refusal {
+	return &broker.Refusal{Code: broker.CodeNotAuthorized, Reason: fmt.Sprintf(format, args...), Label: label}
+}
+
+// brief shortens what a stranger sent, for a reason.
+func brief(text string) string {
+	const most = 40
+	if len(text) > most {
+		return text[:most] + "…"
+	}
+	return text
+}
+
+// seconds rounds up, so that nothing is ever 0 seconds late.
+func seconds(d time.Duration) time.Duration {
+	return (d + time.Second - 1).Truncate(time.Second)
+}
