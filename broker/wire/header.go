@@ -1,8 +1,5 @@
 package wire
 
-// maxVarint is the largest value of a variable byte integer, and so of a remaining length (MQTT 5 1.5.5).
-const maxVarint = 1<<28 - 1
-
 const (
 	flagRetain byte = 1 << 0
 	flagDup    byte = 1 << 3
@@ -99,7 +96,7 @@ func parseVarint(b []byte) (n uint32, size int, err error) {
 	return 0, 0, nil
 }
 
-// appendVarint appends n, which is at most maxVarint.
+// appendVarint appends n, which is below 2^28 (MQTT 5 1.5.5).
 func appendVarint(dst []byte, n int) []byte {
 	for n >= 0x80 {
 		dst = append(dst, byte(n)|0x80)

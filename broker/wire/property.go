@@ -95,13 +95,6 @@ var properties = [propCount]struct {
 	propSharedAvailable:      {aByte, 0},
 }
 
-// forwarded tells whether a server passes a property on unaltered with its message.
-func forwarded(id byte) bool {
-	const set = 1<<propPayloadFormat | 1<<propContentType | 1<<propResponseTopic | 1<<propCorrelationData |
-		1<<propUserProperty
-	return set>>id&1 != 0
-}
-
 // scanner goes through properties one by one, and stops at the first that may not be there. All that can be said about a
 // property by itself is checked.
 type scanner struct {
