@@ -3,7 +3,7 @@
 //
 // A connection has one will, so it clears the presence of one room: the one that was in front when the page connected.
 // The others are cleared by the page when it leaves in good order, and else by running out: presence is published again
-// every minute and expires after two and a half.
+// every minute with a message expiry of two and a half. Presence without an expiry stays until it is cleared.
 
 const HEARTBEAT = 60_000; // ms; as often as a hidden tab's timers run
 const PRESENCE_EXPIRY = 150; // s
@@ -22,13 +22,14 @@ const hereTopic = (room, client) => `chat/${room}/here/${client}`;
  * @property {boolean} own
  * @property {''|'sending'|'failed'} state of an own one
  * @property {string} [why] it failed
+ * @property {boolean} [inFlight] it is being sent
  *
  * @typedef {object} Room
  * @property {string} name
  * @property {'joining'|'joined'|'refused'} state
  * @property {string} [why] it was refused
  * @property {Message[]} messages
- * @property {Map<string, {user: string, seen: number}>} people by client
+ * @property {Map<string, {user: string, until: number}>} people by client; until: when their presence runs out
  * @property {number} unread
  */
 
@@ -42,6 +43,7 @@ export class Chat {
   #changed;
   #seen = new Set();
   #since = Date.now();
+  #said = 0;
 
   /** @param {() => void} changed called after anything has */
   constructor(connection, changed) {
@@ -110,20 +112,20 @@ export class Chat {
   }
 
   say(text) {
-    const message = { id: crypto.randomUUID?.() ?? `${this.client}-${Date.now()}-${Math.random()}`, from: this.user, text, at: Date.now() };
-    const shown = { ...message, own: true, state: 'sending' };
-    this.#append(this.active, shown);
-    this.#send(this.active, shown);
+    const id = `${this.client}-${Date.now()}-${this.#said++}`;
+    const message = { id, from: this.user, text, at: Date.now(), own: true, state: 'sending' };
+    this.#append(this.active, message);
+    this.#send(this.active, message);
   }
 
-  /** Takes a message; false if it is not of a chat. */
-  apply(topic, read, empty) {
+  /** Takes a message, with the seconds until it expires if it does; false if it is not of a chat. */
+  apply(topic, read, empty, expiry) {
     const [first, name, verb, client] = topic.split('/');
     if (first !== 'chat') return false;
     const room = this.rooms.get(name);
     if (!room) return true;
     if (verb === 'say') this.#heard(room, read());
-    if (verb === 'here') this.#noticed(room, client, empty ? null : read());
+    if (verb === 'here') this.#noticed(room, client, empty ? null : read(), expiry);
     return true;
   }
 
@@ -153,7 +155,7 @@ export class Chat {
   }
 
   async #enter(room) {
-    room.state = 'joining';
+    if (room.state === 'refused') room.state = 'joining';
     room.people.clear(); // the retained ones come again with the subscription
     try {
       // No local: what one says oneself is on the page already.
@@ -180,16 +182,18 @@ export class Chat {
   }
 
   #beat() {
-    const oldest = Date.now() - PRESENCE_EXPIRY * 1000;
+    const now = Date.now();
     for (const room of this.#joined()) {
       this.#present(room);
-      for (const [client, { seen }] of room.people) if (seen < oldest) room.people.delete(client);
+      for (const [client, { until }] of room.people) if (until < now) room.people.delete(client);
     }
     this.#changed();
   }
 
   /** A message stays 'sending' until it is answered; over a lost connection it is sent again, with the same id. */
   async #send(room, message) {
+    if (message.inFlight) return;
+    message.inFlight = true;
     const { id, from, text, at } = message;
     try {
       await this.#connection.publish(sayTopic(room.name), JSON.stringify({ id, from, text, at }), { qos: 1 });
@@ -197,6 +201,8 @@ export class Chat {
     } catch (err) {
       if (!err.code) return;
       Object.assign(message, { state: 'failed', why: err.message });
+    } finally {
+      message.inFlight = false;
     }
     this.#changed();
   }
@@ -216,8 +222,9 @@ export class Chat {
     this.#changed();
   }
 
-  #noticed(room, client, presence) {
-    if (typeof presence?.user === 'string') room.people.set(client, { user: presence.user, seen: Date.now() });
+  #noticed(room, client, presence, expiry = Infinity) {
+    const until = Date.now() + expiry * 1000;
+    if (typeof presence?.user === 'string') room.people.set(client, { user: presence.user, until });
     else room.people.delete(client);
     this.#changed();
   }

@@ -41,7 +41,7 @@ export class Connection {
    * @param {() => Promise<object>} options.credentials asked before each attempt: MQTT.js options such as clientId,
    *   username, password and will
    * @param {(state: State) => void} options.onState
-   * @param {(topic: string, payload: Uint8Array, live: boolean) => void} options.onMessage live: not a retained one
+   * @param {(topic: string, payload: Uint8Array, packet: object) => void} options.onMessage
    * @param {() => void} options.onTakenOver another connection uses this client identifier
    * @param {(bytes: number) => void} options.onPacket
    */
@@ -138,7 +138,7 @@ export class Connection {
       this.#fresh = false;
       this.#become({ kind: 'connected' });
     });
-    client.on('message', (topic, payload, packet) => this.#options.onMessage(topic, payload, !packet.retain));
+    client.on('message', this.#options.onMessage);
     client.on('error', () => {}); // each is followed by close, and why is known better from the packets
     client.on('close', () => {
       if (client === this.#client) this.#closed(code, why);

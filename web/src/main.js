@@ -89,7 +89,8 @@ async function credentials() {
 
 function stateChanged(state) {
   status.show(state);
-  if (state.kind === 'refused') signIn.ask(`The broker refused this token: ${state.reason}.`);
+  const what = token.load() ? 'this token' : 'a connection without a token';
+  if (state.kind === 'refused') signIn.ask(`The broker refused ${what}: ${state.reason}.`);
   if (state.kind !== 'connected') return;
   connection.subscribe(['ticker/#', 'machine/#'], { qos: 0 }).catch((err) => {
     if (err.code) status.warn(`No prices or figures for you: ${err.message}`);
@@ -97,11 +98,11 @@ function stateChanged(state) {
   chat.connected();
 }
 
-function receive(topic, payload, live) {
+function receive(topic, payload, { retain, properties }) {
   const read = () => parse(payload);
-  if (ticker.apply(topic, read, live)) tickerView.changed();
+  if (ticker.apply(topic, read, !retain)) tickerView.changed();
   else if (machines.apply(topic, read)) machineView.changed();
-  else chat.apply(topic, read, payload.length === 0);
+  else chat.apply(topic, read, payload.length === 0, properties?.messageExpiryInterval);
 }
 
 /** The object that a payload holds; an empty one if it holds none: what others publish can be anything. */

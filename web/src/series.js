@@ -1,4 +1,4 @@
-/** The newest points of a line: at most `capacity`, at least `spacing` ms apart (what comes sooner replaces the last). */
+/** The newest points of a line: at most `capacity`, and the newest one of each `spacing` ms. */
 export class Series {
   #times;
   #values;
@@ -6,15 +6,16 @@ export class Series {
   #last = -1;
   length = 0;
 
-  constructor(capacity, spacing = 0) {
+  constructor(capacity, spacing = 1) {
     this.#times = new Float64Array(capacity);
     this.#values = new Float64Array(capacity);
     this.#spacing = spacing;
   }
 
   push(time, value) {
-    if (this.length > 0 && time <= this.#times[this.#last]) return; // late, or a retained message come again
-    if (!this.#tooSoon(time)) {
+    const last = this.length > 0 ? this.#times[this.#last] : -Infinity;
+    if (time <= last) return; // late, or a retained message come again
+    if (Math.floor(time / this.#spacing) !== Math.floor(last / this.#spacing)) {
       this.#last = (this.#last + 1) % this.#times.length;
       this.length = Math.min(this.length + 1, this.#times.length);
     }
@@ -29,11 +30,5 @@ export class Series {
       const i = (this.#last + capacity - n) % capacity;
       fn(this.#times[i], this.#values[i]);
     }
-  }
-
-  #tooSoon(time) {
-    if (this.length < 2) return false;
-    const capacity = this.#times.length;
-    return time - this.#times[(this.#last + capacity - 1) % capacity] < this.#spacing;
   }
 }

@@ -34,6 +34,7 @@ async function take() {
   const symbol = await cell.locator('b').innerText();
   const since = Date.now();
   for (const [name, line] of talk) {
+    if (line.includes('restarted')) await restart(broker, ada);
     const text = line.replace('ACME', symbol);
     if (name === 'ada') await ada.says(text);
     else await others[name](text);
@@ -41,6 +42,14 @@ async function take() {
   }
   await until('the chart has a line', () => Date.now() - since > CHARTED, 2 * CHARTED);
   await ada.page.screenshot({ path: picture });
+}
+
+/** So that what they say is true. */
+async function restart(broker, visitor) {
+  await broker.kill();
+  await visitor.sees('#status', /^Reconnecting/);
+  await broker.start();
+  await visitor.connected();
 }
 
 /** Somebody in the lobby without a browser; returns what makes them say something. */
