@@ -56,7 +56,7 @@ func appendScalar(to []byte, value any) ([]byte, bool) {
 	case int64:
 		return strconv.AppendInt(to, v, 10), true
 	case float64:
-		return strconv.AppendFloat(to, v, 'g', -1, 64), true
+		return strconv.AppendFloat(to, v, 'f', -1, 64), true
 	}
 	return to, false
 }
