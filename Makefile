@@ -1,0 +1,91 @@
+# Everything that is done with the source goes through here; CI calls nothing else.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+GO       ?= go
+FUZZTIME ?= 20s
+BENCH    ?= .
+
+npm     := $(shell command -v npm)
+sources := $(shell find web/src web/build.mjs -type f 2>/dev/null)
+folders := cmd broker hooks listeners devices web bench tests
+modules := web/node_modules/.package-lock.json
+pages   := web/dist/index.html
+
+.PHONY: help run build web pages test lint format vet staticcheck race fuzz bench check clean tools test-web test-fuzz
+
+help: ## show what there is to make
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+run: ## build everything and start a broker with its pages and demo devices
+	@$(MAKE) --no-print-directory pages || echo "make: the pages could not be built; the broker works without them"
+	@$(MAKE) --no-print-directory build
+	@exec bin/outcry serve --config config.yaml --demo
+
+build: ## build the program, bin/outcry
+	$(GO) build -trimpath -o bin/outcry ./cmd/outcry
+
+web: ## build the pages that go into the program (needs npm)
+ifeq ($(npm),)
+	@echo "make: npm is missing; install Node.js with npm (on Debian: apt-get install nodejs npm)" >&2; exit 1
+else
+	@$(MAKE) --no-print-directory $(pages)
+endif
+
+# The pages if npm is there, and a word about them if it is not.
+pages:
+ifeq ($(npm),)
+	@echo "make: npm is missing, so the program gets no pages; install Node.js with npm and run make again"
+else
+	@$(MAKE) --no-print-directory $(pages)
+endif
+
+$(modules): web/package.json web/package-lock.json
+	cd web && npm ci --no-audit --no-fund
+	@touch $@
+
+$(pages): $(modules) $(sources)
+	cd web && npm run --silent build
+	@touch $@
+
+test: tools lint test-fuzz test-web race ## everything that must hold: checks, tests, fuzzers, the pages in a browser
+
+tools:
+	@ALLOW_MISSING="$(ALLOW_MISSING)" .ci/tools
+
+lint: format vet staticcheck ## gofmt, go vet, staticcheck
+
+format:
+	@unformatted=$$(gofmt -l $$(ls -d *.go $(folders) 2>/dev/null) | grep -v /node_modules/ || true); \
+	if [[ -n $$unformatted ]]; then echo "not formatted; run gofmt -w on: $$unformatted" >&2; exit 1; fi
+
+vet:
+	$(GO) vet ./...
+
+staticcheck:
+	$(GO) tool staticcheck ./...
+
+race: ## tests with the race detector
+	$(GO) test -race -timeout 10m ./...
+
+fuzz: ## run every fuzz target for FUZZTIME (20s)
+	.ci/fuzz $(FUZZTIME)
+
+test-fuzz:
+	.ci/fuzz 3s
+
+test-web: pages build
+	@if ! command -v npm >/dev/null; then echo "make: npm is missing: the pages are NOT TESTED"; exit 0; fi; \
+	cd web && npm test
+
+bench: ## run the Go benchmarks that match BENCH
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+check: lint ## lint, and known vulnerabilities of the dependencies
+	@if command -v govulncheck >/dev/null; then govulncheck ./...; else \
+	echo "make: govulncheck is missing: vulnerabilities NOT CHECKED; go install golang.org/x/vuln/cmd/govulncheck@latest"; fi
+
+clean: ## remove what was built; data/ stays
+	rm -rf bin web/node_modules
+	find web/dist -mindepth 1 ! -name README.txt -delete
