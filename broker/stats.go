@@ -17,11 +17,13 @@ type Stats struct {
 	Dropped                        map[string]uint64 // messages by reason; every reason is present from the start
 
 	Sessions, SessionsOffline          int64 // gauges
-	Subscriptions, SharedSubscriptions int64 // gauges
-	Retained, RetainedBytes            int64 // gauges: messages, bytes of topics and payloads
-	Queued, QueuedBytes                int64 // gauges: messages that wait in sessions' queues
-	Inflight                           int64 // gauge: QoS 1 and 2 messages sent and not acknowledged
-	Parked                             int64 // gauge: connections whose socket is full
+	SessionsExpired                    uint64
+	Subscriptions, SharedSubscriptions int64  // gauges
+	Retained, RetainedBytes            int64  // gauges: messages, bytes of topics and payloads
+	Queued, QueuedBytes                int64  // gauges: messages that wait in sessions' queues
+	Inflight                           int64  // gauge: QoS 1 and 2 messages sent and not acknowledged
+	Parked                             int64  // gauge: connections whose socket is full
+	EventsMissed                       uint64 // events that observers were too slow for
 
 	FlushLatency Histogram // seconds from reading a message to having written it, one observation per message sent
 	Shards       []ShardStats

@@ -1,0 +1,104 @@
+package broker
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"net"
+	"net/http"
+	"slices"
+
+	"github.com/outcry-mqtt/outcry/broker/topic"
+	"github.com/outcry-mqtt/outcry/broker/wire"
+)
+
+// ErrTooManyConnections is returned by Attach when Limits.MaxConnections are open.
+var ErrTooManyConnections = errors.New("broker: too many connections")
+
+// Link is a network connection that is ready to carry MQTT.
+type Link struct {
+	Conn     net.Conn             // carries MQTT packets, or WebSocket frames if Framed
+	Listener string               // the listener's name, for metrics and hooks
+	Framed   bool                 // WebSocket, after the upgrade: we unmask, answer pings, frame and close (RFC 6455)
+	Header   http.Header          // of the upgrade; nil without
+	TLS      *tls.ConnectionState // nil without
+	Remote   string               // the peer's address; empty: that of Conn
+}
+
+// Attach gives the broker a connection. The broker closes it, also if it returns an error: ErrClosed,
+// ErrTooManyConnections, or what the system said.
+func (b *Broker) Attach(l Link) error {
+	if n := b.connections.Add(1); n > int64(b.limits.MaxConnections) {
+		b.connections.Add(-1)
+		_ = l.Conn.Close()
+		return ErrTooManyConnections
+	}
+	c, err := b.newConn(l)
+	if err != nil {
+		b.connections.Add(-1)
+		_ = l.Conn.Close()
+		return fmt.Errorf("broker: attach %s: %w", l.Listener, err)
+	}
+	s := b.shards[b.turn.Add(1)%uint64(len(b.shards))]
+	if c.stream != nil {
+		c.stream.home.Store(s)
+	}
+	if !s.post(c) {
+		c.release()
+		return ErrClosed
+	}
+	if c.stream != nil {
+		c.stream.start(&b.streams)
+	}
+	return nil
+}
+
+func (b *Broker) newConn(l Link) (*conn, error) {
+	c := &conn{b: b, listener: l.Listener, remote: l.Remote, problemInfo: true, fd: -1}
+	if c.remote == "" && l.Conn.RemoteAddr() != nil {
+		c.remote = l.Conn.RemoteAddr().String()
+	}
+	if l.Header != nil || l.TLS != nil {
+		c.hello = &hello{header: l.Header, tls: l.TLS}
+	}
+	if l.Framed {
+		c.ws = new(webSocket)
+	}
+	fd, ok, err := detach(l.Conn)
+	switch {
+	case err != nil:
+		return nil, err
+	case ok:
+		c.fd = fd
+	default:
+		c.stream = newStream(c, l.Conn)
+	}
+	return c, nil
+}
+
+// Publish publishes a message as the broker itself: no rule is asked. It returns when the message is on its way, or an
+// error if the topic cannot be published to, the message is larger than Limits.MaxPacketBytes, or the broker is closed.
+func (b *Broker) Publish(m Message) error {
+	if err := topic.CheckName(m.Topic); err != nil {
+		return fmt.Errorf("broker: publish %q: %w", m.Topic, err)
+	}
+	if reserved(m.Topic) || topic.Levels(m.Topic) > b.limits.MaxTopicLevels {
+		return fmt.Errorf("broker: publish %q: the topic is reserved or too deep", m.Topic)
+	}
+	if m.QoS > 2 {
+		return fmt.Errorf("broker: publish %q: QoS %d", m.Topic, m.QoS)
+	}
+	m.Payload = slices.Clone(m.Payload)
+	one := m.internal(b.clock.now())
+	var o wire.Outgoing
+	if one.fill(&o, one.read); wire.PublishSize(wire.V5, &o) > b.limits.MaxPacketBytes {
+		return fmt.Errorf("broker: publish %q: message larger than %d bytes", m.Topic, b.limits.MaxPacketBytes)
+	}
+	one.kept = &one
+	s := b.shards[maphash.String(idSeed, m.Topic)%uint64(len(b.shards))]
+	if !s.post(call(func(s *shard) { s.publish(&one, s.routeOf(one.topic), nil, nil) })) {
+		return ErrClosed
+	}
+	return nil
+}

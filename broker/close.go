@@ -1,0 +1,156 @@
+package broker
+
+import (
+	"time"
+
+	"github.com/outcry-mqtt/outcry/broker/wire"
+)
+
+// closeReason is why a connection ended.
+type closeReason uint8
+
+const (
+	closeNone closeReason = iota
+	closeClient
+	closePeer
+	closeIO
+	closeConnectTimeout
+	closeKeepAlive
+	closeRefused
+	closeProtocol
+	closeTakenOver
+	closeNotAuthorized
+	closeExpired
+	closeSlow
+	closeStore
+	closeShutdown
+	closeAdmin
+	closeReasons
+)
+
+// closing is what is told to a connection that ends, and for what.
+var closing = [closeReasons]struct {
+	label   string
+	code    byte   // of DISCONNECT (MQTT 5 3.14.2.1); 0: it is told nothing
+	frame   uint16 // the WebSocket's close code (RFC 6455 7.4.1)
+	explain string // for the reason string
+}{
+	closeNone:           {label: "none"},
+	closeClient:         {label: "client_disconnect", frame: 1000},
+	closePeer:           {label: "peer_closed"},
+	closeIO:             {label: "io_error"},
+	closeConnectTimeout: {label: "connect_timeout", frame: 1002},
+	closeKeepAlive:      {label: "keep_alive", code: wire.KeepAliveTimeout, frame: 1002, explain: "nothing was heard for one and a half times the keep alive"},
+	closeRefused:        {label: "refused", frame: 1008},
+	closeProtocol:       {label: "protocol_error", code: wire.ProtocolError, frame: 1002},
+	closeTakenOver:      {label: "session_taken_over", code: wire.SessionTakenOver, frame: 1008, explain: "another connection uses this client identifier"},
+	closeNotAuthorized:  {label: "not_authorized", code: wire.NotAuthorized, frame: 1008},
+	closeExpired:        {label: "token_expired", code: wire.NotAuthorized, frame: 1008, explain: "the token has expired; connect with a fresh one"},
+	closeSlow:           {label: "slow_consumer", code: wire.QuotaExceeded, frame: 1008, explain: "the connection does not read as fast as it is sent to"},
+	closeStore:          {label: "store_failed", code: wire.ServerBusy, frame: 1011, explain: "the message could not be stored; send it again later"},
+	closeShutdown:       {label: "server_shutdown", code: wire.ServerShuttingDown, frame: 1001},
+	closeAdmin:          {label: "administrative", code: wire.AdministrativeAction, frame: 1008},
+}
+
+// lingerTime is how long a peer has to read the last words before its socket is closed. Closing a socket that still has
+// something to be read resets it, and then the peer may never see them.
+const lingerTime = 2 * time.Second
+
+// close ends the connection for a reason that needs no more words. It is idempotent.
+func (c *conn) close(r closeReason) { c.closeWith(r, closing[r].code, closing[r].explain) }
+
+// closeWith ends the connection: the client is told (MQTT 5 only [MQTT-3.14.4]), the session loses it, and the socket
+// is closed once the peer has had time to read.
+func (c *conn) closeWith(r closeReason, code byte, reason string) {
+	if c.state >= stateLingering {
+		return
+	}
+	s := c.shard
+	wasOpen := c.state == stateOpen
+	if wasOpen && c.version == wire.V5 && code >= 0x80 {
+		if !c.problemInfo {
+			reason = ""
+		}
+		c.sendDisconnect(code, reason)
+	}
+	c.state = stateLingering
+	s.stats.closed[r]++
+	c.uncount()
+	if wasOpen {
+		c.session.lose(c, r)
+	}
+	c.farewell(closing[r].frame, r)
+}
+
+func (c *conn) sendDisconnect(code byte, reason string) {
+	p := wire.AppendDisconnect(nil, code, reason, "")
+	if c.maxPacket != 0 && len(p) > int(c.maxPacket) {
+		p = wire.AppendDisconnect(nil, code, "", "")
+	}
+	c.send(wire.TypeDisconnect, p)
+}
+
+// farewell writes what is left to be said and has the socket closed, at once where nobody listens.
+func (c *conn) farewell(frame uint16, r closeReason) {
+	c.dropParked()
+	c.flush()
+	if c.state == stateClosed {
+		return
+	}
+	if c.ws != nil && (frame != 0 || c.ws.verdict != 0) {
+		c.ws.close(c, frame)
+		c.flush()
+	}
+	if c.state == stateClosed {
+		return
+	}
+	if r == closePeer || r == closeIO || r == closeConnectTimeout && c.ws == nil {
+		c.release()
+		return
+	}
+	if c.stream != nil {
+		c.release() // its writer sends what it has before it closes
+		return
+	}
+	c.linger()
+}
+
+// linger says that nothing more will come, and waits until the peer has closed too.
+func (c *conn) linger() {
+	if len(c.out.wire) == 0 {
+		shutdownWrite(c.fd)
+	}
+	c.paused = 0
+	c.in = nil
+	c.watch()
+	c.shard.wheel.arm(&c.timer, deadline(c.shard.now, lingerTime))
+}
+
+// release closes the socket and forgets the connection. It is idempotent.
+func (c *conn) release() {
+	if c.state == stateClosed {
+		return
+	}
+	c.state = stateClosed
+	if c.shard != nil && c.generation != 0 {
+		c.out.release(c.shard)
+		c.leave()
+	}
+	c.uncount()
+	c.b.connections.Add(-1)
+	if c.stream != nil {
+		c.stream.close()
+		return
+	}
+	closeFD(c.fd)
+}
+
+// deadline is the tick that is d after now.
+func deadline(now int64, d time.Duration) int64 {
+	if d >= unlimitedTime-time.Duration(now) {
+		return unlimitedTick
+	}
+	return (now+int64(d))/int64(tick) + 1
+}
+
+const unlimitedTick = int64(1) << 53 // ticks: further than any clock goes

@@ -1,0 +1,252 @@
+package broker
+
+import (
+	"crypto/tls"
+	"net/http"
+
+	"github.com/outcry-mqtt/outcry/broker/poller"
+	"github.com/outcry-mqtt/outcry/broker/wire"
+)
+
+type connState uint8
+
+const (
+	stateNew      connState = iota // waits for CONNECT
+	stateChecking                  // its credentials are being checked; meanwhile it belongs to no shard
+	stateOpen
+	stateLingering // all is said; waits for the peer to have read it
+	stateClosed
+)
+
+// pause is why a connection is not read.
+type pause uint8
+
+const (
+	pauseChoked pause = 1 << iota // it feeds a shard that cannot keep up
+	pauseFull                     // it does not read our answers
+	pauseAcks                     // too many of its messages wait for the store
+)
+
+// conn is one network connection. An idle one has no buffers: what it costs is this and its session.
+type conn struct {
+	// Static after construction.
+	b        *Broker
+	listener string
+	remote   string
+	hello    *hello     // what only CONNECT needs; nil afterwards
+	stream   *stream    // instead of fd, where a goroutine reads
+	ws       *webSocket // framing; nil: none
+
+	// Owned by the loop of the shard it is on.
+	shard       *shard
+	session     *session
+	client      *Client     // as hooks see it; nil before CONNECT
+	connecting  *connecting // on its way to the authenticators; nil: not now
+	in          []byte      // the beginning of a packet that is not complete
+	out         outbox
+	parked      *parking  // messages that wait for a socket that was full; nil: none
+	acks        []heldAck // acknowledgements in their order, the first of them waiting for the store
+	ackBase     uint64    // the number of the first of acks
+	heard       []*route  // topic aliases that the client has set, from 1
+	aliases     *aliases  // those that we set; nil: none
+	allowed     *permissions
+	timer       timer
+	expires     int64 // when its identity expires, on the broker's clock; 0: never
+	lastRead    int64 // in ticks
+	maxPacket   uint32
+	fd          int32
+	slot        uint32
+	generation  uint32
+	keepAlive   uint32 // in ticks, one and a half of what was agreed; 0: none
+	quota       uint16 // QoS 1 and 2 messages that may still be sent to it (MQTT 5 4.9)
+	maxQuota    uint16
+	state       connState
+	version     byte
+	doom        closeReason
+	paused      pause
+	interest    poller.Interest
+	queuedFlush bool
+	watchWrite  bool
+	problemInfo bool // reason strings and user properties may be sent (MQTT 5 3.1.2.11.7)
+	counted     bool // in the gauge of its listener and version
+}
+
+// hello is what is known of a connection before its CONNECT.
+type hello struct {
+	header http.Header
+	tls    *tls.ConnectionState
+}
+
+// begin takes a new connection into the shard.
+func (c *conn) begin(s *shard) {
+	if s.ending {
+		c.release()
+		return
+	}
+	s.stats.accepted++
+	if err := c.enter(s); err != nil {
+		s.log.Warn("watch connection", "listener", c.listener, "remote", c.remote, "err", err)
+		c.release()
+		return
+	}
+	c.timer.owner = c
+	s.wheel.arm(&c.timer, deadline(s.now, c.b.limits.ConnectTimeout))
+}
+
+// run makes a new connection a post.
+func (c *conn) run(s *shard) { c.begin(s) }
+
+// drop is called if the post never runs.
+func (c *conn) drop() { c.release() }
+
+// enter gives the connection a slot of the shard and has its socket watched.
+func (c *conn) enter(s *shard) error {
+	c.shard = s
+	if n := len(s.free); n > 0 {
+		c.slot = s.free[n-1]
+		s.free = s.free[:n-1]
+		s.conns[c.slot] = c
+	} else {
+		c.slot = uint32(len(s.conns))
+		s.conns = append(s.conns, c)
+	}
+	s.stats.connections++
+	s.stats.generation++
+	c.generation = s.stats.generation
+	c.lastRead = s.now / int64(tick)
+	c.interest = c.wants()
+	if c.stream != nil {
+		c.stream.home.Store(s)
+		return nil
+	}
+	if err := s.poll.Add(int(c.fd), c.token(), c.interest); err != nil {
+		c.leave()
+		return err
+	}
+	return nil
+}
+
+// leave takes the connection out of its shard; the socket stays open.
+func (c *conn) leave() {
+	s := c.shard
+	s.wheel.stop(&c.timer)
+	if c.stream != nil {
+		c.stream.home.Store(nil)
+	} else {
+		_ = s.poll.Remove(int(c.fd))
+	}
+	s.conns[c.slot] = nil
+	s.free = append(s.free, c.slot)
+	s.stats.connections--
+	c.generation = 0
+}
+
+func (c *conn) token() uint64 { return uint64(c.slot) | uint64(c.generation)<<32 }
+
+// wants is what the socket has to be watched for.
+func (c *conn) wants() (i poller.Interest) {
+	if c.paused == 0 {
+		i = poller.Read
+	}
+	if c.watchWrite {
+		i |= poller.Write
+	}
+	return i
+}
+
+func (c *conn) watch() {
+	i := c.wants()
+	if i == c.interest || c.state == stateClosed {
+		return
+	}
+	resumed := i&poller.Read != 0 && c.interest&poller.Read == 0
+	c.interest = i
+	if c.stream != nil {
+		if resumed {
+			c.stream.proceed()
+		}
+		return
+	}
+	if err := c.shard.poll.Change(int(c.fd), c.token(), i); err != nil {
+		c.shard.doomConn(c, closeIO)
+	}
+}
+
+func (c *conn) setPause(why pause, on bool) {
+	if on {
+		c.paused |= why
+	} else {
+		c.paused &^= why
+	}
+	c.watch()
+}
+
+// expire looks at every deadline that the connection has, and waits for the next.
+func (c *conn) expire(*timer) {
+	s := c.shard
+	switch c.state {
+	case stateNew:
+		c.close(closeConnectTimeout)
+		return
+	case stateLingering:
+		c.release()
+		return
+	}
+	now := s.now / int64(tick)
+	if c.expires != 0 && s.now >= c.expires {
+		c.close(closeExpired)
+		return
+	}
+	if c.keepAlive != 0 && now-c.lastRead >= int64(c.keepAlive) && c.paused&^pauseFull == 0 {
+		c.close(closeKeepAlive)
+		return
+	}
+	c.armTimer()
+}
+
+// armTimer waits for whichever deadline comes first. What is read later only moves lastRead: the timer finds out when it
+// fires.
+func (c *conn) armTimer() {
+	due := int64(0)
+	if c.keepAlive != 0 {
+		due = c.lastRead + int64(c.keepAlive)
+	}
+	if c.expires != 0 {
+		if at := c.expires/int64(tick) + 1; due == 0 || at < due {
+			due = at
+		}
+	}
+	if due != 0 {
+		c.shard.wheel.arm(&c.timer, due)
+	}
+}
+
+// doomConn has c closed at the end of the turn, where closing it now would change what is being walked over.
+func (s *shard) doomConn(c *conn, r closeReason) {
+	if c.state == stateOpen && c.doom == closeNone {
+		c.doom = r
+		s.doomed = append(s.doomed, c)
+	}
+}
+
+// fail closes the connection for what the peer sent.
+func (c *conn) fail(err error) {
+	e, ok := err.(*wire.Error)
+	if !ok {
+		e = &wire.Error{Code: wire.UnspecifiedError, Reason: err.Error()}
+	}
+	c.shard.log.Debug("protocol violation", "listener", c.listener, "remote", c.remote, "client", c.id(),
+		"code", e.Code, "reason", e.Reason)
+	if c.state == stateNew {
+		c.refuse(e.Code, e.Reason)
+		return
+	}
+	c.closeWith(closeProtocol, e.Code, e.Reason)
+}
+
+func (c *conn) id() string {
+	if c.client == nil {
+		return ""
+	}
+	return c.client.ID
+}

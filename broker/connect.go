@@ -1,0 +1,225 @@
+package broker
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"time"
+
+	"github.com/outcry-mqtt/outcry/broker/topic"
+	"github.com/outcry-mqtt/outcry/broker/wire"
+)
+
+// connecting is a connection on its way from its CONNECT to the shard that owns its client identifier. It is a post to
+// that shard.
+type connecting struct {
+	c        *conn
+	packet   wire.Connect
+	client   *Client
+	assigned bool
+	refusal  *Refusal // what the authenticators said; nil: come in
+}
+
+// onConnect takes a CONNECT to the authenticators and from there to the shard of the client identifier.
+func (c *conn) onConnect(body []byte) error {
+	k := &connecting{c: c}
+	err := wire.DecodeConnect(body, &k.packet)
+	c.version = k.packet.Version
+	if err != nil {
+		return err
+	}
+	if k.packet.HasAuthMethod {
+		c.refuse(wire.BadAuthenticationMethod, "no such authentication method [MQTT-4.12.0-1]")
+		return nil
+	}
+	c.problemInfo = k.packet.RequestProblemInfo
+	c.maxPacket = k.packet.MaximumPacketSize
+	if w := k.packet.Will; w != nil {
+		if code, reason := c.checkWill(w); code != 0 {
+			c.refuse(code, reason)
+			return nil
+		}
+	}
+	id := k.packet.ClientID
+	if k.assigned = id == ""; k.assigned {
+		id = assignedID()
+	}
+	k.client = &Client{ID: id, Listener: c.listener, Remote: c.remote, Version: c.version, Identity: anonymous}
+	c.state = stateChecking
+	c.connecting = k // goes on when all that was read with the CONNECT is put aside
+	return nil
+}
+
+var anonymous = &Identity{Method: "anonymous"}
+
+// assignedID names a client that did not name itself [MQTT-3.1.3-6].
+func assignedID() string {
+	var b [10]byte
+	_, _ = rand.Read(b[:])
+	return "auto-" + hex.EncodeToString(b[:])
+}
+
+// checkWill looks at what a will must be like, apart from the rules.
+func (c *conn) checkWill(w *wire.Will) (code byte, reason string) {
+	if topic.CheckName(w.Topic) != nil || len(w.Topic) > c.b.limits.MaxTopicBytes ||
+		topic.Levels(w.Topic) > c.b.limits.MaxTopicLevels || reserved(w.Topic) {
+		return wire.TopicNameInvalid, "the will's topic is no topic name that can be published to"
+	}
+	return 0, ""
+}
+
+// refuse answers a CONNECT with a CONNACK that says why not, and closes (MQTT 5 4.13). A peer that spoke no version that
+// we know is told in the oldest words there are.
+func (c *conn) refuse(code byte, reason string) {
+	if c.version == 0 && code != wire.UnsupportedProtocolVersion || c.version != 0 && c.version != wire.V5 && code < 0x84 {
+		c.closeWith(closeProtocol, 0, "") // no return code of 3.x says 'malformed' [MQTT-3.1.4-1]
+		return
+	}
+	version := c.version
+	if version == 0 {
+		version = wire.V311
+	}
+	k := wire.Connack{Code: code, ReasonString: reason}
+	p := wire.AppendConnack(nil, version, &k)
+	if !c.problemInfo || c.maxPacket != 0 && len(p) > int(c.maxPacket) {
+		k.ReasonString = ""
+		p = wire.AppendConnack(nil, version, &k)
+	}
+	c.send(wire.TypeConnack, p)
+	c.closeWith(closeRefused, 0, "")
+}
+
+// run lets the client in, or refuses it, on the shard that owns its client identifier.
+func (k *connecting) run(s *shard) {
+	c := k.c
+	if s.ending {
+		c.release()
+		return
+	}
+	c.state = stateNew
+	if err := c.enter(s); err != nil {
+		c.release()
+		return
+	}
+	c.timer.owner = c
+	c.client = k.client
+	if code, reason := k.admit(s); code != 0 {
+		c.refuse(code, reason)
+		return
+	}
+	k.open(s)
+	c.hello = nil
+	c.feed(nil) // what came right behind the CONNECT
+	if c.state == stateOpen && c.stream != nil && c.paused == 0 {
+		c.stream.proceed()
+	}
+}
+
+func (k *connecting) drop() { k.c.release() }
+
+// admit tells why the client may not come in: code 0 says it may.
+func (k *connecting) admit(s *shard) (code byte, reason string) {
+	if k.refusal != nil {
+		return k.refusal.Code, k.refusal.Reason
+	}
+	old := s.sessions[k.client.ID]
+	if old != nil && old.user != k.client.Identity.User {
+		return wire.ClientIdentifierNotValid, "this client identifier belongs to another user"
+	}
+	if w := k.packet.Will; w != nil && !s.b.authorize(k.client, Publish, w.Topic) {
+		return wire.NotAuthorized, "the will's topic is one that this client may not publish to"
+	}
+	return 0, ""
+}
+
+// open makes c the connection of its session, and says so.
+func (k *connecting) open(s *shard) {
+	c, p := k.c, &k.packet
+	ss, present := s.claim(k)
+	c.state = stateOpen
+	c.session = ss
+	ss.conn = c
+	c.count(s)
+	c.maxQuota = min(p.ReceiveMaximum, uint16(s.b.limits.MaxInflight))
+	c.quota = c.maxQuota
+	if n := min(int(p.TopicAliasMaximum), s.b.limits.MaxTopicAliasOut); n > 0 {
+		c.aliases = &aliases{most: uint16(n)}
+	}
+	ss.setWill(p.Will)
+	k.setTimers(s)
+	c.sendConnack(k, present)
+	if s.b.observers != nil {
+		s.observe(c, Connected, "", "")
+	}
+	if present {
+		ss.resume()
+	}
+}
+
+func (k *connecting) setTimers(s *shard) {
+	c, p := k.c, &k.packet
+	keep := time.Duration(p.KeepAlive) * time.Second
+	if most := s.b.limits.ServerKeepAlive; most > 0 && (keep == 0 || keep > most) {
+		keep = most
+		if c.version != wire.V5 {
+			keep = time.Duration(p.KeepAlive) * time.Second // a 3.x client cannot be told
+		}
+	}
+	c.keepAlive = uint32(keep * 3 / 2 / tick) // one and a half times [MQTT-3.1.2-22]
+	if e := k.client.Identity.Expires; !e.IsZero() {
+		c.expires = s.now + int64(time.Until(e))
+	}
+	c.armTimer()
+}
+
+// sendConnack tells the client that it is in, and everything that differs from what it asked for.
+func (c *conn) sendConnack(k *connecting, present bool) {
+	l := &c.b.limits
+	a := wire.Connack{
+		SessionPresent: present, ReceiveMaximum: uint16(l.ReceiveMaximum), MaximumPacketSize: uint32(l.MaxPacketBytes),
+		TopicAliasMaximum: uint16(l.TopicAliasMaximum),
+	}
+	if k.assigned {
+		a.AssignedClientID = k.client.ID
+	}
+	if asked := seconds(k.packet.SessionExpiry); c.session.expiry < asked {
+		n := uint32(c.session.expiry / time.Second)
+		a.SessionExpiry = &n
+	}
+	if most := l.ServerKeepAlive; most > 0 && (k.packet.KeepAlive == 0 || time.Duration(k.packet.KeepAlive)*time.Second > most) {
+		a.HasServerKeepAlive, a.ServerKeepAlive = true, uint16(most/time.Second)
+	}
+	c.send(wire.TypeConnack, wire.AppendConnack(nil, c.version, &a))
+}
+
+// claim returns the session of a client, and whether it was there before. What held it until now lets go.
+func (s *shard) claim(k *connecting) (ss *session, present bool) {
+	ss = s.sessions[k.client.ID]
+	if ss != nil && ss.conn != nil {
+		ss.conn.close(closeTakenOver)
+		ss = s.sessions[k.client.ID]
+	}
+	if ss != nil && k.packet.CleanStart {
+		ss.end()
+		ss = nil
+	}
+	if present = ss != nil; !present {
+		ss = s.newSession(k.client.ID, k.client.Identity.User)
+	} else {
+		s.wheel.stop(&ss.timer)
+		s.stats.sessionsOffline--
+	}
+	ss.setExpiry(k.expiry(), s.b.limits.MaxSessionExpiry)
+	return ss, present
+}
+
+// expiry is how long the client wants its session to outlive the connection. In 3.x a session is for this connection
+// (clean session) or for good.
+func (k *connecting) expiry() time.Duration {
+	switch {
+	case k.c.version == wire.V5:
+		return seconds(k.packet.SessionExpiry)
+	case k.packet.CleanStart:
+		return 0
+	}
+	return unlimitedTime
+}

@@ -1,0 +1,214 @@
+package broker
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/outcry-mqtt/outcry/broker/wire"
+)
+
+// dropReason is why a message did not reach somebody.
+type dropReason uint8
+
+const (
+	dropOffline dropReason = iota // QoS 0, and the client is not connected
+	dropParkedFull
+	dropConflated
+	dropSlow
+	dropQueueFull
+	dropTooLarge
+	dropExpired
+	dropNotAuthorized
+	dropNoMember
+	dropClosed
+	dropSessionEnded
+	dropRetainedFull
+	dropReasons
+)
+
+var dropLabels = [dropReasons]string{
+	"offline", "parked_full", "conflated", "slow_consumer", "queue_full", "packet_too_large", "expired",
+	"not_authorized", "no_group_member", "connection_closed", "session_ended", "retained_full",
+}
+
+// shardStats is what a shard counts. All but inboxBytes belongs to its loop.
+type shardStats struct {
+	inboxBytes atomic.Int64
+
+	accepted, turns                uint64
+	connections                    int64
+	generation                     uint32
+	open                           map[connKind]*connCount
+	closed                         [closeReasons]uint64
+	packetsReceived, packetsSent   [16]uint64
+	messagesReceived, messagesSent [3]uint64
+	bytesReceived, bytesSent       uint64
+	dropped                        [dropReasons]uint64
+	sessionsOffline                int64
+	sessionsExpired                uint64
+	subscriptions, shared          int64
+	queued, queuedBytes            int64
+	inflight, parked               int64
+	latency                        latency
+	lag                            int64
+	lags                           [2]lagWindow // of the current and the previous period
+}
+
+// connKind is what connections are counted by.
+type connKind struct {
+	listener string
+	version  byte
+}
+
+type connCount struct {
+	open  int64
+	total uint64
+}
+
+type lagWindow struct{ began, most int64 }
+
+func (t *shardStats) init() { t.open = make(map[connKind]*connCount) }
+
+// turn notes how long a turn took.
+func (t *shardStats) turn(began, now int64) {
+	t.turns++
+	t.lag = now - began
+	if now-t.lags[0].began > int64(maxLagAge)/2 {
+		t.lags[1], t.lags[0] = t.lags[0], lagWindow{began: now}
+	}
+	t.lags[0].most = max(t.lags[0].most, t.lag)
+}
+
+// latencyBounds are the upper bounds of the publish-to-flush histogram, in seconds.
+var latencyBounds = []float64{
+	.000025, .00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5,
+}
+
+// latency counts messages by how long they took from being read to being written.
+type latency struct {
+	counts [17]uint64
+	sum    float64
+}
+
+func (l *latency) observe(ns int64, n uint64) {
+	sec := float64(ns) / float64(time.Second)
+	i := 0
+	for i < len(latencyBounds) && sec > latencyBounds[i] {
+		i++
+	}
+	l.counts[i] += n
+	l.sum += sec * float64(n)
+}
+
+// count adds an open connection to those of its listener and version.
+func (c *conn) count(s *shard) {
+	k := connKind{c.listener, c.version}
+	n := s.stats.open[k]
+	if n == nil {
+		n = new(connCount)
+		s.stats.open[k] = n
+	}
+	n.open++
+	n.total++
+	c.counted = true
+}
+
+func (c *conn) uncount() {
+	if c.counted {
+		c.counted = false
+		c.shard.stats.open[connKind{c.listener, c.version}].open--
+	}
+}
+
+// counters is what is counted outside the shards.
+type counters struct {
+	mu    sync.Mutex // guards auths
+	auths map[string]uint64
+}
+
+// auth counts what the authenticators said.
+func (n *counters) auth(r *Refusal) {
+	label := "ok"
+	if r != nil {
+		if label = r.Label; label == "" {
+			label = "refused"
+		}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.auths[label]++
+}
+
+// add puts what the shard has counted into a snapshot. It runs on the shard, or when that has ended.
+func (t *shardStats) add(out *Stats, sessions int) {
+	for k, n := range t.open {
+		out.addConnections(k, n)
+	}
+	for i, n := range t.closed {
+		if closeReason(i) != closeNone {
+			out.Closed[closing[i].label] += n
+		}
+	}
+	for i := range t.packetsReceived {
+		out.PacketsReceived[i] += t.packetsReceived[i]
+		out.PacketsSent[i] += t.packetsSent[i]
+	}
+	for i := range t.messagesReceived {
+		out.MessagesReceived[i] += t.messagesReceived[i]
+		out.MessagesSent[i] += t.messagesSent[i]
+	}
+	for i, n := range t.dropped {
+		out.Dropped[dropLabels[i]] += n
+	}
+	out.BytesReceived += t.bytesReceived
+	out.BytesSent += t.bytesSent
+	out.Sessions += int64(sessions)
+	out.SessionsOffline += t.sessionsOffline
+	out.SessionsExpired += t.sessionsExpired
+	out.Subscriptions += t.subscriptions
+	out.SharedSubscriptions += t.shared
+	out.Queued += t.queued
+	out.QueuedBytes += t.queuedBytes
+	out.Inflight += t.inflight
+	out.Parked += t.parked
+	t.latency.add(&out.FlushLatency)
+	out.Shards = append(out.Shards, ShardStats{
+		Connections: t.connections, Turns: t.turns, Lag: time.Duration(t.lag),
+		MaxLag: time.Duration(max(t.lags[0].most, t.lags[1].most)), InboxBytes: t.inboxBytes.Load(),
+	})
+}
+
+func (l *latency) add(h *Histogram) {
+	total := uint64(0)
+	for i, n := range l.counts {
+		total += n
+		h.Counts[i] += total
+	}
+	h.Sum += l.sum
+}
+
+var versionNames = map[byte]string{wire.V31: "3.1", wire.V311: "3.1.1", wire.V5: "5.0"}
+
+func (out *Stats) addConnections(k connKind, n *connCount) {
+	version := versionNames[k.version]
+	for i := range out.Connections {
+		if c := &out.Connections[i]; c.Listener == k.listener && c.Version == version {
+			c.Open += n.open
+			c.Total += n.total
+			return
+		}
+	}
+	out.Connections = append(out.Connections, ConnectionStats{Listener: k.listener, Version: version, Open: n.open, Total: n.total})
+}
+
+func newStats(started time.Time) Stats {
+	out := Stats{
+		Started: started, Auth: make(map[string]uint64), Closed: make(map[string]uint64), Dropped: make(map[string]uint64),
+		FlushLatency: Histogram{Bounds: latencyBounds, Counts: make([]uint64, len(latencyBounds)+1)},
+	}
+	for _, label := range dropLabels {
+		out.Dropped[label] = 0
+	}
+	return out
+}

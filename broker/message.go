@@ -1,0 +1,91 @@
+package broker
+
+import (
+	"time"
+
+	"github.com/outcry-mqtt/outcry/broker/wire"
+)
+
+// message is an application message on its way. Its bytes lie in the buffer it was read into, and are good for the
+// turn only, until keep gives it bytes of its own. What is kept is immutable and may be shared by everyone.
+type message struct {
+	topic   string // never in a read buffer
+	payload []byte
+	props   []byte   // MQTT 5 properties that go on unaltered, in their wire form
+	expires int64    // on the broker's clock; 0: never
+	read    int64    // on the broker's clock, when its turn began
+	from    *session // the publisher's, for no-local; nil: the broker or the program around it
+	kept    *message // the copy that may be kept, shared by all on this shard who need one
+	group   *group   // the shared subscription that this copy goes to; nil: everybody else
+	qos     byte
+	retain  bool // as published
+	stored  bool // comes from the retained messages, because of a subscription
+}
+
+// keep returns a copy of m that outlives the turn. It is made once.
+func (m *message) keep() *message {
+	if m.kept == nil {
+		k := *m
+		own := make([]byte, len(m.payload)+len(m.props))
+		n := copy(own, m.payload)
+		copy(own[n:], m.props)
+		k.payload, k.props = own[:n:n], own[n:]
+		k.kept = &k
+		m.kept = &k
+	}
+	return m.kept
+}
+
+// size is what a message counts for where bytes are bounded.
+func (m *message) size() int { return len(m.topic) + len(m.payload) + len(m.props) + messageOverhead }
+
+const messageOverhead = 160
+
+// expired tells whether the message's time is over (MQTT 5 3.3.2.3.3).
+func (m *message) expired(now int64) bool { return m.expires != 0 && now >= m.expires }
+
+// fill sets what every encoding of m has in common. The remaining lifetime is what was received less the time spent
+// waiting here [MQTT-3.3.2-6], in whole seconds, rounded up.
+func (m *message) fill(o *wire.Outgoing, now int64) {
+	*o = wire.Outgoing{Topic: m.topic, Payload: m.payload, Props: m.props, QoS: m.qos, Retain: m.retain}
+	if m.expires != 0 {
+		o.HasExpiry = true
+		o.Expiry = uint32((m.expires - now + int64(time.Second) - 1) / int64(time.Second))
+	}
+}
+
+// public returns m as hooks see it.
+func (m *message) public(now int64) (Message, error) {
+	f, err := wire.DecodeProps(m.props)
+	if err != nil {
+		return Message{}, err
+	}
+	out := Message{
+		Topic: m.topic, Payload: m.payload, QoS: m.qos, Retain: m.retain,
+		PayloadFormat: f.PayloadFormat, ContentType: f.ContentType, ResponseTopic: f.ResponseTopic,
+		CorrelationData: f.CorrelationData,
+	}
+	if m.expires != 0 {
+		out.MessageExpiry = time.Duration(m.expires - now)
+	}
+	for _, u := range f.User {
+		out.UserProperties = append(out.UserProperties, UserProperty(u))
+	}
+	return out, nil
+}
+
+// internal returns a hook's or program's message as the broker carries it; it shares the payload.
+func (p *Message) internal(now int64) message {
+	f := wire.Forwarded{
+		PayloadFormat: p.PayloadFormat, ContentType: p.ContentType, ResponseTopic: p.ResponseTopic,
+		CorrelationData: p.CorrelationData,
+	}
+	for _, u := range p.UserProperties {
+		f.User = append(f.User, wire.UserProperty(u))
+	}
+	m := message{topic: p.Topic, payload: p.Payload, props: f.Append(nil), qos: p.QoS, retain: p.Retain, read: now}
+	if p.MessageExpiry > 0 {
+		m.expires = now + int64(p.MessageExpiry)
+	}
+	return m
+}

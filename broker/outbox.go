@@ -1,0 +1,185 @@
+package broker
+
+import "github.com/outcry-mqtt/outcry/broker/wire"
+
+// stretch is a part of the turn's shared frames.
+type stretch struct{ start, end uint32 }
+
+func (x stretch) len() int { return int(x.end - x.start) }
+
+// outbox is what a connection still has to be sent, in the order wire, shared, buf. While everyone in a room gets the
+// same frames, an outbox is only the stretch of them that is its own: nothing is copied. It gets a buffer when that does
+// not do, and an idle one has none.
+type outbox struct {
+	wire   []byte  // ready for the socket, WebSocket frames included
+	shared stretch // of the shard's frames, until the end of the turn
+	buf    []byte  // packets
+}
+
+// share adds a shared frame.
+func (o *outbox) share(s *shard, f stretch) {
+	switch {
+	case len(o.buf) > 0:
+		o.buf = append(o.buf, s.frames[f.start:f.end]...)
+		s.pending += f.len()
+	case o.shared.end == 0:
+		o.shared = f
+	case o.shared.end == f.start:
+		o.shared.end = f.end
+	default:
+		*o.own(s) = append(o.buf, s.frames[f.start:f.end]...)
+		s.pending += f.len()
+	}
+}
+
+// own returns the outbox's own buffer to append packets to; what was shared is copied into it first.
+func (o *outbox) own(s *shard) *[]byte {
+	if o.buf == nil {
+		o.buf = s.buffer()
+	}
+	if o.shared.end != 0 {
+		o.buf = append(o.buf, s.frames[o.shared.start:o.shared.end]...)
+		s.pending += o.shared.len()
+		o.shared = stretch{}
+	}
+	return &o.buf
+}
+
+func (o *outbox) empty() bool { return len(o.wire) == 0 && o.shared.end == 0 && len(o.buf) == 0 }
+
+// release gives the buffers back.
+func (o *outbox) release(s *shard) {
+	s.recycle(o.wire)
+	s.recycle(o.buf)
+	*o = outbox{}
+}
+
+// send adds a packet of the given type to what the connection is sent at the end of the turn.
+func (c *conn) send(t wire.Type, packet []byte) {
+	s := c.shard
+	buf := c.out.own(s)
+	*buf = append(*buf, packet...)
+	s.pending += len(packet)
+	s.stats.packetsSent[t&15]++
+	c.touch()
+	c.checkFull()
+}
+
+// sendAck adds an acknowledgement.
+func (c *conn) sendAck(t wire.Type, id uint16, code byte) {
+	s := c.shard
+	buf := c.out.own(s)
+	before := len(*buf)
+	*buf = wire.AppendAck(*buf, t, c.version, id, code)
+	s.pending += len(*buf) - before
+	s.stats.packetsSent[t&15]++
+	c.touch()
+	c.checkFull()
+}
+
+// fullBytes is how much of our answers may wait for a peer that does not read before it is not read either.
+const fullBytes = 256 << 10
+
+func (c *conn) checkFull() {
+	if c.parked != nil && len(c.out.buf) > fullBytes {
+		c.setPause(pauseFull, true)
+	}
+}
+
+// overfull tells that the outbox is worth a write before anything is added.
+func (c *conn) overfull() bool { return len(c.out.buf) > largeBuffer }
+
+// touch has the connection written to at the end of the turn.
+func (c *conn) touch() {
+	if !c.queuedFlush {
+		c.queuedFlush = true
+		c.shard.dirty = append(c.shard.dirty, c)
+	}
+}
+
+// flush writes what the connection has. What the socket does not take waits, and the connection is parked.
+func (c *conn) flush() {
+	s, o := c.shard, &c.out
+	if len(o.wire) > 0 && !c.flushWire() {
+		if o.shared.end != 0 {
+			o.own(s)
+		}
+		return
+	}
+	data := o.buf
+	if o.shared.end != 0 {
+		data = s.frames[o.shared.start:o.shared.end]
+	}
+	if len(data) == 0 {
+		return
+	}
+	var head []byte
+	if c.ws != nil {
+		head = c.ws.header(&s.wsHeader, opBinary, len(data))
+	}
+	n, err := c.write(head, data)
+	if err != nil {
+		c.writeFailed()
+		return
+	}
+	s.stats.bytesSent += uint64(n)
+	if n < len(head)+len(data) {
+		c.keepRest(head, data, n)
+		c.block()
+	}
+	o.shared = stretch{}
+	if o.buf != nil {
+		s.recycle(o.buf)
+		o.buf = nil
+	}
+}
+
+// keepRest keeps what the socket did not take of a header and data of which it took n bytes.
+func (c *conn) keepRest(head, data []byte, n int) {
+	w := c.shard.buffer()
+	if n < len(head) {
+		w = append(w, head[n:]...)
+		n = len(head)
+	}
+	c.out.wire = append(w, data[n-len(head):]...)
+}
+
+// flushWire writes what is ready, and tells whether all of it was taken.
+func (c *conn) flushWire() bool {
+	s, o := c.shard, &c.out
+	n, err := c.write(nil, o.wire)
+	if err != nil {
+		c.writeFailed()
+		return false
+	}
+	s.stats.bytesSent += uint64(n)
+	if n < len(o.wire) {
+		o.wire = o.wire[:copy(o.wire, o.wire[n:])]
+		c.block()
+		return false
+	}
+	s.recycle(o.wire)
+	o.wire = nil
+	return true
+}
+
+// writeFailed notes that nothing more can be said to the peer. The connection is closed at the end of the turn.
+func (c *conn) writeFailed() {
+	c.out.release(c.shard)
+	if c.state == stateLingering {
+		c.release()
+		return
+	}
+	c.shard.doomConn(c, closeIO)
+}
+
+// write passes a header (or none) and data to the socket, which takes what it has room for.
+func (c *conn) write(head, data []byte) (int, error) {
+	switch {
+	case c.stream != nil:
+		return c.stream.write(head, data), nil
+	case len(head) == 0:
+		return writeFD(c.fd, data)
+	}
+	return writeFD2(c.fd, head, data)
+}

@@ -1,0 +1,233 @@
+package broker
+
+import (
+	"errors"
+	"math/bits"
+	"time"
+
+	"github.com/outcry-mqtt/outcry/broker/wire"
+)
+
+var (
+	errReceiveMaximum = &wire.Error{Code: wire.ReceiveMaximumExceeded, Reason: "more messages under way than the receive maximum [MQTT-3.3.4-7]"}
+	errAliasInvalid   = &wire.Error{Code: wire.TopicAliasInvalid, Reason: "topic alias above the maximum (MQTT 5 3.3.2.3.4)"}
+	errAliasUnknown   = &wire.Error{Code: wire.ProtocolError, Reason: "topic alias without a topic (MQTT 5 3.3.2.3.4)"}
+)
+
+// onPublish takes a message from a client: who may not publish it, and what is a duplicate, ends here.
+func (c *conn) onPublish(flags byte, body []byte) error {
+	s, p := c.shard, &c.shard.pub
+	if err := wire.DecodePublish(flags, body, c.version, p); err != nil {
+		return err
+	}
+	s.stats.messagesReceived[p.QoS]++
+	r, err := c.topicOf(p)
+	if err != nil {
+		return err
+	}
+	if p.QoS > 0 {
+		if err := c.admitQoS(p); err != nil || p.QoS == 2 && c.duplicate(p.PacketID) {
+			return err
+		}
+	}
+	m := &s.incoming
+	*m = message{
+		topic: r.topic, payload: p.Payload, props: p.Props, qos: p.QoS, retain: p.Retain, read: s.now, from: c.session,
+	}
+	if p.HasExpiry {
+		m.expires = max(s.now+int64(p.Expiry)*int64(time.Second), 1)
+	}
+	code := wire.Success
+	if r.reserved || !c.mayPublish(r) {
+		code = wire.NotAuthorized
+	} else if s.b.interceptors != nil {
+		r, code = c.intercept(m, r)
+	}
+	if code != wire.Success {
+		c.turnDown(p, code)
+		return nil
+	}
+	c.accept(m, r, p.PacketID)
+	s.relieve()
+	return nil
+}
+
+// topicOf resolves the topic alias, if there is one [MQTT-3.3.2-8], and finds the topic.
+func (c *conn) topicOf(p *wire.Publish) (*route, error) {
+	if p.Alias == 0 {
+		return c.shard.route(p.Topic)
+	}
+	if int(p.Alias) > c.b.limits.TopicAliasMaximum {
+		return nil, errAliasInvalid
+	}
+	if len(p.Topic) == 0 {
+		if int(p.Alias) > len(c.heard) || c.heard[p.Alias-1] == nil {
+			return nil, errAliasUnknown
+		}
+		return c.heard[p.Alias-1], nil
+	}
+	r, err := c.shard.route(p.Topic)
+	if err != nil {
+		return nil, err
+	}
+	for len(c.heard) < int(p.Alias) {
+		c.heard = append(c.heard, nil)
+	}
+	c.heard[p.Alias-1] = r
+	return r, nil
+}
+
+// admitQoS holds a client to the receive maximum that it was told [MQTT-3.3.4-7]; one that was not told is read more
+// slowly instead.
+func (c *conn) admitQoS(p *wire.Publish) error {
+	if len(c.acks)+len(c.session.received) < c.b.limits.ReceiveMaximum {
+		return nil
+	}
+	if _, again := c.session.received[p.PacketID]; again {
+		return nil
+	}
+	if c.version == wire.V5 {
+		return errReceiveMaximum
+	}
+	if len(c.acks) > 0 {
+		c.setPause(pauseAcks, true)
+	}
+	return nil
+}
+
+// duplicate answers a QoS 2 message that is already here without delivering it again [MQTT-4.3.3-10].
+func (c *conn) duplicate(id uint16) bool {
+	if _, known := c.session.received[id]; !known {
+		return false
+	}
+	c.answer(wire.TypePubrec, id, wire.Success, false)
+	return true
+}
+
+// mayPublish asks the authorizers once per topic and connection, until rules change.
+func (c *conn) mayPublish(r *route) bool {
+	if len(c.b.authorizers) == 0 {
+		return true
+	}
+	gen := c.b.rulesGen.Load()
+	p := c.allowed
+	if p == nil {
+		p = new(permissions)
+		c.allowed = p
+	}
+	if p.last == r && p.gen == gen {
+		return p.ok
+	}
+	if p.gen != gen || len(p.byRoute) >= maxPermissions {
+		p.gen = gen
+		clear(p.byRoute)
+	}
+	ok, known := p.byRoute[r]
+	if !known {
+		ok = c.b.authorize(c.client, Publish, r.topic)
+		if p.byRoute == nil {
+			p.byRoute = make(map[*route]bool)
+		}
+		p.byRoute[r] = ok
+	}
+	p.last, p.ok = r, ok
+	return ok
+}
+
+// permissions is what the authorizers said about a connection's topics.
+type permissions struct {
+	gen     uint64 // of the rules
+	last    *route
+	ok      bool // about last
+	byRoute map[*route]bool
+}
+
+const maxPermissions = 1024
+
+// intercept shows a message to the hooks; one of them may change it or say no.
+func (c *conn) intercept(m *message, r *route) (*route, byte) {
+	s := c.shard
+	p, err := m.public(s.now)
+	if err != nil {
+		return nil, wire.MalformedPacket
+	}
+	for _, h := range s.b.interceptors {
+		var refusal *Refusal
+		if err := h.InterceptPublish(c.client, &p); errors.As(err, &refusal) {
+			return nil, refusal.Code
+		} else if err != nil {
+			return nil, wire.ImplementationSpecificError
+		}
+	}
+	if p.Topic != m.topic {
+		if r, err = s.route([]byte(p.Topic)); err != nil || r.reserved {
+			return nil, wire.TopicNameInvalid
+		}
+	}
+	from, qos := m.from, m.qos
+	*m = p.internal(s.now)
+	m.topic, m.from, m.qos = r.topic, from, qos
+	return r, wire.Success
+}
+
+// turnDown drops a message. A 3.x client cannot be told, and gets the acknowledgement that it waits for
+// [MQTT-3.3.5-2].
+func (c *conn) turnDown(p *wire.Publish, code byte) {
+	c.shard.stats.dropped[dropNotAuthorized]++
+	switch {
+	case p.QoS == 1:
+		c.answer(wire.TypePuback, p.PacketID, code, false)
+	case p.QoS == 2:
+		if c.version != wire.V5 {
+			c.session.received.add(p.PacketID)
+		}
+		c.answer(wire.TypePubrec, p.PacketID, code, false)
+	}
+}
+
+// accept publishes a message and acknowledges it, once it is stored if it has to be.
+func (c *conn) accept(m *message, r *route, id uint16) {
+	var done func(error)
+	if m.qos > 0 && m.retain && c.b.store != nil {
+		done = c.whenStored()
+	}
+	matched := c.shard.publish(m, r, c, done)
+	if m.qos == 0 {
+		return
+	}
+	code := wire.Success
+	if !matched {
+		code = wire.NoMatchingSubscribers
+	}
+	if m.qos == 1 {
+		c.answer(wire.TypePuback, id, code, done != nil)
+		return
+	}
+	c.session.received.add(id)
+	c.answer(wire.TypePubrec, id, code, done != nil)
+}
+
+// publish takes a message to the retained messages and to everyone who wants it. from is the connection that it was read
+// from, or nil. done is called from elsewhere when a retained message is stored; nil does not wait for that. It tells
+// whether anyone wanted the message.
+func (s *shard) publish(m *message, r *route, from *conn, done func(error)) bool {
+	r.interest(s)
+	if m.retain {
+		s.retain(m, done)
+	}
+	for _, g := range r.groups {
+		s.dispatch(m, g)
+	}
+	for set := r.shards; set != 0; set &= set - 1 {
+		i := bits.TrailingZeros64(uint64(set))
+		if i == s.index {
+			continue
+		}
+		s.hand(s.b.shards[i], m, nil)
+		s.hold(from, i)
+	}
+	if r.shards.has(s.index) {
+		s.deliver(m, r)
+	}
+	return r.shards != 0 || len(r.groups) > 0
+}

@@ -1,0 +1,60 @@
+package broker
+
+// delivery is a message for one session, with what its subscriptions make of it.
+type delivery struct {
+	m      *message
+	ids    []uint32 // subscription identifiers (MQTT 5 3.3.2.3.8)
+	qos    byte     // the lower of the message's and the subscription's
+	retain bool     // the RETAIN flag that the client is shown [MQTT-3.3.1-12, MQTT-3.3.1-13]
+}
+
+// queue is messages that wait for a client, in order. The zero value is empty.
+type queue struct {
+	items []delivery
+	head  int
+	bytes int
+}
+
+func (q *queue) len() int { return len(q.items) - q.head }
+
+func (q *queue) push(s *shard, d delivery) {
+	if q.head > 32 && q.head*2 > len(q.items) {
+		n := copy(q.items, q.items[q.head:])
+		clear(q.items[n:])
+		q.items, q.head = q.items[:n], 0
+	}
+	q.items = append(q.items, d)
+	n := d.m.size()
+	q.bytes += n
+	s.stats.queued++
+	s.stats.queuedBytes += int64(n)
+}
+
+func (q *queue) pop(s *shard) delivery {
+	d := q.items[q.head]
+	q.items[q.head] = delivery{}
+	q.head++
+	if q.head == len(q.items) {
+		q.items, q.head = q.items[:0], 0
+		if cap(q.items) > 64 {
+			q.items = nil
+		}
+	}
+	n := d.m.size()
+	q.bytes -= n
+	s.stats.queued--
+	s.stats.queuedBytes -= int64(n)
+	return d
+}
+
+// filter keeps what ok says yes to, in order.
+func (q *queue) filter(s *shard, ok func(*delivery) bool) {
+	for n := q.len(); n > 0; n-- {
+		d := q.pop(s)
+		if ok(&d) {
+			q.push(s, d)
+			continue
+		}
+		s.stats.dropped[dropNotAuthorized]++
+	}
+}

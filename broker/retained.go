@@ -1,0 +1,267 @@
+package broker
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/outcry-mqtt/outcry/broker/topic"
+)
+
+// retained is the last retained message of each topic, shared by the shards (MQTT 5 3.3.1.3).
+type retained struct {
+	store Store // nil: memory only
+	count atomic.Int64
+	bytes atomic.Int64
+
+	mu    sync.RWMutex // guards names; a store's Later and Commit are called with it held, so that the store's order is ours
+	names topic.Names[*message]
+}
+
+// set retains a message that is kept, or removes the topic's if it is empty [MQTT-3.3.1-6]. It returns false if there is
+// no room.
+func (r *retained) set(m *message, l *Limits, now int64, done func(error)) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	old, had := r.names.Get(m.topic)
+	grow := 0
+	if len(m.payload) > 0 {
+		grow = m.size()
+	}
+	if had {
+		grow -= old.size()
+	}
+	if !had && len(m.payload) > 0 && (int(r.count.Load()) >= l.MaxRetainedMessages || int(r.bytes.Load())+grow > l.MaxRetainedBytes) {
+		if done != nil {
+			done(nil)
+		}
+		return false
+	}
+	r.bytes.Add(int64(grow))
+	r.put(m, had)
+	r.save(m, now, done)
+	return true
+}
+
+func (r *retained) put(m *message, had bool) {
+	switch {
+	case len(m.payload) > 0:
+		r.names.Set(m.topic, m)
+		if !had {
+			r.count.Add(1)
+		}
+	case had:
+		r.names.Delete(m.topic)
+		r.count.Add(-1)
+	}
+}
+
+// save hands the change to the store: a QoS 0 message is written behind, others before they are acknowledged.
+func (r *retained) save(m *message, now int64, done func(error)) {
+	if r.store == nil {
+		return
+	}
+	op := Op{Space: SpaceRetained, Key: m.topic, Delete: len(m.payload) == 0}
+	if !op.Delete {
+		op.Value = encodeRetained(m, now)
+	}
+	if m.qos == 0 {
+		r.store.Later(op)
+		return
+	}
+	if done == nil {
+		done = func(error) {}
+	}
+	r.store.Commit([]Op{op}, done)
+}
+
+// match returns the retained messages that a filter matches and that have not expired.
+func (r *retained) match(filter string, now int64) (found []*message) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	r.names.Match(filter, func(_ string, m *message) bool {
+		if !m.expired(now) {
+			found = append(found, m)
+		}
+		return true
+	})
+	return found
+}
+
+// current tells whether m is still the topic's retained message.
+func (r *retained) current(m *message) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	now, _ := r.names.Get(m.topic)
+	return now == m
+}
+
+// retain makes m its topic's retained message. done is called when it is stored, if it has to be.
+func (s *shard) retain(m *message, done func(error)) {
+	k := m
+	if len(m.payload) > 0 {
+		k = m.keep()
+	}
+	if !s.b.retained.set(k, &s.b.limits, s.now, done) {
+		s.stats.dropped[dropRetainedFull]++
+	}
+}
+
+// replay is retained messages that a session still has to be sent, because of subscriptions.
+type replay struct {
+	parts []replayPart
+}
+
+type replayPart struct {
+	sub      *subscription
+	messages []*message
+}
+
+// replay sends a new subscription what is retained, at the pace at which the client reads.
+func (s *shard) replay(sub *subscription) {
+	found := s.b.retained.match(sub.filter, s.now)
+	if s.b.router.sys.Load() > 0 && wantsSys(sub.filter) {
+		s.b.sys.ask(s, sub)
+	}
+	if len(found) == 0 {
+		return
+	}
+	ss := sub.session
+	if ss.replay == nil {
+		ss.replay = new(replay)
+	}
+	ss.replay.parts = append(ss.replay.parts, replayPart{sub, found})
+	s.proceed(ss)
+}
+
+// proceed sends retained messages until the client's socket or quota is full. One that was replaced meanwhile is left
+// out: the client was sent the newer one.
+func (s *shard) proceed(ss *session) {
+	for r := ss.replay; r != nil && ss.conn != nil && ss.conn.parked == nil && ss.conn.state == stateOpen; {
+		if ss.queue.len() > 0 {
+			return // goes on when the queue is empty
+		}
+		m, sub := r.next()
+		if m == nil {
+			ss.replay = nil
+			return
+		}
+		if ss.subs.get(sub.key()) == sub && !m.expired(s.now) && s.b.retained.current(m) {
+			s.sendRetained(m, sub)
+		}
+		if ss.conn.overfull() {
+			ss.conn.flush()
+		}
+	}
+}
+
+func (r *replay) next() (*message, *subscription) {
+	for len(r.parts) > 0 {
+		p := &r.parts[0]
+		if len(p.messages) == 0 {
+			r.parts = r.parts[1:]
+			continue
+		}
+		m := p.messages[0]
+		p.messages = p.messages[1:]
+		return m, p.sub
+	}
+	return nil, nil
+}
+
+// sendRetained sends a retained message because of a subscription: RETAIN is set [MQTT-3.3.1-8].
+func (s *shard) sendRetained(m *message, sub *subscription) {
+	d := delivery{m: m, qos: min(m.qos, sub.qos), retain: true}
+	if sub.id != 0 {
+		d.ids = []uint32{sub.id}
+	}
+	s.encoded = [len(s.encoded)]stretch{}
+	s.handDelivery(sub.session, &d)
+}
+
+// suspendReplay has the QoS 1 and 2 messages of a replay wait with the others, when the client has gone.
+func (ss *session) suspendReplay() {
+	r := ss.replay
+	ss.replay = nil
+	if r == nil || ss.expiry <= 0 {
+		return
+	}
+	for m, sub := r.next(); m != nil; m, sub = r.next() {
+		if min(m.qos, sub.qos) > 0 {
+			ss.shard.sendRetained(m, sub)
+		}
+	}
+}
+
+// A stored retained message is: a version byte, flags, expiry in Unix milliseconds if there is one, the length of the
+// properties, the properties, the payload.
+const (
+	retainedVersion   = 1
+	retainedQoS       = 3
+	retainedHasExpiry = 4
+)
+
+func encodeRetained(m *message, now int64) []byte {
+	b := make([]byte, 0, len(m.payload)+len(m.props)+16)
+	flags := m.qos & retainedQoS
+	if m.expires != 0 {
+		flags |= retainedHasExpiry
+	}
+	b = append(b, retainedVersion, flags)
+	if m.expires != 0 {
+		b = binary.AppendVarint(b, time.Now().Add(time.Duration(m.expires-now)).UnixMilli())
+	}
+	b = binary.AppendUvarint(b, uint64(len(m.props)))
+	b = append(b, m.props...)
+	return append(b, m.payload...)
+}
+
+var errRetainedValue = errors.New("not a retained message of a version that this program knows")
+
+func decodeRetained(name string, v []byte, now int64) (*message, error) {
+	if len(v) < 3 || v[0] != retainedVersion {
+		return nil, errRetainedValue
+	}
+	m := &message{topic: name, qos: v[1] & retainedQoS, retain: true}
+	hasExpiry, v := v[1]&retainedHasExpiry != 0, v[2:]
+	if hasExpiry {
+		at, n := binary.Varint(v)
+		if n <= 0 {
+			return nil, errRetainedValue
+		}
+		m.expires = max(now+int64(time.Until(time.UnixMilli(at))), 1)
+		v = v[n:]
+	}
+	size, n := binary.Uvarint(v)
+	if n <= 0 || size > uint64(len(v)-n) {
+		return nil, errRetainedValue
+	}
+	own := append([]byte(nil), v[n:]...)
+	m.props, m.payload = own[:size:size], own[size:]
+	m.kept = m
+	return m, nil
+}
+
+// restore reads the retained messages from the store.
+func (r *retained) restore(now int64) error {
+	if r.store == nil {
+		return nil
+	}
+	return r.store.Load(SpaceRetained, func(key string, value []byte) error {
+		m, err := decodeRetained(key, value, now)
+		if err != nil {
+			return fmt.Errorf("restore retained %q: %w", key, err)
+		}
+		if m.expired(now) {
+			r.store.Later(Op{Space: SpaceRetained, Key: key, Delete: true})
+			return nil
+		}
+		r.names.Set(key, m)
+		r.count.Add(1)
+		r.bytes.Add(int64(m.size()))
+		return nil
+	})
+}

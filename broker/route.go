@@ -1,0 +1,80 @@
+package broker
+
+import (
+	"github.com/outcry-mqtt/outcry/broker/topic"
+	"github.com/outcry-mqtt/outcry/broker/wire"
+)
+
+// route is what a shard knows about a topic: it is looked up once and then used until subscriptions change.
+type route struct {
+	topic     string
+	policy    QueuePolicy
+	reserved  bool // only the broker publishes to it
+	shards    shardSet
+	groups    []*group
+	audiences []*audience // of this shard
+	version   uint64      // of the router, when shards and groups were looked up
+	gen       uint64      // of the shard's subscriptions, when audiences were looked up
+}
+
+// maxRoutes bounds a shard's memory of topics. When it is reached everything is forgotten and looked up anew: cheap, and
+// rare enough.
+const maxRoutes = 1 << 17
+
+var (
+	errTopicName   = &wire.Error{Code: wire.TopicNameInvalid, Reason: "topic name is empty, not UTF-8, or contains a wildcard [MQTT-3.3.2-2]"}
+	errTopicLimits = &wire.Error{Code: wire.TopicNameInvalid, Reason: "topic name is longer or deeper than the server takes"}
+)
+
+// route finds a topic by its bytes, or an error that says why it is no topic name.
+func (s *shard) route(name []byte) (*route, error) {
+	if r := s.routes[string(name)]; r != nil {
+		return r, nil
+	}
+	text := string(name)
+	if topic.CheckName(text) != nil {
+		return nil, errTopicName
+	}
+	if l := &s.b.limits; len(text) > l.MaxTopicBytes || topic.Levels(text) > l.MaxTopicLevels {
+		return nil, errTopicLimits
+	}
+	return s.newRoute(text), nil
+}
+
+// routeOf finds a topic that is known to be valid.
+func (s *shard) routeOf(name string) *route {
+	if r := s.routes[name]; r != nil {
+		return r
+	}
+	return s.newRoute(name)
+}
+
+func (s *shard) newRoute(name string) *route {
+	if len(s.routes) >= maxRoutes {
+		clear(s.routes)
+	}
+	r := &route{topic: name, reserved: reserved(name), version: ^uint64(0), gen: ^uint64(0)}
+	if s.b.policies != nil {
+		r.policy = s.b.policies.QueuePolicy(name)
+	}
+	s.routes[name] = r
+	return r
+}
+
+// interest makes sure that r knows the shards and groups that want its topic.
+func (r *route) interest(s *shard) {
+	if v := s.b.router.version.Load(); v != r.version {
+		r.shards, r.groups, r.version = s.b.router.look(r.topic, r.groups[:0])
+	}
+}
+
+// local makes sure that r knows the subscriptions of its topic on this shard.
+func (r *route) local(s *shard) []*audience {
+	if r.gen != s.subsGen {
+		clear(r.audiences)
+		r.audiences = r.audiences[:0]
+		s.subs.Match(r.topic, func(a *audience) { r.audiences = append(r.audiences, a) })
+		r.gen = s.subsGen
+	}
+	return r.audiences
+}

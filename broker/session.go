@@ -1,0 +1,255 @@
+package broker
+
+import (
+	"time"
+
+	"github.com/outcry-mqtt/outcry/broker/wire"
+)
+
+// session is what the broker keeps for a client identifier (MQTT 5 4.1). It belongs to the shard that the identifier
+// belongs to, and to the user who made it.
+type session struct {
+	// Static after construction.
+	id    string
+	user  string
+	shard *shard
+
+	// Owned by the shard's loop.
+	conn     *conn // nil: offline
+	subs     subscriptions
+	queue    queue    // QoS 1 and 2 messages not yet sent, in order
+	window   window   // those sent and not acknowledged, in order
+	received receipts // QoS 2 messages of the client that it has not released
+	replay   *replay  // retained messages still to be sent; nil: none
+	will     *will
+	timer    timer // of the expiry and the will's delay, while offline
+	expiry   time.Duration
+	endsAt   int64 // on the broker's clock, while offline
+	willAt   int64
+	rulesGen uint64 // of the rules that what waits in the queue was checked with
+	seen     uint64 // the delivery that last met this session
+	merge    int32  // its place among what that delivery merged
+	ended    bool
+}
+
+func (s *shard) newSession(id, user string) *session {
+	ss := &session{id: id, user: user, shard: s, rulesGen: s.b.rulesGen.Load()}
+	ss.timer.owner = ss
+	s.sessions[id] = ss
+	return ss
+}
+
+func (ss *session) setExpiry(asked, most time.Duration) { ss.expiry = min(asked, most) }
+
+// lose takes the session's connection away. The session ends with it, or waits for the client to come back.
+func (ss *session) lose(c *conn, r closeReason) {
+	s := ss.shard
+	if s.b.observers != nil {
+		s.observe(c, Disconnected, "", closing[r].label)
+	}
+	ss.conn = nil
+	s.stats.sessionsOffline++
+	ss.suspendReplay()
+	ss.shareOffline()
+	if r == closeShutdown { // a server that goes may leave wills alone (MQTT 5 3.1.2.5)
+		ss.will = nil
+	}
+	now := s.now
+	ss.endsAt = now + int64(min(ss.expiry, unlimitedTime-time.Duration(now)))
+	if ss.will != nil {
+		ss.willAt = min(now+int64(ss.will.delay), ss.endsAt)
+		if ss.willAt <= now {
+			ss.publishWill()
+		}
+	}
+	if ss.expiry <= 0 {
+		ss.end()
+		return
+	}
+	ss.window.disconnect()
+	ss.armTimer()
+}
+
+// armTimer waits for the will's delay or the session's end, whichever comes first.
+func (ss *session) armTimer() {
+	at := ss.endsAt
+	if ss.will != nil {
+		at = min(at, ss.willAt)
+	}
+	if at < int64(unlimitedTime) {
+		ss.shard.wheel.arm(&ss.timer, at/int64(tick)+1)
+	}
+}
+
+// expire publishes the will or ends the session when its time has come.
+func (ss *session) expire(*timer) {
+	now := ss.shard.now
+	if ss.will != nil && now >= ss.willAt {
+		ss.publishWill()
+	}
+	if now >= ss.endsAt {
+		ss.shard.stats.sessionsExpired++
+		ss.end()
+		return
+	}
+	ss.armTimer()
+}
+
+// end removes the session and all that it holds. A will that waits is published now (MQTT 5 3.1.3.2.2).
+func (ss *session) end() {
+	if ss.ended {
+		return
+	}
+	ss.ended = true
+	s := ss.shard
+	if ss.conn == nil {
+		s.stats.sessionsOffline--
+	}
+	ss.publishWill()
+	s.wheel.stop(&ss.timer)
+	delete(s.sessions, ss.id)
+	ss.subs.each(func(sub *subscription) { s.unsubscribe(sub) })
+	ss.subs = subscriptions{}
+	ss.abandon()
+	if s.b.observers != nil {
+		s.b.observers.tell(Event{Kind: SessionEnded, Time: time.Now(), ClientID: ss.id, User: ss.user})
+	}
+}
+
+// abandon gives what the session leaves behind: messages of shared subscriptions go to another member (MQTT 5 4.8.2),
+// except QoS 2 messages that were already sent [MQTT-4.8.2-5]; the rest is dropped.
+func (ss *session) abandon() {
+	s := ss.shard
+	ss.window.each(func(o *outgoing) {
+		if o.state == awaitAck && o.d.m.group != nil {
+			s.redeliver(&o.d)
+		}
+	})
+	s.stats.inflight -= int64(ss.window.live)
+	ss.window = window{}
+	for ss.queue.len() > 0 {
+		d := ss.queue.pop(s)
+		if d.m.group != nil {
+			s.redeliver(&d)
+			continue
+		}
+		s.stats.dropped[dropSessionEnded]++
+	}
+}
+
+// resume sends again what was sent and not acknowledged, then what has waited [MQTT-4.4.0-1].
+func (ss *session) resume() {
+	if gen := ss.shard.b.rulesGen.Load(); gen != ss.rulesGen {
+		ss.recheck()
+	} else if len(ss.shard.b.authorizers) > 0 {
+		ss.recheckSubscriptions() // the identity may carry other claims than it did
+	}
+	ss.shareOnline()
+	ss.pump()
+}
+
+// recheck holds the session to rules that have changed: subscriptions that are no longer allowed end.
+func (ss *session) recheck() {
+	ss.rulesGen = ss.shard.b.rulesGen.Load()
+	ss.recheckSubscriptions()
+}
+
+func (ss *session) recheckSubscriptions() {
+	s, c := ss.shard, ss.conn
+	if c == nil {
+		return
+	}
+	var lost []*subscription
+	ss.subs.each(func(sub *subscription) {
+		if !s.b.authorize(c.client, Subscribe, sub.filter) {
+			lost = append(lost, sub)
+		}
+	})
+	for _, sub := range lost {
+		ss.subs.remove(sub)
+		s.unsubscribe(sub)
+	}
+	ss.queue.filter(s, func(d *delivery) bool { return s.b.authorize(c.client, Deliver, d.m.topic) })
+}
+
+// enqueue takes a QoS 1 or 2 message for the client: it is sent now, or waits in the queue.
+func (ss *session) enqueue(d delivery) {
+	s, c := ss.shard, ss.conn
+	if c != nil && c.parked == nil && ss.queue.len() == 0 && c.quota > 0 && !ss.window.full() {
+		ss.transmit(d)
+		return
+	}
+	l := &s.b.limits
+	d.m = d.m.keep()
+	if ss.queue.len() >= l.MaxQueuedMessages || ss.queue.bytes+d.m.size() > l.MaxQueuedBytes {
+		s.stats.dropped[dropQueueFull]++
+		return
+	}
+	ss.queue.push(s, d)
+}
+
+// pump sends as much as the client's quota and socket take: first again what a lost connection left open.
+func (ss *session) pump() {
+	c := ss.conn
+	if c == nil {
+		return
+	}
+	for c.parked == nil && c.state == stateOpen {
+		o := ss.window.again()
+		if o == nil {
+			break
+		}
+		if o.state == awaitComp {
+			ss.window.resent()
+			c.sendAck(wire.TypePubrel, o.id, 0)
+			continue
+		}
+		if c.quota == 0 {
+			return
+		}
+		c.quota--
+		ss.window.resent()
+		ss.retransmit(o)
+	}
+	for c.parked == nil && c.state == stateOpen && c.quota > 0 && ss.queue.len() > 0 && !ss.window.full() {
+		ss.transmit(ss.queue.pop(ss.shard))
+		if c.overfull() {
+			c.flush()
+		}
+	}
+	if ss.replay != nil && ss.queue.len() == 0 {
+		ss.shard.proceed(ss)
+	}
+}
+
+// transmit sends a message for the first time.
+func (ss *session) transmit(d delivery) {
+	s, c := ss.shard, ss.conn
+	if d.m.expired(s.now) {
+		s.stats.dropped[dropExpired]++
+		return
+	}
+	id := ss.window.next()
+	if !c.sendPublish(&d, id, false) {
+		s.stats.dropped[dropTooLarge]++
+		return
+	}
+	d.m = d.m.keep()
+	ss.window.push(outgoing{id: id, state: firstState(d.qos), sent: true, d: d})
+	s.stats.inflight++
+	c.quota--
+}
+
+// retransmit sends a message again, with DUP only if it was sent before [MQTT-3.3.1-1]. What has grown too large for a
+// client that takes less than it did is dropped, and its place is kept until the session ends or the client comes back.
+func (ss *session) retransmit(o *outgoing) {
+	if ss.conn.sendPublish(&o.d, o.id, o.sent) {
+		o.sent = true
+		return
+	}
+	s := ss.shard
+	s.stats.dropped[dropTooLarge]++
+	ss.conn.quota++
+	ss.window.settle(o)
+	s.stats.inflight--
+}

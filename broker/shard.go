@@ -1,0 +1,287 @@
+package broker
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/outcry-mqtt/outcry/broker/poller"
+	"github.com/outcry-mqtt/outcry/broker/topic"
+	"github.com/outcry-mqtt/outcry/broker/wire"
+)
+
+const (
+	readBytes  = 64 << 10             // read of one connection per turn
+	logBytes   = 1 << 20              // of shared frames and outboxes, before a flush in the middle of a turn
+	batchBytes = 256 << 10            // posted to another shard at once
+	inboxBytes = 16 << 20             // waiting for a shard before others stop reading what feeds it
+	busyWait   = 5 * time.Millisecond // how long a shard waits on its processor before it tells the scheduler
+	maxLagAge  = 10 * time.Second
+)
+
+// shard is one goroutine that owns its connections, its sessions and their subscriptions: nothing of them is touched by
+// anyone else, so nothing of them is locked.
+type shard struct {
+	// Static after construction.
+	b     *Broker
+	index int
+	log   *slog.Logger
+	poll  *poller.Poller
+	in    inbox
+	busy  bool // there are processors to spare for waiting on one
+
+	// Owned by the shard's loop.
+	now      int64 // the broker's clock, read once or twice a turn
+	wheel    wheel
+	conns    []*conn // by slot; nil where free
+	free     []uint32
+	sessions map[string]*session
+	subs     topic.Filters[*audience]
+	subsGen  uint64 // changes when a filter of subs comes or goes
+	routes   map[string]*route
+	spare    []post // the emptied half of the inbox
+	ending   bool   // connections are being closed; the loop ends with the last one
+	idle     bool   // the last wait brought nothing
+
+	rbuf    []byte        // what was read last
+	pub     wire.Publish  // the PUBLISH being decoded
+	outgo   wire.Outgoing // the PUBLISH being encoded
+	suback  []byte
+	filters wire.Subscribe
+
+	frames   []byte // the turn's shared frames; outboxes refer to stretches of it
+	pending  int    // bytes in outboxes' own buffers
+	dirty    []*conn
+	doomed   []*conn
+	buffers  [][]byte // spare buffers of outboxes
+	encoded  [8]stretch
+	delivery uint64     // numbers messages, to see a session twice
+	current  *message   // being delivered: encoded holds its frames
+	incoming message    // of the PUBLISH being handled
+	merged   []delivery // of the message being delivered, where several filters match
+	owners   []*session // of what is merged
+	wsHeader [wsHeaderBytes]byte
+	out      []*batch  // to each shard, of this turn
+	choked   []bool    // shards whose inbox was over its limit
+	held     [][]*conn // connections that are not read because of a choked shard
+	waiters  []*shard  // shards that hold connections until this one's inbox is empty again
+	oldest   int64     // when the oldest message of this turn was read
+	turnSent uint64    // messages sent this turn
+
+	stats shardStats
+}
+
+func newShard(b *Broker, index, count int) (*shard, error) {
+	p, err := poller.New()
+	if err != nil {
+		return nil, fmt.Errorf("shard %d: %w", index, err)
+	}
+	s := &shard{
+		b: b, index: index, log: b.log, poll: p,
+		sessions: make(map[string]*session), routes: make(map[string]*route),
+		rbuf: make([]byte, readBytes),
+		out:  make([]*batch, count), choked: make([]bool, count), held: make([][]*conn, count),
+	}
+	s.now = b.clock.now()
+	s.wheel.init(s.now / int64(tick))
+	s.stats.init()
+	return s, nil
+}
+
+// post gives the shard something to do. It never waits. It returns false once the shard has ended.
+func (s *shard) post(p post) bool {
+	if !s.in.put(p) {
+		return false
+	}
+	s.poll.Wake()
+	return true
+}
+
+// run is the shard's loop: one turn after another, until end is called.
+func (s *shard) run() error {
+	defer s.finish()
+	for !s.ending || s.stats.connections > 0 {
+		events, err := s.wait()
+		if err != nil {
+			return fmt.Errorf("shard %d: %w", s.index, err)
+		}
+		s.turn(events)
+	}
+	return nil
+}
+
+// wait sleeps until something happens or a timer is due. A shard that has had work in its last wait waits on its
+// processor for a moment, which a busy broker ends soon, and only then the slow way through the scheduler.
+func (s *shard) wait() ([]poller.Event, error) {
+	s.poll.Prepare()
+	if !s.in.empty() {
+		return s.poll.Wait(0, true)
+	}
+	timeout := s.untilTimer()
+	if s.busy && !s.idle {
+		if timeout < 0 || timeout > busyWait {
+			timeout = busyWait
+		}
+		events, err := s.poll.Wait(timeout, true)
+		s.idle = len(events) == 0 && s.in.empty()
+		return events, err
+	}
+	events, err := s.poll.Wait(timeout, false)
+	s.idle = false
+	return events, err
+}
+
+func (s *shard) untilTimer() time.Duration {
+	ticks := s.wheel.wait()
+	if ticks < 0 {
+		return -1
+	}
+	due := (s.wheel.now + ticks) * int64(tick)
+	return time.Duration(max(due-s.b.clock.now(), 0))
+}
+
+// turn does everything there is to do, then writes once to every connection that got something.
+func (s *shard) turn(events []poller.Event) {
+	s.now = s.b.clock.now()
+	began := s.now
+	s.oldest = began
+	for i := range events {
+		s.handle(&events[i])
+	}
+	s.takePosts()
+	s.wheel.advance(s.now / int64(tick))
+	for done := false; !done; { // closing a connection may publish its will
+		s.sweep()
+		s.sendBatches()
+		s.flush()
+		done = len(s.doomed) == 0 && len(s.dirty) == 0
+	}
+	s.measure(began)
+}
+
+func (s *shard) handle(e *poller.Event) {
+	slot := uint32(e.Token)
+	if int(slot) >= len(s.conns) {
+		return
+	}
+	c := s.conns[slot]
+	if c == nil || c.generation != uint32(e.Token>>32) {
+		return // closed earlier in this turn
+	}
+	if e.Writable {
+		c.writable()
+	}
+	switch {
+	case c.state == stateClosed:
+	case e.HungUp && c.paused != 0:
+		c.lost(closePeer)
+	case e.Readable:
+		c.readable()
+	}
+}
+
+func (s *shard) takePosts() {
+	posts := s.in.take(s.spare)
+	for i, p := range posts {
+		p.run(s)
+		posts[i] = nil
+	}
+	s.spare = posts
+	if len(s.waiters) > 0 && s.stats.inboxBytes.Load() < inboxBytes/2 {
+		s.releaseWaiters()
+	}
+}
+
+// sweep closes the connections that were doomed while something walked over the subscribers.
+func (s *shard) sweep() {
+	for len(s.doomed) > 0 {
+		c := s.doomed[len(s.doomed)-1]
+		s.doomed = s.doomed[:len(s.doomed)-1]
+		c.close(c.doom)
+	}
+}
+
+// flush writes what every dirty connection has, and forgets the turn's frames.
+func (s *shard) flush() {
+	for _, c := range s.dirty {
+		c.queuedFlush = false
+		if c.state != stateClosed {
+			c.flush()
+		}
+	}
+	s.dirty = s.dirty[:0]
+	s.frames = s.frames[:0]
+	s.encoded = [len(s.encoded)]stretch{}
+	s.pending = 0
+	if cap(s.frames) > 4*logBytes {
+		s.frames = nil
+	}
+}
+
+// relieve flushes in the middle of a turn when much is waiting to be written. It must not be called while frames are
+// being handed to subscribers.
+func (s *shard) relieve() {
+	if len(s.frames)+s.pending > logBytes {
+		s.flush()
+	}
+}
+
+func (s *shard) measure(began int64) {
+	now := s.b.clock.now()
+	s.stats.turn(began, now)
+	if s.turnSent > 0 {
+		s.stats.latency.observe(now-s.oldest, s.turnSent)
+		s.turnSent = 0
+	}
+}
+
+// end closes every connection and makes the loop end with the last of them.
+func (s *shard) end(r closeReason) {
+	s.ending = true
+	for _, c := range s.conns {
+		if c != nil {
+			c.close(r)
+		}
+	}
+}
+
+// finish drops what is left when the loop has ended.
+func (s *shard) finish() {
+	for _, p := range s.in.close() {
+		if d, ok := p.(dropper); ok {
+			d.drop()
+		}
+	}
+	for _, c := range s.conns {
+		if c != nil {
+			c.release()
+		}
+	}
+	_ = s.poll.Close()
+}
+
+// dropper is a post that holds something that must be released if it never runs.
+type dropper interface{ drop() }
+
+// buffer returns an empty buffer, perhaps one that was used before.
+func (s *shard) buffer() []byte {
+	if n := len(s.buffers); n > 0 {
+		b := s.buffers[n-1]
+		s.buffers = s.buffers[:n-1]
+		return b
+	}
+	return make([]byte, 0, smallBuffer)
+}
+
+const (
+	smallBuffer  = 1 << 10
+	largeBuffer  = 64 << 10 // a larger one goes to the collector
+	spareBuffers = 1024
+)
+
+// recycle takes back a buffer that is no longer needed.
+func (s *shard) recycle(b []byte) {
+	if cap(b) >= smallBuffer && cap(b) <= largeBuffer && len(s.buffers) < spareBuffers {
+		s.buffers = append(s.buffers, b[:0])
+	}
+}

@@ -1,0 +1,132 @@
+package broker
+
+import (
+	"strings"
+
+	"github.com/outcry-mqtt/outcry/broker/topic"
+	"github.com/outcry-mqtt/outcry/broker/wire"
+)
+
+// onSubscribe makes the subscriptions, answers, and then sends what is retained (MQTT 5 3.8.4).
+func (c *conn) onSubscribe(body []byte) error {
+	s := c.shard
+	p := &s.filters
+	if err := wire.DecodeSubscribe(body, c.version, p); err != nil {
+		return err
+	}
+	codes := s.suback[:0]
+	var replays []*subscription
+	for i := range p.Filters {
+		sub, isNew, code := c.subscribe(&p.Filters[i], p.Identifier)
+		codes = append(codes, code)
+		if sub != nil && sub.group == nil && (sub.handling == 0 || sub.handling == 1 && isNew) {
+			replays = append(replays, sub)
+		}
+	}
+	s.suback = codes
+	c.send(wire.TypeSuback, wire.AppendSuback(nil, c.version, p.PacketID, codes))
+	for _, sub := range replays {
+		s.replay(sub)
+	}
+	return nil
+}
+
+// subscribe makes or replaces one subscription [MQTT-3.8.4-3] and returns it with its reason code; isNew is false for a
+// replaced one.
+func (c *conn) subscribe(f *wire.Filter, id uint32) (sub *subscription, isNew bool, code byte) {
+	s, ss := c.shard, c.session
+	share, filter, err := topic.SplitShare(f.Filter)
+	if err != nil || topic.CheckFilter(filter) != nil || len(f.Filter) > s.b.limits.MaxTopicBytes ||
+		topic.Levels(filter) > s.b.limits.MaxTopicLevels {
+		return nil, false, wire.TopicFilterInvalid
+	}
+	if !s.b.authorize(c.client, Subscribe, filter) {
+		return nil, false, wire.NotAuthorized
+	}
+	sub = ss.subs.get(subscriptionKey{share, filter})
+	if isNew = sub == nil; isNew {
+		if ss.subs.len() >= s.b.limits.MaxSubscriptions {
+			return nil, false, wire.QuotaExceeded
+		}
+		sub = &subscription{session: ss, filter: filter}
+	}
+	sub.id, sub.qos, sub.handling, sub.noLocal, sub.retain = id, f.QoS, f.RetainHandling, f.NoLocal, f.RetainAsPublished
+	if isNew {
+		s.subscribe(sub, share)
+		ss.subs.add(sub)
+	}
+	if s.b.observers != nil {
+		s.observe(c, Subscribed, f.Filter, "")
+	}
+	return sub, isNew, f.QoS
+}
+
+// onUnsubscribe ends subscriptions. What is already under way to the client is still delivered (MQTT 5 3.10.4).
+func (c *conn) onUnsubscribe(body []byte) error {
+	var p wire.Unsubscribe
+	if err := wire.DecodeUnsubscribe(body, c.version, &p); err != nil {
+		return err
+	}
+	codes := make([]byte, len(p.Filters))
+	for i, f := range p.Filters {
+		codes[i] = c.unsubscribe(f)
+	}
+	c.send(wire.TypeUnsuback, wire.AppendUnsuback(nil, c.version, p.PacketID, codes))
+	return nil
+}
+
+func (c *conn) unsubscribe(filter string) (code byte) {
+	share, rest, err := topic.SplitShare(filter)
+	if err != nil || topic.CheckFilter(rest) != nil {
+		return wire.TopicFilterInvalid
+	}
+	sub := c.session.subs.get(subscriptionKey{share, rest})
+	if sub == nil {
+		return wire.NoSubscriptionExisted
+	}
+	c.session.subs.remove(sub)
+	c.shard.unsubscribe(sub)
+	if c.b.observers != nil {
+		c.shard.observe(c, Unsubscribed, filter, "")
+	}
+	return wire.Success
+}
+
+// subscribe enters a new subscription where publishers look for it.
+func (s *shard) subscribe(sub *subscription, share string) {
+	s.stats.subscriptions++
+	if share != "" {
+		s.stats.shared++
+		s.b.router.join(share, sub)
+		return
+	}
+	a, ok := s.subs.Get(sub.filter)
+	if !ok {
+		a = new(audience)
+		s.subs.Set(sub.filter, a)
+		s.subsGen++
+		s.b.router.add(sub.filter, s.index)
+	}
+	a.add(sub)
+}
+
+// unsubscribe takes a subscription out again.
+func (s *shard) unsubscribe(sub *subscription) {
+	s.stats.subscriptions--
+	if sub.group != nil {
+		s.stats.shared--
+		s.b.router.quit(sub)
+		return
+	}
+	a := sub.audience
+	a.remove(sub)
+	sub.audience = nil
+	if len(a.subs) == 0 {
+		s.subs.Delete(sub.filter)
+		s.subsGen++
+		s.b.router.remove(sub.filter, s.index)
+	}
+}
+
+// reserved tells whether a topic is the broker's own to publish to.
+func reserved(name string) bool { return strings.HasPrefix(name, "$SYS/") || name == "$SYS" }

@@ -1,0 +1,246 @@
+package broker
+
+import (
+	"encoding/binary"
+	"unicode/utf8"
+)
+
+// Frame opcodes (RFC 6455 5.2).
+const (
+	opContinuation = 0x0
+	opText         = 0x1
+	opBinary       = 0x2
+	opClose        = 0x8
+	opPing         = 0x9
+	opPong         = 0xA
+)
+
+// Close codes (RFC 6455 7.4.1).
+const (
+	wsNormal      = 1000
+	wsGoingAway   = 1001
+	wsProtocol    = 1002
+	wsUnsupported = 1003
+	wsInvalid     = 1007
+)
+
+const (
+	wsHeaderBytes  = 10  // the longest header of a server's frame
+	maxControl     = 125 // bytes of a control frame's payload (RFC 6455 5.5)
+	maxFrameHeader = 14  // the longest header of a client's frame
+)
+
+// webSocket is the frames of one connection: what comes in is unmasked in place and passed on as one stream of packets,
+// so that a packet may span frames and a frame may hold packets [MQTT-6.0.0-2].
+type webSocket struct {
+	head      [maxFrameHeader]byte // of a frame, until it is complete
+	control   []byte               // payload of a control frame, until it is complete
+	left      uint64               // payload bytes of the frame still to come
+	mask      uint64               // the masking key, twice, turned to where left stands
+	verdict   uint16               // the close code that a wrong frame calls for; 0: none
+	headLen   uint8
+	opcode    uint8
+	inMessage bool // a message was begun and not finished
+	inFrame   bool
+	final     bool
+	closedIn  bool // the peer has sent a close frame
+	closedOut bool
+	isControl bool
+}
+
+// receive takes bytes from the socket.
+func (w *webSocket) receive(c *conn, data []byte) {
+	for len(data) > 0 && c.state != stateClosed && c.state != stateLingering && !w.closedIn {
+		if !w.inFrame {
+			n, code := w.takeHeader(data)
+			data = data[n:]
+			if code != 0 {
+				w.fail(c, code)
+				return
+			}
+			if !w.inFrame {
+				return // more of the header to come
+			}
+		}
+		n := int(min(w.left, uint64(len(data))))
+		chunk := data[:n]
+		data = data[n:]
+		w.unmask(chunk)
+		w.left -= uint64(n)
+		if w.isControl {
+			w.control = append(w.control, chunk...)
+		} else if n > 0 {
+			c.feed(chunk)
+		}
+		if w.left == 0 {
+			w.inFrame = false
+			if w.isControl {
+				w.onControl(c)
+			}
+		}
+	}
+}
+
+// takeHeader takes bytes of a frame's header and tells how many, or the close code for what is wrong with it.
+func (w *webSocket) takeHeader(data []byte) (n int, code uint16) {
+	n = copy(w.head[w.headLen:], data)
+	have := int(w.headLen) + n
+	if have < 2 {
+		w.headLen = uint8(have)
+		return n, 0
+	}
+	need := 6
+	switch w.head[1] & 0x7F {
+	case 126:
+		need = 8
+	case 127:
+		need = 14
+	}
+	if w.head[1]&0x80 == 0 {
+		return n, wsProtocol // a client has to mask (RFC 6455 5.1)
+	}
+	if have < need {
+		w.headLen = uint8(have)
+		return n, 0
+	}
+	n = need - int(w.headLen)
+	w.headLen = 0
+	return n, w.beginFrame(w.head[:need])
+}
+
+// beginFrame looks at a complete header (RFC 6455 5.2, 5.4, 5.5).
+func (w *webSocket) beginFrame(h []byte) (code uint16) {
+	w.final, w.opcode = h[0]&0x80 != 0, h[0]&0x0F
+	if h[0]&0x70 != 0 {
+		return wsProtocol // a reserved bit, and no extension
+	}
+	w.left = uint64(h[1] & 0x7F)
+	switch w.left {
+	case 126:
+		w.left = uint64(binary.BigEndian.Uint16(h[2:]))
+	case 127:
+		w.left = binary.BigEndian.Uint64(h[2:])
+	}
+	key := uint64(binary.LittleEndian.Uint32(h[len(h)-4:]))
+	w.mask = key | key<<32
+	w.inFrame, w.isControl = true, w.opcode >= opClose
+	switch {
+	case w.left > 1<<62:
+		return wsProtocol
+	case w.isControl:
+		w.control = w.control[:0]
+		if !w.final || w.left > maxControl || w.opcode > opPong {
+			return wsProtocol
+		}
+		return 0
+	case w.opcode == opText:
+		return wsUnsupported // [MQTT-6.0.0-1]
+	case w.opcode > opBinary, (w.opcode == opContinuation) != w.inMessage:
+		return wsProtocol
+	}
+	w.inMessage = !w.final
+	return 0
+}
+
+// unmask takes the masking key off, eight bytes at a time.
+func (w *webSocket) unmask(b []byte) {
+	for len(b) >= 8 {
+		binary.LittleEndian.PutUint64(b, binary.LittleEndian.Uint64(b)^w.mask)
+		b = b[8:]
+	}
+	for i := range b {
+		b[i] ^= byte(w.mask >> (8 * (i & 3)))
+	}
+	turn := 8 * (len(b) & 3)
+	w.mask = w.mask>>turn | w.mask<<(64-turn)
+}
+
+// onControl answers a complete control frame.
+func (w *webSocket) onControl(c *conn) {
+	switch w.opcode {
+	case opPing:
+		w.append(c, opPong, w.control)
+		c.touch()
+	case opClose:
+		w.closedIn = true
+		w.close(c, closeAnswer(w.control))
+		c.touch()
+		c.close(closePeer)
+	}
+	w.control = nil
+}
+
+// closeAnswer is the code that answers a close frame: its own, or what is wrong with it (RFC 6455 5.5.1, 7.4).
+func closeAnswer(payload []byte) uint16 {
+	if len(payload) == 0 {
+		return wsNormal
+	}
+	if len(payload) == 1 {
+		return wsProtocol
+	}
+	code := binary.BigEndian.Uint16(payload)
+	switch {
+	case code < 1000, code >= 1004 && code <= 1006, code > 1014 && code < 3000, code > 4999:
+		return wsProtocol
+	case !utf8.Valid(payload[2:]):
+		return wsInvalid
+	}
+	return code
+}
+
+// fail closes for a wrong frame.
+func (w *webSocket) fail(c *conn, code uint16) {
+	c.shard.log.Debug("websocket violation", "remote", c.remote, "client", c.id(), "close_code", code)
+	w.verdict = code
+	c.close(closeProtocol)
+}
+
+// close says the last word, once.
+func (w *webSocket) close(c *conn, code uint16) {
+	if w.closedOut {
+		return
+	}
+	if w.verdict != 0 {
+		code = w.verdict
+	}
+	w.closedOut = true
+	w.append(c, opClose, binary.BigEndian.AppendUint16(nil, code))
+}
+
+// append puts a frame of its own among what is ready for the socket, behind the packets that were sent before it.
+func (w *webSocket) append(c *conn, opcode byte, payload []byte) {
+	s, o := c.shard, &c.out
+	var head [wsHeaderBytes]byte
+	if opcode == opClose && (len(o.buf) > 0 || o.shared.end != 0) {
+		data := *o.own(s)
+		o.wire = append(o.wire, w.header(&head, opBinary, len(data))...)
+		o.wire = append(o.wire, data...)
+		s.recycle(o.buf)
+		o.buf = nil
+	}
+	if o.wire == nil {
+		o.wire = s.buffer()
+	}
+	o.wire = append(o.wire, w.header(&head, opcode, len(payload))...)
+	o.wire = append(o.wire, payload...)
+	if len(o.wire) > fullBytes {
+		c.setPause(pauseFull, true)
+	}
+}
+
+// header writes the header of an unmasked, final frame.
+func (w *webSocket) header(h *[wsHeaderBytes]byte, opcode byte, n int) []byte {
+	h[0] = 0x80 | opcode
+	switch {
+	case n < 126:
+		h[1] = byte(n)
+		return h[:2]
+	case n < 1<<16:
+		h[1] = 126
+		binary.BigEndian.PutUint16(h[2:], uint16(n))
+		return h[:4]
+	}
+	h[1] = 127
+	binary.BigEndian.PutUint64(h[2:], uint64(n))
+	return h[:10]
+}
