@@ -1,0 +1,164 @@
+package listeners_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/outcry-mqtt/outcry/broker"
+	"github.com/outcry-mqtt/outcry/listeners"
+)
+
+// startBroker runs a broker that lets everybody in, until the end of the test.
+func startBroker(t *testing.T) *broker.Broker {
+	t.Helper()
+	b, err := broker.New(broker.Options{Shards: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- b.Run(context.Background()) }()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := b.Shutdown(ctx); err != nil {
+			t.Errorf("Shutdown: %v", err)
+		}
+		if err := <-ended; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	return b
+}
+
+// framed is a WebSocket as a net.Conn, for what is small enough to come in one message.
+type framed struct {
+	net.Conn
+	ws   *websocket.Conn
+	rest []byte
+}
+
+func (f *framed) Read(p []byte) (int, error) {
+	if len(f.rest) == 0 {
+		_, message, err := f.ws.ReadMessage()
+		if err != nil {
+			return 0, err
+		}
+		f.rest = message
+	}
+	n := copy(p, f.rest)
+	f.rest = f.rest[n:]
+	return n, nil
+}
+
+func (f *framed) Write(p []byte) (int, error) {
+	return len(p), f.ws.WriteMessage(websocket.BinaryMessage, p)
+}
+
+func dialWS(t *testing.T, url string, config *tls.Config) net.Conn {
+	t.Helper()
+	d := websocket.Dialer{Subprotocols: []string{"mqtt"}, TLSClientConfig: config, HandshakeTimeout: patience}
+	ws, _, err := d.DialContext(t.Context(), url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ws.Close() })
+	ws.SetReadDeadline(time.Now().Add(patience))
+	return &framed{Conn: ws.NetConn(), ws: ws}
+}
+
+// A CONNECT is answered by a CONNACK over each transport, and Stats knows by which one it came.
+func TestBroker(t *testing.T) {
+	server, trusting := serverTLS(t)
+	for name, connectTo := range map[string]func(t *testing.T, b *broker.Broker) net.Conn{
+		"tcp": func(t *testing.T, b *broker.Broker) net.Conn {
+			return dial(t, listenTCP(t, listeners.TCPOptions{Attacher: b}))
+		},
+		"tls": func(t *testing.T, b *broker.Broker) net.Conn {
+			return tls.Client(dial(t, listenTCP(t, listeners.TCPOptions{Attacher: b, TLS: server})), trusting)
+		},
+		"ws": func(t *testing.T, b *broker.Broker) net.Conn {
+			l := listenWS(t, listeners.WebSocketOptions{Attacher: b})
+			return dialWS(t, "ws://"+l.Addr().String()+"/mqtt", nil)
+		},
+		"wss": func(t *testing.T, b *broker.Broker) net.Conn {
+			l := listenWS(t, listeners.WebSocketOptions{Attacher: b, TLS: server})
+			return dialWS(t, "wss://"+l.Addr().String()+"/mqtt", trusting)
+		},
+		"unix": func(t *testing.T, b *broker.Broker) net.Conn {
+			l, err := listeners.ListenUnix(listeners.UnixOptions{Path: socketPath(t), Attacher: b})
+			if err != nil {
+				t.Fatal(err)
+			}
+			serve(t, l)
+			return dial(t, l)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := startBroker(t)
+			c := connectTo(t, b)
+			if _, err := c.Write(connect); err != nil {
+				t.Fatal(err)
+			}
+			got := make([]byte, len(connack))
+			if _, err := io.ReadFull(c, got); err != nil || !bytes.Equal(got, connack) {
+				t.Fatalf("got % x, %v; want % x", got, err, connack)
+			}
+			for _, s := range b.Stats().Connections {
+				if s.Listener == name && s.Version == "3.1.1" && s.Open == 1 {
+					return
+				}
+			}
+			t.Errorf("Stats does not have it: %+v", b.Stats().Connections)
+		})
+	}
+}
+
+// seen is an Authenticator that notes what it is shown.
+type seen struct{ credentials chan broker.Credentials }
+
+func (s seen) Authenticate(_ context.Context, c *broker.Credentials) (*broker.Identity, error) {
+	noted := *c
+	noted.Header = c.Header.Clone()
+	s.credentials <- noted
+	return &broker.Identity{Method: "test"}, nil
+}
+
+// An authenticator gets to see the headers of the upgrade.
+func TestBrokerSeesHeaders(t *testing.T) {
+	hook := seen{make(chan broker.Credentials, 1)}
+	b, err := broker.New(broker.Options{Shards: 1, Hooks: []any{hook}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- b.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		<-ended
+	})
+	l := listenWS(t, listeners.WebSocketOptions{Attacher: b})
+	ws, _, refused := open(t, l, "/mqtt", http.Header{"Authorization": {"Bearer abc"}}, "mqtt")
+	if ws == nil {
+		t.Fatal(refused)
+	}
+	if err := ws.WriteMessage(websocket.BinaryMessage, connect); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case c := <-hook.credentials:
+		if c.Listener != "ws" || c.Header.Get("Authorization") != "Bearer abc" || c.Remote != ws.LocalAddr().String() {
+			t.Errorf("credentials are %+v", c)
+		}
+	case <-time.After(patience):
+		t.Error("nobody was asked")
+	}
+}

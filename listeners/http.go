@@ -1,0 +1,178 @@
+package listeners
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+const (
+	defaultHeaderTimeout  = 10 * time.Second
+	defaultMaxHeaderBytes = 16 << 10
+	defaultMaxRequests    = 4096
+
+	requestTimeout  = 30 * time.Second // to read a whole request, its body included
+	responseTimeout = time.Minute      // to write a response; profiles add their own length
+	idleTimeout     = 15 * time.Second // between two requests of one connection
+)
+
+// httpLimits are what a peer of an HTTP listener may use before it is an MQTT client.
+type httpLimits struct {
+	headerTimeout  time.Duration // also for the TLS handshake
+	maxHeaderBytes int
+	maxRequests    int // connections that speak HTTP, requests in progress or not
+}
+
+func (l *httpLimits) defaults() {
+	if l.headerTimeout <= 0 {
+		l.headerTimeout = defaultHeaderTimeout
+	}
+	if l.maxHeaderBytes <= 0 {
+		l.maxHeaderBytes = defaultMaxHeaderBytes
+	}
+	if l.maxRequests <= 0 {
+		l.maxRequests = defaultMaxRequests
+	}
+}
+
+// httpListener is a net/http server with the life of a Listener.
+type httpListener struct {
+	name   string
+	server *http.Server
+	accept *acceptor
+	conns  *httpConns
+	tls    *tls.Config // nil: none
+}
+
+func newHTTPListener(name string, l net.Listener, limits httpLimits, h http.Handler, log *slog.Logger) *httpListener {
+	limits.defaults()
+	accept := newAcceptor(l, limits.maxRequests, log)
+	conns := &httpConns{fresh: map[net.Conn]struct{}{}, release: accept.release}
+	return &httpListener{
+		name:   name,
+		accept: accept,
+		conns:  conns,
+		server: &http.Server{
+			Handler:           h,
+			ReadHeaderTimeout: limits.headerTimeout,
+			ReadTimeout:       requestTimeout,
+			WriteTimeout:      responseTimeout,
+			IdleTimeout:       idleTimeout,
+			MaxHeaderBytes:    limits.maxHeaderBytes,
+			ConnState:         conns.observe,
+			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		},
+	}
+}
+
+// Name returns the listener's name.
+func (l *httpListener) Name() string { return l.name }
+
+// Addr returns the address that was bound.
+func (l *httpListener) Addr() net.Addr { return l.accept.Addr() }
+
+// Serve answers requests until the listener is closed.
+func (l *httpListener) Serve() error {
+	var incoming net.Listener = l.accept
+	if l.tls != nil {
+		incoming = tls.NewListener(l.accept, http1(l.tls))
+	}
+	err := l.server.Serve(incoming)
+	if l.accept.closed() {
+		return ErrServerClosed
+	}
+	return err
+}
+
+// Shutdown stops accepting, drops connections that have not sent a request and waits for requests in progress to be
+// answered. When ctx ends before, they are cut off and ctx's error is returned.
+func (l *httpListener) Shutdown(ctx context.Context) error {
+	err := l.accept.Close()
+	l.conns.closeFresh()
+	if stopped := l.server.Shutdown(ctx); stopped != nil {
+		l.server.Close()
+		return stopped
+	}
+	return err
+}
+
+// Close cuts off all connections that are not attached.
+func (l *httpListener) Close() error {
+	err := l.accept.Close()
+	l.conns.closeFresh()
+	l.server.Close()
+	return err
+}
+
+// http1 returns a copy of c that offers HTTP/1.1 only: a WebSocket is an upgrade of it (RFC 6455 4.1).
+func http1(c *tls.Config) *tls.Config {
+	c = c.Clone()
+	c.NextProtos = []string{"http/1.1"}
+	if choose := c.GetConfigForClient; choose != nil {
+		c.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			chosen, err := choose(hello)
+			if chosen == nil || err != nil {
+				return nil, err
+			}
+			return http1(chosen), nil
+		}
+	}
+	return c
+}
+
+// httpConns follows the connections of a server as long as they speak HTTP.
+type httpConns struct {
+	release func() // called once for each connection that was upgraded or closed
+
+	mu      sync.Mutex // guards what follows
+	fresh   map[net.Conn]struct{}
+	closing bool
+}
+
+// observe is the server's ConnState callback.
+func (h *httpConns) observe(c net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		if !h.add(c) {
+			c.Close()
+		}
+	case http.StateActive:
+		h.remove(c)
+	case http.StateHijacked, http.StateClosed:
+		h.remove(c)
+		h.release()
+	}
+}
+
+func (h *httpConns) add(c net.Conn) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closing {
+		return false
+	}
+	h.fresh[c] = struct{}{}
+	return true
+}
+
+func (h *httpConns) remove(c net.Conn) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.fresh, c)
+}
+
+// closeFresh closes the connections on which no request has begun. Browsers open such connections in advance, and
+// net/http's Shutdown would wait five seconds for each.
+func (h *httpConns) closeFresh() {
+	h.mu.Lock()
+	h.closing = true
+	fresh := h.fresh
+	h.fresh = map[net.Conn]struct{}{}
+	h.mu.Unlock()
+	for c := range fresh {
+		c.Close()
+	}
+}

@@ -1,0 +1,135 @@
+package listeners
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// origins is a list of the web origins (RFC 6454) whose pages may open a WebSocket.
+type origins []origin
+
+// origin is one entry of the list. Host is in lower case; port is empty for the scheme's own.
+type origin struct {
+	any, self, null bool
+
+	scheme, host, port string
+	subdomains         bool // host begins with a dot and stands for all that end in it
+	anyPort            bool
+}
+
+// parseOrigins reads a list of "self", "*", "null", "https://app.example.com", "https://*.example.com" and
+// "http://localhost:*"; nil means "self".
+func parseOrigins(list []string, key string) (origins, error) {
+	if list == nil {
+		list = []string{"self"}
+	}
+	var parsed origins
+	for i, text := range list {
+		o, err := parseEntry(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s[%d]: %q %w; write an origin such as https://app.example.com, self or *", key, i, text, err)
+		}
+		parsed = append(parsed, o)
+	}
+	return parsed, nil
+}
+
+func parseEntry(text string) (origin, error) {
+	switch text {
+	case "*":
+		return origin{any: true}, nil
+	case "self":
+		return origin{self: true}, nil
+	case "null":
+		return origin{null: true}, nil
+	}
+	text, anyPort := strings.CutSuffix(text, ":*")
+	o, err := parseOrigin(text)
+	if err != nil {
+		return origin{}, err
+	}
+	o.anyPort = anyPort
+	if rest, found := strings.CutPrefix(o.host, "*"); found {
+		o.host, o.subdomains = rest, true
+	}
+	if strings.Contains(o.host, "*") || o.subdomains && !strings.HasPrefix(o.host, ".") {
+		return origin{}, fmt.Errorf("has a * that is not a whole first label")
+	}
+	return o, nil
+}
+
+// parseOrigin reads scheme://host[:port], as it stands in an Origin header.
+func parseOrigin(text string) (origin, error) {
+	u, err := url.Parse(text)
+	if err != nil {
+		return origin{}, fmt.Errorf("is not an origin")
+	}
+	if u.Scheme == "" || u.Hostname() == "" {
+		return origin{}, fmt.Errorf("is not an origin: it has no scheme or no host")
+	}
+	if u.User != nil || u.Path != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
+		return origin{}, fmt.Errorf("has more than scheme, host and port")
+	}
+	o := origin{scheme: strings.ToLower(u.Scheme), host: strings.ToLower(u.Hostname())}
+	if port := u.Port(); port != defaultPort(o.scheme) {
+		o.port = port
+	}
+	return o, nil
+}
+
+func defaultPort(scheme string) string {
+	switch scheme {
+	case "http", "ws":
+		return "80"
+	case "https", "wss":
+		return "443"
+	}
+	return ""
+}
+
+// allow decides on a request. One without an Origin header is not from a browser's page, and allowed.
+func (list origins) allow(r *http.Request) bool {
+	headers := r.Header["Origin"]
+	if len(headers) == 0 {
+		return true
+	}
+	if len(headers) > 1 {
+		return false
+	}
+	from, err := parseOrigin(headers[0])
+	for _, o := range list {
+		if o.any || o.null && headers[0] == "null" {
+			return true
+		}
+		if err == nil && (o.self && from.sameHost(r.Host) || o.matches(from)) {
+			return true
+		}
+	}
+	return false
+}
+
+// matches reports whether the entry o of the list stands for from.
+func (o origin) matches(from origin) bool {
+	if o.scheme != from.scheme || o.port != from.port && !o.anyPort {
+		return false
+	}
+	if o.subdomains {
+		return strings.HasSuffix(from.host, o.host)
+	}
+	return o.host == from.host
+}
+
+// sameHost compares with a Host header. Schemes are not compared: a proxy in front may have taken TLS off.
+func (o origin) sameHost(host string) bool {
+	port := ""
+	if h, p, err := net.SplitHostPort(host); err == nil {
+		host, port = h, p
+	}
+	if port == defaultPort(o.scheme) {
+		port = ""
+	}
+	return o.port == port && o.host == strings.ToLower(strings.Trim(host, "[]"))
+}

@@ -1,0 +1,134 @@
+package listeners
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/outcry-mqtt/outcry/broker"
+)
+
+// stream is a listener for connections that carry MQTT as it is, with or without TLS around it.
+type stream struct {
+	// Static after construction.
+	name             string
+	remote           string // overrides the peer's address, which a unix socket does not have
+	attacher         Attacher
+	tls              *tls.Config // nil: none
+	handshakeTimeout time.Duration
+	accept           *acceptor
+	handshakes       *throttled
+	refusals         *throttled
+	ctx              context.Context // ends with the listener
+	cancel           context.CancelFunc
+
+	mu      sync.Mutex // guards what follows
+	stopped bool
+	running sync.WaitGroup // Serve and the handshakes it starts
+}
+
+func newStream(name string, l net.Listener, to Attacher, slots int, log *slog.Logger) *stream {
+	log = logger(log, name)
+	s := &stream{
+		name:       name,
+		attacher:   to,
+		accept:     newAcceptor(l, slots, log),
+		handshakes: newThrottled(log),
+		refusals:   newThrottled(log),
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s
+}
+
+// Name returns the listener's name.
+func (s *stream) Name() string { return s.name }
+
+// Addr returns the address that was bound.
+func (s *stream) Addr() net.Addr { return s.accept.Addr() }
+
+// Serve accepts connections and hands them to the Attacher until the listener is closed.
+func (s *stream) Serve() error {
+	if !s.begin() {
+		return ErrServerClosed
+	}
+	defer s.running.Done()
+	for {
+		c, err := s.accept.Accept()
+		if err != nil {
+			return err
+		}
+		if s.tls == nil {
+			attach(s.attacher, s.link(c), s.refusals)
+			continue
+		}
+		s.running.Go(func() { s.handshake(c) })
+	}
+}
+
+// begin counts Serve among what Close waits for, unless the listener is closed already.
+func (s *stream) begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped {
+		return false
+	}
+	s.running.Add(1)
+	return true
+}
+
+func (s *stream) link(c net.Conn) broker.Link {
+	return broker.Link{Conn: c, Listener: s.name, Remote: s.remote}
+}
+
+// handshake does the TLS handshake within its time limit and hands the connection over.
+func (s *stream) handshake(raw net.Conn) {
+	defer s.accept.release()
+	ctx, cancel := context.WithTimeout(s.ctx, s.handshakeTimeout)
+	defer cancel()
+	c := tls.Server(raw, s.tls)
+	if err := c.HandshakeContext(ctx); err != nil {
+		raw.Close()
+		if s.ctx.Err() == nil {
+			s.handshakes.Log(slog.LevelWarn, "tls handshake failed", "remote", raw.RemoteAddr().String(), "error", err)
+		}
+		return
+	}
+	state := c.ConnectionState()
+	link := s.link(c)
+	link.TLS = &state
+	attach(s.attacher, link, s.refusals)
+}
+
+// Shutdown stops accepting, drops handshakes in progress and waits until they have ended, or for ctx.
+func (s *stream) Shutdown(ctx context.Context) error {
+	err := s.stop()
+	done := make(chan struct{})
+	go func() {
+		s.running.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Close is Shutdown without a limit: nothing that it waits for depends on a peer.
+func (s *stream) Close() error {
+	err := s.stop()
+	s.running.Wait()
+	return err
+}
+
+func (s *stream) stop() error {
+	s.mu.Lock()
+	s.stopped = true
+	s.mu.Unlock()
+	s.cancel()
+	return s.accept.Close()
+}

@@ -1,0 +1,85 @@
+package listeners
+
+import (
+	"crypto/tls"
+	"log/slog"
+	"net"
+	"time"
+)
+
+const (
+	defaultHandshakeTimeout = 10 * time.Second
+	defaultMaxHandshakes    = 1000
+)
+
+// TCPOptions say how MQTT comes in by TCP. Attacher is required; zero fields mean the defaults given with them.
+type TCPOptions struct {
+	Address  string // host:port, "127.0.0.1:1883"; port 0 takes a free one
+	Attacher Attacher
+
+	// TLS makes it MQTT over TLS; see CertReloader.Config.
+	TLS *tls.Config
+	// HandshakeTimeout is how long a TLS handshake may take, 10 s.
+	HandshakeTimeout time.Duration
+	// MaxHandshakes is how many TLS handshakes may be going on at once, 1000; while there are as many, further peers
+	// wait in the kernel's queue.
+	MaxHandshakes int
+
+	// KeepAlive is how long a connection may be silent until TCP probes it, 60 s; negative: it is never probed.
+	KeepAlive time.Duration
+	// Listener is a socket that is bound already (socket activation); Address and KeepAlive are then not used.
+	Listener net.Listener
+	// Name is for metrics, logs and hooks: "tcp", or "tls" with TLS.
+	Name string
+	// ConfigKey is where these options stand in the config file, for errors: "listeners." and the name.
+	ConfigKey string
+	Logger    *slog.Logger // nil: discard
+}
+
+// TCP is a listener for MQTT over TCP, with or without TLS.
+type TCP struct{ *stream }
+
+var _ Listener = (*TCP)(nil)
+
+// ListenTCP binds the address; the error of a failure is a *BindError.
+func ListenTCP(o TCPOptions) (*TCP, error) {
+	o.defaults()
+	if o.Attacher == nil {
+		return nil, errNoAttacher
+	}
+	l := o.Listener
+	if l == nil {
+		var err error
+		if l, err = bindTCP(o.Address, o.ConfigKey+".address", o.KeepAlive); err != nil {
+			return nil, err
+		}
+	}
+	slots := 0
+	if o.TLS != nil {
+		slots = o.MaxHandshakes
+	}
+	s := newStream(o.Name, l, o.Attacher, slots, o.Logger)
+	s.tls, s.handshakeTimeout = o.TLS, o.HandshakeTimeout
+	return &TCP{s}, nil
+}
+
+func (o *TCPOptions) defaults() {
+	if o.Address == "" {
+		o.Address = "127.0.0.1:1883"
+	}
+	if o.HandshakeTimeout <= 0 {
+		o.HandshakeTimeout = defaultHandshakeTimeout
+	}
+	if o.MaxHandshakes <= 0 {
+		o.MaxHandshakes = defaultMaxHandshakes
+	}
+	if o.Name == "" {
+		o.Name = "tcp"
+		if o.TLS != nil {
+			o.Name = "tls"
+		}
+	}
+	if o.ConfigKey == "" {
+		o.ConfigKey = "listeners." + o.Name
+	}
+}

@@ -1,0 +1,193 @@
+package listeners_test
+
+import (
+	"crypto/tls"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/outcry-mqtt/outcry/listeners"
+)
+
+// servedName does a handshake and returns the name in the server's certificate.
+func servedName(t *testing.T, l listeners.Listener, ca *authority) string {
+	t.Helper()
+	c := tls.Client(dial(t, l), &tls.Config{RootCAs: ca.pool, ServerName: "127.0.0.1"})
+	if err := c.HandshakeContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	return c.ConnectionState().PeerCertificates[0].Subject.CommonName
+}
+
+func newReloader(t *testing.T, o listeners.CertOptions) *listeners.CertReloader {
+	t.Helper()
+	r, err := listeners.NewCertReloader(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func TestCertificateFollowsItsFiles(t *testing.T) {
+	ca, folder := newAuthority(t), t.TempDir()
+	var log logs
+	o := ca.files(t, folder, "first")
+	o.CheckEvery, o.Logger = time.Nanosecond, log.logger()
+	l := listenTCP(t, listeners.TCPOptions{Attacher: newTaker(), TLS: newReloader(t, o).Config()})
+	if got := servedName(t, l, ca); got != "first" {
+		t.Errorf("served %q", got)
+	}
+
+	writeFile(t, o.CertFile, []byte("half a cert"))
+	for range 3 {
+		if got := servedName(t, l, ca); got != "first" {
+			t.Errorf("while the file is broken it served %q", got)
+		}
+	}
+	if n := strings.Count(log.String(), "certificate not reloaded"); n != 1 {
+		t.Errorf("the broken file was told of %d times: %s", n, log.String())
+	}
+	if err := os.Remove(o.CertFile); err != nil {
+		t.Fatal(err)
+	}
+	if got := servedName(t, l, ca); got != "first" {
+		t.Errorf("without the file it served %q", got)
+	}
+
+	ca.files(t, folder, "second")
+	if got := servedName(t, l, ca); got != "second" {
+		t.Errorf("after the change it served %q", got)
+	}
+	if !strings.Contains(log.String(), "certificate reloaded") {
+		t.Errorf("the log does not say so: %s", log.String())
+	}
+}
+
+// A certificate whose key has not been written yet is not used.
+func TestCertificateWaitsForItsKey(t *testing.T) {
+	ca, folder := newAuthority(t), t.TempDir()
+	o := ca.files(t, folder, "first")
+	o.CheckEvery = time.Nanosecond
+	l := listenTCP(t, listeners.TCPOptions{Attacher: newTaker(), TLS: newReloader(t, o).Config()})
+	cert, key := ca.issue(t, "second")
+	writeFile(t, o.CertFile, cert)
+	if got := servedName(t, l, ca); got != "first" {
+		t.Errorf("with the old key it served %q", got)
+	}
+	writeFile(t, o.KeyFile, key)
+	if got := servedName(t, l, ca); got != "second" {
+		t.Errorf("with its key it served %q", got)
+	}
+}
+
+func TestCertificateReload(t *testing.T) {
+	ca, folder := newAuthority(t), t.TempDir()
+	o := ca.files(t, folder, "first")
+	o.CheckEvery = time.Hour
+	r := newReloader(t, o)
+	l := listenTCP(t, listeners.TCPOptions{Attacher: newTaker(), TLS: r.Config()})
+	if got := servedName(t, l, ca); got != "first" { // also the look of this hour
+		t.Errorf("served %q", got)
+	}
+	ca.files(t, folder, "second")
+	if got := servedName(t, l, ca); got != "first" {
+		t.Errorf("before the hour is over it served %q", got)
+	}
+	if err := r.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	if got := servedName(t, l, ca); got != "second" {
+		t.Errorf("after Reload it served %q", got)
+	}
+	writeFile(t, o.KeyFile, nil)
+	if err := r.Reload(); err == nil || !strings.Contains(err.Error(), o.KeyFile) {
+		t.Errorf("Reload of a broken key: %v", err)
+	}
+	if got := servedName(t, l, ca); got != "second" {
+		t.Errorf("after a refused Reload it served %q", got)
+	}
+	if left := time.Until(r.NotAfter()); left < 50*time.Minute || left > time.Hour {
+		t.Errorf("it expires in %v", left)
+	}
+}
+
+func TestClientCertificates(t *testing.T) {
+	ours, strange := newAuthority(t), newAuthority(t)
+	folder := t.TempDir()
+	o := ours.files(t, folder, "server")
+	o.ClientCAFile = filepath.Join(folder, "ca.pem")
+	writeFile(t, o.ClientCAFile, ours.pem())
+	for name, test := range map[string]struct {
+		auth listeners.ClientAuth
+		from *authority // of the client's certificate; nil: it has none
+		want string     // the client's name that the broker is told; "refused"
+	}{
+		"not asked":          {listeners.ClientCertNone, ours, ""},
+		"requested, none":    {listeners.ClientCertRequest, nil, ""},
+		"requested, valid":   {listeners.ClientCertRequest, ours, "device"},
+		"requested, strange": {listeners.ClientCertRequest, strange, "refused"},
+		"required, none":     {listeners.ClientCertRequire, nil, "refused"},
+		"required, valid":    {listeners.ClientCertRequire, ours, "device"},
+		"required, strange":  {listeners.ClientCertRequire, strange, "refused"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			to := newTaker()
+			o := o
+			o.ClientAuth = test.auth
+			l := listenTCP(t, listeners.TCPOptions{Attacher: to, TLS: newReloader(t, o).Config()})
+			config := &tls.Config{RootCAs: ours.pool, ServerName: "127.0.0.1"}
+			if test.from != nil {
+				config.Certificates = []tls.Certificate{test.from.pair(t, "device")}
+			}
+			c := tls.Client(dial(t, l), config)
+			err := c.HandshakeContext(t.Context())
+			if test.want == "refused" { // with TLS 1.3 the client hears of it when it reads
+				wantClosed(t, c)
+				to.none(t)
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := ""
+			if chain := to.next(t).TLS.PeerCertificates; len(chain) > 0 {
+				got = chain[0].Subject.CommonName
+			}
+			if got != test.want {
+				t.Errorf("the client is %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+func TestBadCertOptions(t *testing.T) {
+	ca, folder := newAuthority(t), t.TempDir()
+	good := ca.files(t, folder, "server")
+	empty := filepath.Join(folder, "empty.pem")
+	writeFile(t, empty, nil)
+	for name, test := range map[string]struct {
+		change func(o *listeners.CertOptions)
+		want   string
+	}{
+		"no certificate": {func(o *listeners.CertOptions) { o.CertFile = "missing.pem" }, "missing.pem"},
+		"no key":         {func(o *listeners.CertOptions) { o.KeyFile = "missing.pem" }, "missing.pem"},
+		"no client CA":   {func(o *listeners.CertOptions) { o.ClientAuth = listeners.ClientCertRequest }, "set the client CA file"},
+		"empty client CA": {func(o *listeners.CertOptions) {
+			o.ClientAuth, o.ClientCAFile = listeners.ClientCertRequire, empty
+		}, "no certificate in it"},
+		"missing client CA": {func(o *listeners.CertOptions) {
+			o.ClientAuth, o.ClientCAFile = listeners.ClientCertRequire, "missing.pem"
+		}, "missing.pem"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := good
+			test.change(&o)
+			if _, err := listeners.NewCertReloader(o); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error is %v, want %s", err, test.want)
+			}
+		})
+	}
+}
