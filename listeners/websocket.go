@@ -31,7 +31,7 @@ type WebSocketOptions struct {
 	// TLS makes it wss and https; see CertReloader.Config. Only HTTP/1.1 is offered, whatever it says.
 	TLS *tls.Config
 	// Origins are whose pages may open a WebSocket: "self" (the same host and port), "https://app.example.com",
-	// "https://*.example.com", "http://localhost:*", "null" or "*"; nil: "self". Clients that send no Origin are not
+	// "https://*.example.com", "http://localhost:*", "null" or "*"; nil: "self", empty: none. Clients that send no Origin are not
 	// browsers and may.
 	Origins []string
 	// Hosts are the names that requests may be for, by their Host header; "loopback" stands for localhost and the
