@@ -95,3 +95,23 @@ func fill(b *testing.B, path string, keys int) {
 		b.Fatal(err)
 	}
 }
+
+// BenchmarkCommitBesideFreePages is of commits to a file most of which is free, as after a million retained messages
+// were cleared.
+func BenchmarkCommitBesideFreePages(b *testing.B) {
+	const keys = 1_000_000
+	path := tempPath(b)
+	fill(b, path, keys)
+	s := mustOpen(b, boltstore.Options{Path: path, MaxPendingBytes: 1 << 30})
+	for from := 0; from < keys; from += 50_000 {
+		var ops []broker.Op
+		for i := from; i < from+50_000; i++ {
+			ops = append(ops, del(fmt.Sprint("ticker/", i)))
+		}
+		mustCommit(b, s, ops...)
+	}
+	b.ResetTimer()
+	for b.Loop() {
+		mustCommit(b, s, put("ticker/1", "1"))
+	}
+}

@@ -1,0 +1,122 @@
+package metrics
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/outcry-mqtt/outcry/broker"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// brokerValues are the broker's metrics that have no labels.
+var brokerValues = []value[broker.Stats]{
+	gauge("outcry_broker_start_time_seconds", "When the broker was made, in Unix time.",
+		func(s *broker.Stats) float64 { return float64(s.Started.UnixMilli()) / 1000 }),
+	counter("outcry_broker_received_bytes_total", "Bytes of MQTT that clients sent.",
+		func(s *broker.Stats) float64 { return float64(s.BytesReceived) }),
+	counter("outcry_broker_sent_bytes_total", "Bytes of MQTT that were sent to clients.",
+		func(s *broker.Stats) float64 { return float64(s.BytesSent) }),
+	gauge("outcry_broker_sessions", "Sessions, of clients that are connected and of those that may come back.",
+		func(s *broker.Stats) float64 { return float64(s.Sessions) }),
+	gauge("outcry_broker_sessions_offline", "Sessions whose client is not connected.",
+		func(s *broker.Stats) float64 { return float64(s.SessionsOffline) }),
+	gauge("outcry_broker_subscriptions", "Subscriptions of all sessions.",
+		func(s *broker.Stats) float64 { return float64(s.Subscriptions) }),
+	gauge("outcry_broker_subscriptions_shared", "Subscriptions of all sessions that share with others ($share).",
+		func(s *broker.Stats) float64 { return float64(s.SharedSubscriptions) }),
+	gauge("outcry_broker_retained_messages", "Retained messages.",
+		func(s *broker.Stats) float64 { return float64(s.Retained) }),
+	gauge("outcry_broker_retained_bytes", "Bytes of the topics and payloads of retained messages.",
+		func(s *broker.Stats) float64 { return float64(s.RetainedBytes) }),
+	gauge("outcry_broker_queued_messages", "Messages that wait in the queues of sessions.",
+		func(s *broker.Stats) float64 { return float64(s.Queued) }),
+	gauge("outcry_broker_queued_bytes", "Bytes of the messages that wait in the queues of sessions.",
+		func(s *broker.Stats) float64 { return float64(s.QueuedBytes) }),
+	gauge("outcry_broker_inflight_messages", "Messages of QoS 1 and 2 that were sent and are not acknowledged.",
+		func(s *broker.Stats) float64 { return float64(s.Inflight) }),
+	gauge("outcry_broker_connections_parked", "Connections whose socket is full: clients that do not read fast enough.",
+		func(s *broker.Stats) float64 { return float64(s.Parked) }),
+}
+
+var (
+	connectionsOpen   = describe("outcry_broker_connections_open", "Connections.", "listener", "version")
+	connectionsOpened = describe("outcry_broker_connections_opened_total", "Connections since the start.", "listener", "version")
+	connectionsClosed = describe("outcry_broker_connections_closed_total", "Connections that ended, by reason.", "reason")
+	authResults       = describe("outcry_broker_auth_results_total", "Authentications by result: ok, or why not.", "result")
+	packetsReceived   = describe("outcry_broker_packets_received_total", "MQTT packets that clients sent.", "type")
+	packetsSent       = describe("outcry_broker_packets_sent_total", "MQTT packets that were sent to clients.", "type")
+	messagesReceived  = describe("outcry_broker_messages_received_total", "Messages that clients published.", "qos")
+	messagesSent      = describe("outcry_broker_messages_sent_total", "Messages that were sent to subscribers.", "qos")
+	messagesDropped   = describe("outcry_broker_messages_dropped_total", "Messages that a subscriber did not get, by reason.", "reason")
+	flushLatency      = describe("outcry_broker_publish_flush_seconds", "Time from reading a message to having written it, of each message sent.")
+	shardConnections  = describe("outcry_broker_shard_connections", "Connections that the shard owns.", "shard")
+	shardTurns        = describe("outcry_broker_shard_turns_total", "Turns of the shard's loop.", "shard")
+	shardLag          = describe("outcry_broker_shard_lag_seconds", "How long the latest turn of the shard's loop took.", "shard")
+	shardMaxLag       = describe("outcry_broker_shard_lag_max_seconds", "The longest turn of the shard's loop in the last ten seconds.", "shard")
+	shardInbox        = describe("outcry_broker_shard_inbox_bytes", "Bytes that other shards posted and the shard has not taken yet.", "shard")
+)
+
+// brokerDescs are all of the above, for Describe.
+var brokerDescs = []*prometheus.Desc{
+	connectionsOpen, connectionsOpened, connectionsClosed, authResults, packetsReceived, packetsSent, messagesReceived,
+	messagesSent, messagesDropped, flushLatency, shardConnections, shardTurns, shardLag, shardMaxLag, shardInbox,
+}
+
+// packetNames are the packet types by number, MQTT 5 section 2.1.2.
+var packetNames = [16]string{
+	1: "connect", 2: "connack", 3: "publish", 4: "puback", 5: "pubrec", 6: "pubrel", 7: "pubcomp", 8: "subscribe",
+	9: "suback", 10: "unsubscribe", 11: "unsuback", 12: "pingreq", 13: "pingresp", 14: "disconnect", 15: "auth",
+}
+
+// The types that a client, and a server, may send.
+var (
+	fromClients = []int{1, 3, 4, 5, 6, 7, 8, 10, 12, 14, 15}
+	toClients   = []int{2, 3, 4, 5, 6, 7, 9, 11, 13, 14, 15}
+)
+
+// collectBroker sends the metrics that have labels.
+func collectBroker(ch chan<- prometheus.Metric, s *broker.Stats) {
+	for _, c := range s.Connections {
+		send(ch, connectionsOpen, prometheus.GaugeValue, float64(c.Open), c.Listener, c.Version)
+		send(ch, connectionsOpened, prometheus.CounterValue, float64(c.Total), c.Listener, c.Version)
+	}
+	sendCounts(ch, connectionsClosed, s.Closed)
+	sendCounts(ch, authResults, s.Auth)
+	sendCounts(ch, messagesDropped, s.Dropped)
+	for _, i := range fromClients {
+		send(ch, packetsReceived, prometheus.CounterValue, float64(s.PacketsReceived[i]), packetNames[i])
+	}
+	for _, i := range toClients {
+		send(ch, packetsSent, prometheus.CounterValue, float64(s.PacketsSent[i]), packetNames[i])
+	}
+	for qos := range s.MessagesReceived {
+		send(ch, messagesReceived, prometheus.CounterValue, float64(s.MessagesReceived[qos]), strconv.Itoa(qos))
+		send(ch, messagesSent, prometheus.CounterValue, float64(s.MessagesSent[qos]), strconv.Itoa(qos))
+	}
+	ch <- histogram(flushLatency, s.FlushLatency)
+	for i, shard := range s.Shards {
+		collectShard(ch, strconv.Itoa(i), shard)
+	}
+}
+
+func collectShard(ch chan<- prometheus.Metric, shard string, s broker.ShardStats) {
+	send(ch, shardConnections, prometheus.GaugeValue, float64(s.Connections), shard)
+	send(ch, shardTurns, prometheus.CounterValue, float64(s.Turns), shard)
+	send(ch, shardLag, prometheus.GaugeValue, s.Lag.Seconds(), shard)
+	send(ch, shardMaxLag, prometheus.GaugeValue, s.MaxLag.Seconds(), shard)
+	send(ch, shardInbox, prometheus.GaugeValue, float64(s.InboxBytes), shard)
+}
+
+func sendCounts(ch chan<- prometheus.Metric, desc *prometheus.Desc, counts map[string]uint64) {
+	for label, n := range counts {
+		send(ch, desc, prometheus.CounterValue, float64(n), label)
+	}
+}
+
+// send makes labels valid, for a hook may have made one up, and an invalid one would spoil the whole scrape.
+func send(ch chan<- prometheus.Metric, desc *prometheus.Desc, kind prometheus.ValueType, v float64, labels ...string) {
+	for i := range labels {
+		labels[i] = strings.ToValidUTF8(labels[i], "?")
+	}
+	ch <- prometheus.MustNewConstMetric(desc, kind, v, labels...)
+}
