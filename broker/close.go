@@ -93,6 +93,7 @@ func (c *conn) sendDisconnect(code byte, reason string) {
 // farewell writes what is left to be said and has the socket closed, at once where nobody listens.
 func (c *conn) farewell(frame uint16, r closeReason) {
 	c.dropParked()
+	said := !c.out.empty() || c.ws != nil
 	c.flush()
 	if c.state == stateClosed {
 		return
@@ -104,7 +105,7 @@ func (c *conn) farewell(frame uint16, r closeReason) {
 	if c.state == stateClosed {
 		return
 	}
-	if r == closePeer || r == closeIO || r == closeConnectTimeout && c.ws == nil {
+	if r == closePeer || r == closeIO || !said {
 		c.release()
 		return
 	}

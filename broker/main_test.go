@@ -114,7 +114,7 @@ func (s *server) slow(k raw.Connect) (*raw.Client, *net.TCPConn) {
 		s.t.Fatal(err)
 	}
 	tcp := conn.(*net.TCPConn)
-	if err := tcp.SetReadBuffer(4096); err != nil {
+	if err := tcp.SetReadBuffer(256 << 10); err != nil {
 		s.t.Fatal(err)
 	}
 	c := raw.New(s.t, conn, k.Version)
@@ -137,3 +137,9 @@ func (s *server) eventually(what string, ok func(broker.Stats) bool) {
 }
 
 func ptr[T any](v T) *T { return &v }
+
+// bye disconnects in good order.
+func bye(c *raw.Client) {
+	c.Send(raw.Packet(raw.DISCONNECT.Header()))
+	c.ExpectClosed()
+}

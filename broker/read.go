@@ -45,24 +45,28 @@ func (c *conn) lost(r closeReason) {
 	c.close(r)
 }
 
-// received takes bytes that were read. They are changed in place and are not kept.
-func (c *conn) received(data []byte) {
+// received takes bytes that were read. They are changed in place and are not kept. It returns false if the connection
+// has left the shard: then it must not be touched any more.
+func (c *conn) received(data []byte) bool {
 	s := c.shard
 	s.stats.bytesReceived += uint64(len(data))
 	c.lastRead = s.now / int64(tick)
 	if c.state == stateLingering {
-		return
+		return true
 	}
 	if c.ws != nil {
 		c.ws.receive(c, data)
 	} else {
 		c.feed(data)
 	}
-	if k := c.connecting; k != nil && c.state == stateChecking {
-		c.connecting = nil
-		c.depart()
-		c.b.authenticate(k)
+	k := c.connecting
+	if k == nil || c.state != stateChecking {
+		return true
 	}
+	c.connecting = nil
+	c.depart()
+	c.b.authenticate(k)
+	return false
 }
 
 // depart takes the connection out of the shard and out of everything that the shard would still do with it.

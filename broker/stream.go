@@ -41,7 +41,7 @@ func (st *stream) start(wg *sync.WaitGroup) {
 	go func() { defer wg.Done(); st.writeAll() }()
 }
 
-// arrival is what a stream has read: a post.
+// arrival is what a stream has read, or the error that ended it: a post.
 type arrival struct {
 	st   *stream
 	data []byte
@@ -50,17 +50,14 @@ type arrival struct {
 
 func (a *arrival) run(s *shard) {
 	c := a.st.c
-	if c.shard != s || c.state == stateClosed {
+	if a.st.home.Load() != s || c.state == stateClosed {
 		return
 	}
-	if len(a.data) > 0 {
-		c.received(a.data)
-	}
-	if a.err != nil && c.state != stateClosed && c.state != stateChecking {
+	if a.err != nil {
 		c.lost(closePeer)
 		return
 	}
-	if c.state != stateClosed && c.state != stateChecking && c.paused == 0 {
+	if c.received(a.data) && c.state != stateClosed && c.paused == 0 {
 		a.st.proceed()
 	}
 }
@@ -70,14 +67,27 @@ func (st *stream) read() {
 	buf := make([]byte, streamRead)
 	for {
 		n, err := st.nc.Read(buf)
-		home := st.home.Load() // nil once it is closed; between two shards it is not read
-		if home == nil || !home.post(&arrival{st: st, data: buf[:n], err: err}) || err != nil {
+		if n > 0 && !st.pass(&arrival{st: st, data: buf[:n]}) {
 			return
 		}
-		if _, ok := <-st.going; !ok {
+		if err != nil {
+			st.pass(&arrival{st: st, err: err})
 			return
 		}
 	}
+}
+
+// pass posts an arrival and waits until the shard wants more; it returns false if there will be no more.
+func (st *stream) pass(a *arrival) bool {
+	home := st.home.Load() // nil once it is closed; between two shards it is not read
+	if home == nil || !home.post(a) {
+		return false
+	}
+	if a.err != nil {
+		return false
+	}
+	_, ok := <-st.going
+	return ok
 }
 
 // proceed lets the next piece be read.
@@ -97,7 +107,7 @@ func (st *stream) proceed() {
 func (st *stream) write(head, data []byte) int {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	room := streamHeld - len(st.out)
+	room := max(streamHeld-len(st.out), 0)
 	if len(st.out) == 0 {
 		room = max(room, len(head)+len(data))
 	}

@@ -1,0 +1,168 @@
+package broker_test
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/outcry-mqtt/outcry/broker"
+	"github.com/outcry-mqtt/outcry/broker/conformance/raw"
+)
+
+// shelf is a store in memory whose commits happen when the test says so.
+type shelf struct {
+	mu      sync.Mutex
+	values  map[string][]byte
+	waiting []func(error)
+}
+
+func newShelf() *shelf { return &shelf{values: map[string][]byte{}} }
+
+func (s *shelf) Load(_ broker.Space, fn func(string, []byte) error) error {
+	for k, v := range s.values {
+		if err := fn(k, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *shelf) apply(op broker.Op) {
+	if op.Delete {
+		delete(s.values, op.Key)
+		return
+	}
+	s.values[op.Key] = op.Value
+}
+
+func (s *shelf) Commit(ops []broker.Op, done func(error)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waiting = append(s.waiting, func(err error) {
+		if err == nil {
+			for _, op := range ops {
+				s.apply(op)
+			}
+		}
+		done(err)
+	})
+}
+
+func (s *shelf) Later(op broker.Op) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.apply(op)
+}
+
+func (s *shelf) Close() error { return nil }
+
+// commits is how many commits wait.
+func (s *shelf) commits() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.waiting)
+}
+
+// finish ends the i-th of the commits that wait.
+func (s *shelf) finish(i int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waiting[i](err)
+}
+
+func TestRetainedIsAcknowledgedWhenItIsStored(t *testing.T) {
+	t.Parallel()
+	store := newShelf()
+	s := start(t, broker.Options{Store: store})
+	c := s.connect(raw.Connect{Version: raw.V5, ID: "c", Clean: true})
+	c.Send(
+		raw.Publish{Topic: "a", Payload: "1", QoS: 1, Retain: true, ID: 1}.Bytes(raw.V5),
+		raw.Publish{Topic: "b", Payload: "2", QoS: 2, Retain: true, ID: 2}.Bytes(raw.V5),
+		raw.Publish{Topic: "c", Payload: "3", QoS: 1, ID: 3}.Bytes(raw.V5),
+	)
+	s.eventually("two commits", func(broker.Stats) bool { return store.commits() == 2 })
+	c.ExpectNothing() // also the third waits, so that acknowledgements keep their order
+	store.finish(1, nil)
+	c.ExpectNothing()
+	store.finish(0, nil)
+	c.ExpectAck(raw.PUBACK, 1)
+	c.ExpectAck(raw.PUBREC, 2)
+	c.ExpectAck(raw.PUBACK, 3)
+	c.Send(raw.Ack(raw.PUBREL, 2))
+	c.ExpectAck(raw.PUBCOMP, 2)
+	if code := c.Publish(raw.Publish{Topic: "c", Payload: "4", QoS: 1}); code != 0x10 {
+		t.Errorf("PUBACK 0x%02X after the store has caught up", code)
+	}
+}
+
+func TestStoreThatFailsIsNotAcknowledged(t *testing.T) {
+	t.Parallel()
+	store := newShelf()
+	s := start(t, broker.Options{Store: store})
+	k := raw.Connect{Version: raw.V5, ID: "c", Props: raw.Props{raw.Num(raw.SessionExpiry, 100)}}
+	c := s.connect(k)
+	p := raw.Publish{Topic: "a", Payload: "1", QoS: 2, Retain: true, ID: 1}
+	c.Send(p.Bytes(raw.V5))
+	s.eventually("a commit", func(broker.Stats) bool { return store.commits() == 1 })
+	store.finish(0, errors.New("disk full"))
+	if got := c.Expect(raw.DISCONNECT); got.Code != 0x89 {
+		t.Errorf("%v, want 0x89", got)
+	}
+	c.ExpectClosed()
+	c = s.connect(k)
+	p.Dup = true
+	c.Send(p.Bytes(raw.V5)) // is not taken for a duplicate
+	s.eventually("another commit", func(broker.Stats) bool { return store.commits() == 2 })
+	store.finish(1, nil)
+	c.ExpectAck(raw.PUBREC, 1)
+}
+
+func TestRetainedIsRestored(t *testing.T) {
+	t.Parallel()
+	store := newShelf()
+	s := start(t, broker.Options{Store: store})
+	c := s.connect(raw.Connect{Version: raw.V5, ID: "c", Clean: true})
+	props := raw.Props{raw.Txt(raw.ContentType, "text/plain"), raw.User("k", "v"), raw.Num(raw.MessageExpiry, 1000)}
+	c.Publish(raw.Publish{Topic: "with", Payload: "properties", Retain: true, Props: props})
+	c.Publish(raw.Publish{Topic: "gone", Payload: "x", Retain: true})
+	c.Publish(raw.Publish{Topic: "gone", Retain: true})
+	for i := range 100 {
+		c.Publish(raw.Publish{Topic: fmt.Sprint("t/", i), Payload: fmt.Sprint(i), Retain: true})
+	}
+	c.Send(raw.Plain(raw.PINGREQ))
+	c.Expect(raw.PINGRESP)
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+
+	s = start(t, broker.Options{Store: store})
+	if st := s.Stats(); st.Retained != 101 {
+		t.Fatalf("%d restored, want 101", st.Retained)
+	}
+	c = s.connect(raw.Connect{Version: raw.V5, ID: "d", Clean: true})
+	c.Subscribe(0, "with", "gone")
+	got := c.ExpectPublish("with", "properties")
+	if !got.Retain || got.Props.Txt(raw.ContentType) != "text/plain" || len(got.Props.All(raw.UserProperty)) != 1 {
+		t.Errorf("%v", got)
+	}
+	if left := got.Props.Num(raw.MessageExpiry); left < 900 || left > 1000 {
+		t.Errorf("%d seconds left of 1000", left)
+	}
+	c.ExpectNothing()
+	c.Subscribe(0, "t/#")
+	for range 100 {
+		c.Expect(raw.PUBLISH)
+	}
+}
+
+func TestRestoreRefusesWhatItDoesNotKnow(t *testing.T) {
+	t.Parallel()
+	for name, value := range map[string][]byte{"empty": {}, "version": {9, 0, 0}, "length": {1, 0, 200, 1}} {
+		store := newShelf()
+		store.values["t"] = value
+		if _, err := broker.New(broker.Options{Store: store}); err == nil {
+			t.Errorf("%s: New read % X", name, value)
+		}
+	}
+}
