@@ -3,7 +3,6 @@ package rules
 import (
 	"encoding/json"
 	"strconv"
-	"strings"
 )
 
 // claimIs is a condition: the claim is the value, or a list with it.
@@ -94,5 +93,11 @@ func isScalarLevel(value any, first bool) bool {
 // isLevel tells whether a client's value may stand for one topic level. What could reach beyond that level, or, as the
 // first one, into the topics of the server, stands for nothing.
 func isLevel(value string, first bool) bool {
-	return value != "" && !strings.ContainsAny(value, "/+#\x00") && !(first && value[0] == '$')
+	for i := range len(value) {
+		switch value[i] {
+		case '/', '+', '#', 0:
+			return false
+		}
+	}
+	return value != "" && !(first && value[0] == '$')
 }

@@ -48,7 +48,7 @@ func parse(source string, placeholder func(name string) (level, *fault)) (patter
 	if name := repeated(levels); name != "" {
 		return pattern{}, &fault{fmt.Sprintf("%q has {claim.%s} twice", source, name), "use each claim once"}
 	}
-	return pattern{source: source, levels: reduce(levels)}, nil
+	return newPattern(source, levels), nil
 }
 
 func checkTopic(source string) *fault {

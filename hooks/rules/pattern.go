@@ -6,10 +6,31 @@ import (
 	"github.com/outcry-mqtt/outcry/broker"
 )
 
-// pattern is a topic filter with placeholders, compiled.
+// pattern is a topic filter with placeholders, compiled by newPattern.
 type pattern struct {
 	source string
 	levels []level
+	// start is the literal levels before the first other one, with their slashes between them: most patterns are told
+	// from a topic by it alone.
+	start    string
+	literals int // how many
+}
+
+func newPattern(source string, levels []level) pattern {
+	if len(levels) == 2 && levels[0].kind == plus && levels[1].kind == hash {
+		levels = levels[1:] // # is the same as +/#, but for a comparison by levels
+	}
+	p := pattern{source: source, levels: levels}
+	for _, l := range levels {
+		if l.kind != literal {
+			break
+		}
+		if p.literals++; p.literals > 1 {
+			p.start += "/"
+		}
+		p.start += l.text
+	}
+	return p
 }
 
 // level is one level of a pattern.
@@ -33,9 +54,12 @@ const (
 // covers tells whether every topic that filter matches is matched by the pattern. A topic name is a filter that matches
 // itself alone, so this is also how names are matched. It does not allocate.
 func (p *pattern) covers(filter string, c *broker.Client) bool {
-	rest, more := filter, true
+	rest, more, ok := p.behindStart(filter)
+	if !ok {
+		return false
+	}
 	var text string
-	for i := range p.levels {
+	for i := p.literals; i < len(p.levels); i++ {
 		l := &p.levels[i]
 		if l.kind == hash {
 			return i > 0 || !isServer(filter)
@@ -43,12 +67,27 @@ func (p *pattern) covers(filter string, c *broker.Client) bool {
 		if !more {
 			return false
 		}
-		text, rest, more = strings.Cut(rest, "/")
+		text, rest, more = cut(rest)
 		if !l.covers(text, i == 0, c) {
 			return false
 		}
 	}
 	return !more
+}
+
+// behindStart returns the levels of filter behind the pattern's start, if it begins with that. There may be none.
+func (p *pattern) behindStart(filter string) (rest string, more, ok bool) {
+	if p.literals == 0 {
+		return filter, true, true
+	}
+	if !strings.HasPrefix(filter, p.start) {
+		return "", false, false
+	}
+	rest = filter[len(p.start):]
+	if rest == "" {
+		return "", false, true
+	}
+	return rest[1:], true, rest[0] == '/'
 }
 
 // overlaps tells whether some topic that filter matches is matched by the pattern.
@@ -63,7 +102,7 @@ func (p *pattern) overlaps(filter string, c *broker.Client) bool {
 		if !more {
 			return false
 		}
-		text, rest, more = strings.Cut(rest, "/")
+		text, rest, more = cut(rest)
 		switch text {
 		case "#":
 			return p.possibleFrom(i, c)
@@ -130,7 +169,7 @@ func (p *pattern) with(replacement level) pattern {
 		}
 		levels[i] = l
 	}
-	return pattern{source: p.source, levels: reduce(levels)}
+	return newPattern(p.source, levels)
 }
 
 // shape returns the pattern with a wildcard for every placeholder.
@@ -142,7 +181,7 @@ func (p *pattern) shape() pattern {
 		}
 		levels[i] = l
 	}
-	return pattern{source: p.source, levels: reduce(levels)}
+	return newPattern(p.source, levels)
 }
 
 func (p *pattern) hasRoom() bool {
@@ -154,12 +193,12 @@ func (p *pattern) hasRoom() bool {
 	return false
 }
 
-// reduce writes +/# as #, which is the same but for a comparison by levels.
-func reduce(levels []level) []level {
-	if len(levels) == 2 && levels[0].kind == plus && levels[1].kind == hash {
-		return levels[1:]
+// cut returns the first level and what is behind it. It is strings.Cut for a slash, which is faster.
+func cut(filter string) (text, rest string, more bool) {
+	if i := strings.IndexByte(filter, '/'); i >= 0 {
+		return filter[:i], filter[i+1:], true
 	}
-	return levels
+	return filter, "", false
 }
 
 // isServer tells whether a topic is one of the server's, which no wildcard at the first level matches [MQTT-4.7.2-1].

@@ -1,0 +1,58 @@
+package rules_test
+
+import (
+	"testing"
+
+	"github.com/outcry-mqtt/outcry/broker"
+	"github.com/outcry-mqtt/outcry/hooks/rules"
+)
+
+func TestExplain(t *testing.T) {
+	o := rules.Default()
+	boss := allow("*", "office/#")
+	boss.Claims = map[string]string{"role": "boss", "at": "north"}
+	o.Rules = append(o.Rules, deny("user:troll", "chat/lobby/#"), boss, allow("*", "dev/{client}/{user}/+/x"))
+	a := mustNew(t, o)
+	guest := user("guest", claims{"rooms": []any{"lobby"}})
+	troll := user("troll", claims{"rooms": []any{"lobby"}})
+	cases := []struct {
+		name   string
+		client *broker.Client
+		action broker.Action
+		topic  string
+		want   rules.Decision
+	}{
+		{"a rule allows", user("root", claims{"admin": true}), sub, "$SYS/#", rules.Decision{
+			Allow: true, Path: "rules[0]", Topics: "$SYS/#", Reason: "rules[0] allows it: $SYS/# for claim:admin=true"}},
+		{"a room allows", guest, pub, "chat/lobby/say", rules.Decision{
+			Allow: true, Path: "rooms[2].speak[0]", Topics: "chat/{room}/#",
+			Reason: "rooms[2].speak[0] allows it: chat/{room}/# for claim:rooms"}},
+		{"any room", guest, sub, "ticker/+", rules.Decision{
+			Allow: true, Path: "rooms[0].join", Topics: "ticker/#", Reason: "rooms[0].join allows it: ticker/# for *"}},
+		{"denied", troll, pub, "chat/lobby/say", rules.Decision{
+			Path: "rules[1]", Topics: "chat/lobby/#", Reason: "rules[1] denies it: chat/lobby/# for user:troll"}},
+		{"denied in part", troll, sub, "chat/+/say", rules.Decision{
+			Path: "rules[1]", Topics: "chat/lobby/#", Reason: "rules[1] denies part of it: chat/lobby/# for user:troll"}},
+		{"nothing near", guest, pub, "elsewhere", rules.Decision{Reason: "no rule allows it"}},
+		{"for others", guest, pub, "ticker/ACME", rules.Decision{
+			Reason: "no rule allows it; rooms[0].speak is nearest, but it is for user:ticker"}},
+		{"for others by claims", guest, pub, "office/door", rules.Decision{
+			Reason: "no rule allows it; rules[2] is nearest, but it is for * with at=north and role=boss"}},
+		{"too wide", guest, sub, "chat/#", rules.Decision{
+			Reason: "no rule allows it; rooms[2].join[0] is nearest, but chat/# matches more than chat/{room}/#"}},
+		{"not in the list", guest, sub, "chat/secret/#", rules.Decision{
+			Reason: "no rule allows it; rooms[2].join[0] is nearest, but chat/secret/# is not among chat/{claim.rooms}/#"}},
+		{"another's", guest, pub, "dev/x/guest/1/x", rules.Decision{
+			Reason: "no rule allows it; rules[3] is nearest, but dev/x/guest/1/x is not among dev/{client}/{user}/+/x"}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			if got := a.Explain(c.client, c.action, c.topic); got != c.want {
+				t.Errorf("got  %+v\nwant %+v", got, c.want)
+			}
+			if a.Authorize(c.client, c.action, c.topic) != c.want.Allow {
+				t.Error("Authorize decides otherwise")
+			}
+		})
+	}
+}
