@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+	"github.com/eclipse/paho.mqtt.golang/packets"
+	"github.com/outcry-mqtt/outcry/broker"
+)
+
+// clientV3 speaks MQTT 3.1 or 3.1.1.
+type clientV3 struct {
+	mqtt mqtt.Client
+	ends chan error // buffered: the first reason is kept
+}
+
+// refusals are the return codes of a CONNACK in words [MQTT-3.2.2-4].
+var refusals = map[error]string{
+	packets.ErrorRefusedBadProtocolVersion:    "unacceptable protocol version (return code 1)",
+	packets.ErrorRefusedIDRejected:            "client identifier rejected (return code 2)",
+	packets.ErrorRefusedServerUnavailable:     "server unavailable (return code 3)",
+	packets.ErrorRefusedBadUsernameOrPassword: "bad user name or password (return code 4)",
+	packets.ErrorRefusedNotAuthorised:         "not authorized (return code 5)",
+}
+
+func connectV3(o *clientOptions, conn net.Conn, onMessage func(*broker.Message)) (client, error) {
+	c := &clientV3{ends: make(chan error, 1)}
+	opts := mqtt.NewClientOptions().
+		AddBroker("tcp://connected").
+		SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (net.Conn, error) { return conn, nil }).
+		SetProtocolVersion(uint(o.version)).
+		SetClientID(o.id).SetUsername(o.user).SetPassword(string(o.password)).
+		SetCleanSession(!o.keepSession).
+		SetKeepAlive(o.keepAlive).
+		SetConnectTimeout(connectTimeout).
+		SetAutoReconnect(false).
+		SetConnectionLostHandler(func(_ mqtt.Client, err error) { c.ends <- fmt.Errorf("connection lost: %w", err) })
+	if o.will != nil {
+		opts.SetBinaryWill(o.will.Topic, o.will.Payload, o.will.QoS, o.will.Retain)
+	}
+	if onMessage != nil {
+		opts.SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) {
+			onMessage(&broker.Message{Topic: m.Topic(), Payload: m.Payload(), QoS: m.Qos(), Retain: m.Retained()})
+		})
+	}
+	c.mqtt = mqtt.NewClient(opts)
+	t := c.mqtt.Connect()
+	t.Wait()
+	return c, explainV3(o, t.Error())
+}
+
+func explainV3(o *clientOptions, err error) error {
+	if err == nil {
+		return nil
+	}
+	for refused, what := range refusals {
+		if errors.Is(err, refused) {
+			return finalIf(refused != packets.ErrorRefusedServerUnavailable, refusal(o, what, ""))
+		}
+	}
+	return explainAnswer(o, err)
+}
+
+func (c *clientV3) lost() <-chan error { return c.ends }
+
+func (c *clientV3) publish(ctx context.Context, m *broker.Message) error {
+	err := wait(ctx, c.mqtt.Publish(m.Topic, m.QoS, m.Retain, m.Payload))
+	if err != nil {
+		return fmt.Errorf("publish to %q: %w", m.Topic, err)
+	}
+	return nil
+}
+
+func (c *clientV3) subscribe(ctx context.Context, filters []string, qos byte, _ bool) ([]error, error) {
+	all := map[string]byte{}
+	for _, f := range filters {
+		all[f] = qos
+	}
+	t := c.mqtt.SubscribeMultiple(all, nil).(*mqtt.SubscribeToken)
+	err := wait(ctx, t)
+	granted := t.Result()
+	if len(granted) == 0 && err != nil {
+		return nil, fmt.Errorf("subscribe: %w", err)
+	}
+	refused := make([]error, len(filters))
+	for i, f := range filters {
+		if granted[f] == 0x80 {
+			refused[i] = fmt.Errorf("subscription to %q refused by the broker (0x80)", f)
+		}
+	}
+	return refused, nil
+}
+
+// wait waits for a token's answer.
+func wait(ctx context.Context, t mqtt.Token) error {
+	timeout := time.NewTimer(answerTimeout)
+	defer timeout.Stop()
+	select {
+	case <-t.Done():
+		return t.Error()
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timeout.C:
+		return fmt.Errorf("no acknowledgement within %v", answerTimeout)
+	}
+}
+
+func (c *clientV3) close() { c.mqtt.Disconnect(250) }
