@@ -27,12 +27,12 @@ func (c *conn) onConnect(body []byte) error {
 	if err != nil {
 		return err
 	}
+	c.problemInfo = k.packet.RequestProblemInfo
+	c.maxPacket = k.packet.MaximumPacketSize
 	if k.packet.HasAuthMethod {
 		c.refuse(wire.BadAuthenticationMethod, "no such authentication method [MQTT-4.12.0-1]")
 		return nil
 	}
-	c.problemInfo = k.packet.RequestProblemInfo
-	c.maxPacket = k.packet.MaximumPacketSize
 	if w := k.packet.Will; w != nil {
 		if code, reason := c.checkWill(w); code != 0 {
 			c.refuse(code, reason)

@@ -110,7 +110,7 @@ func (c *conn) feed(data []byte) {
 // its credentials checked.
 func (c *conn) parse(data []byte) (rest []byte, err error) {
 	for len(data) > 0 && (c.state == stateOpen || c.state == stateNew) && c.doom == closeNone {
-		h, ok, err := wire.ParseHeader(data)
+		h, ok, err := c.header(data)
 		if err != nil {
 			return nil, err
 		}
@@ -134,6 +134,13 @@ func (c *conn) parse(data []byte) (rest []byte, err error) {
 		data = data[size:]
 	}
 	return data, nil
+}
+
+func (c *conn) header(data []byte) (wire.Header, bool, error) {
+	if c.version == wire.V31 {
+		return wire.ParseHeaderV31(data)
+	}
+	return wire.ParseHeader(data)
 }
 
 func (c *conn) mostBytes() int {

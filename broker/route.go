@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"errors"
+
 	"github.com/outcry-mqtt/outcry/broker/topic"
 	"github.com/outcry-mqtt/outcry/broker/wire"
 )
@@ -22,7 +24,8 @@ type route struct {
 const maxRoutes = 1 << 17
 
 var (
-	errTopicName   = &wire.Error{Code: wire.TopicNameInvalid, Reason: "topic name is empty, not UTF-8, or contains a wildcard [MQTT-3.3.2-2]"}
+	errTopicText   = &wire.Error{Code: wire.MalformedPacket, Reason: "topic name is not UTF-8, or has U+0000 [MQTT-3.3.2-1]"}
+	errTopicName   = &wire.Error{Code: wire.TopicNameInvalid, Reason: "topic name contains a wildcard [MQTT-3.3.2-2]"}
 	errTopicLimits = &wire.Error{Code: wire.TopicNameInvalid, Reason: "topic name is longer or deeper than the server takes"}
 )
 
@@ -32,7 +35,10 @@ func (s *shard) route(name []byte) (*route, error) {
 		return r, nil
 	}
 	text := string(name)
-	if topic.CheckName(text) != nil {
+	switch err := topic.CheckName(text); {
+	case errors.Is(err, topic.ErrEncoding):
+		return nil, errTopicText
+	case err != nil:
 		return nil, errTopicName
 	}
 	if l := &s.b.limits; len(text) > l.MaxTopicBytes || topic.Levels(text) > l.MaxTopicLevels {
