@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -210,7 +211,7 @@ func (c *Client) ExpectPublish(topic, payload string) *Received {
 	c.t.Helper()
 	p := c.Expect(PUBLISH)
 	if p.Topic != topic || p.Payload != payload {
-		c.t.Fatalf("%s: got %v, want %q %q", c.ID, p, topic, payload)
+		c.t.Fatalf("%s: got %v, want %q %.60q", c.ID, p, topic, payload)
 	}
 	return p
 }
@@ -227,27 +228,45 @@ func (c *Client) ExpectClosed() {
 	}
 }
 
-// ExpectEnd waits until the server has ended a connection that was accepted: in MQTT 5 by a DISCONNECT with this code,
-// before that without a word.
-func (c *Client) ExpectEnd(code byte) {
+// ExpectEnd waits until the server has ended a connection that was accepted: in MQTT 5 by a DISCONNECT with one of these
+// codes, before that without a word.
+func (c *Client) ExpectEnd(codes ...byte) {
 	c.t.Helper()
 	if c.Version >= V5 {
-		if p := c.Expect(DISCONNECT); p.Code != code {
-			c.t.Fatalf("%s: got %v, want code 0x%02X", c.ID, p, code)
+		if p := c.Expect(DISCONNECT); !slices.Contains(codes, p.Code) {
+			c.t.Fatalf("%s: got %v, want code % X", c.ID, p, codes)
 		}
 	}
 	c.ExpectClosed()
 }
 
-// ExpectRefused waits for a CONNACK that refuses with this code, and for the connection's end.
-func (c *Client) ExpectRefused(code byte) *Received {
+// ExpectRefused waits for a CONNACK that refuses with one of these codes, and for the connection's end.
+func (c *Client) ExpectRefused(codes ...byte) *Received {
 	c.t.Helper()
 	p := c.Expect(CONNACK)
-	if p.Code != code {
-		c.t.Fatalf("%s: got %v, want code 0x%02X", c.ID, p, code)
+	if !slices.Contains(codes, p.Code) {
+		c.t.Fatalf("%s: got %v, want code % X", c.ID, p, codes)
 	}
 	c.ExpectClosed()
 	return p
+}
+
+// ExpectMalformed waits for what a CONNECT meets that is not as the specification wants it: in MQTT 5 a CONNACK with one
+// of these codes, before that the connection's end without a word [MQTT-3.1.4-1].
+func (c *Client) ExpectMalformed(codes ...byte) {
+	c.t.Helper()
+	if c.Version >= V5 {
+		c.ExpectRefused(codes...)
+		return
+	}
+	c.ExpectClosed()
+}
+
+// Disconnect says goodbye and waits until the server has let go.
+func (c *Client) Disconnect() {
+	c.t.Helper()
+	c.Send(Plain(DISCONNECT))
+	c.ExpectClosed()
 }
 
 // ExpectNothing makes sure that nothing was sent to this connection that the server knew of by now.

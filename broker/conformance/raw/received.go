@@ -26,7 +26,7 @@ func (p *Received) String() string {
 	s := p.Type.String()
 	switch p.Type {
 	case PUBLISH:
-		s += fmt.Sprintf(" %q %q qos=%d id=%d dup=%t retain=%t %v", p.Topic, p.Payload, p.QoS, p.ID, p.Dup, p.Retain, p.Props)
+		s += fmt.Sprintf(" %q %.60q qos=%d id=%d dup=%t retain=%t %v", p.Topic, p.Payload, p.QoS, p.ID, p.Dup, p.Retain, p.Props)
 	case SUBACK, UNSUBACK:
 		s += fmt.Sprintf(" id=%d codes=% X %v", p.ID, p.Codes, p.Props)
 	case PINGRESP:

@@ -1,0 +1,74 @@
+package conformance_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/outcry-mqtt/outcry/broker"
+	"github.com/outcry-mqtt/outcry/broker/conformance/raw"
+)
+
+// TestDisconnect holds that a server closes after a DISCONNECT, and takes nothing after it.
+func TestDisconnect(t *testing.T) {
+	versions(t, func(t *testing.T, s *server, version byte) {
+		sub := s.connect(t, clean(version, "sub"))
+		sub.Subscribe(0, "#")
+		c := s.connect(t, clean(version, "c"))
+		c.Send(raw.Publish{Topic: "before"}.Bytes(version), raw.Plain(raw.DISCONNECT), raw.Publish{Topic: "after"}.Bytes(version))
+		c.ExpectClosed()
+		sub.ExpectPublish("before", "")
+		fence(t, s.connect(t, clean(version, "pub")), sub)
+	})
+}
+
+// TestDisconnectCodes sends the codes that a client may send, and others.
+func TestDisconnectCodes(t *testing.T) {
+	s := start(t)
+	for _, code := range []byte{0x00, 0x04, 0x80, 0x81, 0x82, 0x83, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99} {
+		c := s.connect(t, clean(raw.V5, "good"))
+		c.Send(raw.Disconnect(code))
+		c.ExpectClosed()
+	}
+	for _, code := range []byte{0x01, 0x05, 0x7F, 0x86, 0xFF} {
+		c := s.connect(t, clean(raw.V5, "bad"))
+		c.Send(raw.Disconnect(code))
+		c.ExpectEnd(0x81, 0x82)
+	}
+}
+
+// TestShutdown tells MQTT 5 clients why, and nobody else.
+func TestShutdown(t *testing.T) {
+	s := startOurs(t, broker.Options{})
+	three, five := s.connect(t, clean(raw.V311, "three")), s.connect(t, clean(raw.V5, "five"))
+	done := make(chan error, 1)
+	go func() { done <- s.broker.Shutdown(context.Background()) }()
+	five.ExpectEnd(0x8B)
+	three.ExpectClosed()
+	three.Close()
+	five.Close()
+	if err := <-done; err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+}
+
+// TestAuthWithoutMethod sends an AUTH where no authentication method was agreed on.
+func TestAuthWithoutMethod(t *testing.T) {
+	s := start(t)
+	for name, p := range map[string][]byte{
+		"plain":       raw.Plain(raw.AUTH),
+		"continue":    raw.Auth(0x18, raw.Txt(raw.AuthMethod, "m")),
+		"again":       raw.Auth(0x19, raw.Txt(raw.AuthMethod, "m")),
+		"with a code": raw.Auth(0x19),
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := s.connect(t, clean(raw.V5, "c"))
+			c.Send(p)
+			c.ExpectEnd(0x82)
+		})
+	}
+	t.Run("an unknown code", func(t *testing.T) {
+		c := s.connect(t, clean(raw.V5, "c"))
+		c.Send(raw.Auth(0x55, raw.Txt(raw.AuthMethod, "m")))
+		c.ExpectEnd(0x81, 0x82)
+	})
+}

@@ -1,0 +1,236 @@
+package conformance_test
+
+import (
+	"context"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/outcry-mqtt/outcry/broker"
+	"github.com/outcry-mqtt/outcry/broker/conformance/raw"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// peer is the command of another broker to be tested instead of ours; {port} in it stands for the port.
+var peer = os.Getenv("OUTCRY_CONFORMANCE_PEER")
+
+// server is a broker that listens on a port of its own.
+type server struct {
+	t      *testing.T
+	addr   string
+	framed string         // the address where every connection is a WebSocket after its upgrade
+	broker *broker.Broker // nil if it is a peer
+}
+
+// start starts a broker for one test, which runs beside others.
+func start(t *testing.T) *server {
+	t.Helper()
+	t.Parallel()
+	if peer != "" {
+		return startPeer(t)
+	}
+	return startWith(t, broker.Options{})
+}
+
+// startOurs starts our broker with options, or skips the test if a peer is tested.
+func startOurs(t *testing.T, o broker.Options) *server {
+	t.Helper()
+	t.Parallel()
+	if peer != "" {
+		t.Skip("needs options that are ours")
+	}
+	return startWith(t, o)
+}
+
+func startWith(t *testing.T, o broker.Options) *server {
+	t.Helper()
+	if o.Shards == 0 {
+		o.Shards = 2 // so that messages cross from one to the other
+	}
+	b, err := broker.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- b.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	s := &server{t: t, broker: b}
+	s.addr = s.listen(broker.Link{Listener: "tcp"})
+	s.framed = s.listen(broker.Link{Listener: "ws", Framed: true})
+	return s
+}
+
+// listen hands every connection to a new port to the broker, and returns its address.
+func (s *server) listen(like broker.Link) string {
+	s.t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			link := like
+			link.Conn = conn
+			_ = s.broker.Attach(link) // it owns the connection, whatever it says
+		}
+	}()
+	s.t.Cleanup(func() {
+		_ = l.Close()
+		<-done
+	})
+	return l.Addr().String()
+}
+
+func startPeer(t *testing.T) *server {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().(*net.TCPAddr)
+	_ = l.Close()
+	words := strings.Fields(strings.ReplaceAll(peer, "{port}", strconv.Itoa(addr.Port)))
+	cmd := exec.Command(words[0], words[1:]...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	for end := time.Now().Add(raw.Patience); ; time.Sleep(5 * time.Millisecond) {
+		conn, err := net.Dial("tcp", addr.String())
+		if err == nil {
+			_ = conn.Close()
+			return &server{t: t, addr: addr.String()}
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%s does not listen: %v", peer, err)
+		}
+	}
+}
+
+// dial opens a connection on which nothing has been said.
+func (s *server) dial(t *testing.T, version byte) *raw.Client {
+	t.Helper()
+	return raw.New(t, s.conn(t, s.addr), version)
+}
+
+func (s *server) conn(t *testing.T, addr string) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// connect opens a connection with a CONNECT that is accepted.
+func (s *server) connect(t *testing.T, k raw.Connect) *raw.Client {
+	t.Helper()
+	c, _ := s.open(t, k)
+	return c
+}
+
+// open is connect, with the CONNACK.
+func (s *server) open(t *testing.T, k raw.Connect) (*raw.Client, *raw.Received) {
+	t.Helper()
+	c := s.dial(t, k.Version)
+	return c, c.Connect(k)
+}
+
+// clean is a CONNECT whose session ends with its connection.
+func clean(version byte, id string) raw.Connect {
+	return raw.Connect{Version: version, ID: id, Clean: true}
+}
+
+// lasting is a CONNECT that takes up its session if it is there, and whose session outlives its connection.
+func lasting(version byte, id string) raw.Connect {
+	k := raw.Connect{Version: version, ID: id}
+	if version >= raw.V5 {
+		k.Props = raw.Props{raw.Num(raw.SessionExpiry, 600)}
+	}
+	return k
+}
+
+// fences numbers the topics of fence.
+var fences atomic.Int64
+
+// until reads all messages that are on their way to sub of what pub has sent until now.
+func until(t *testing.T, pub, sub *raw.Client) (messages []*raw.Received) {
+	t.Helper()
+	topic := "fence/" + strconv.FormatInt(fences.Add(1), 10)
+	id := sub.PacketID()
+	sub.Send(raw.Subscribe{ID: id, Filters: []raw.Filter{{Name: topic}}}.Bytes(sub.Version))
+	for seen := false; ; {
+		switch p, err := sub.Read(); {
+		case err != nil:
+			t.Fatalf("%s: %v after %v", sub.ID, err, messages)
+		case p.Type == raw.SUBACK:
+			pub.Send(raw.Publish{Topic: topic}.Bytes(pub.Version))
+		case p.Type == raw.UNSUBACK:
+			return messages
+		case p.Type == raw.PUBLISH && p.Topic == topic: // twice, if there is a wider subscription too
+			if !seen {
+				sub.Send(raw.Unsubscribe{ID: id, Filters: []string{topic}}.Bytes(sub.Version))
+			}
+			seen = true
+		case p.Type == raw.PUBLISH:
+			messages = append(messages, p)
+		default:
+			t.Fatalf("%s: got %v", sub.ID, p)
+		}
+	}
+}
+
+// fence makes sure that nothing is on its way to sub of what pub has sent until now.
+func fence(t *testing.T, pub, sub *raw.Client) {
+	t.Helper()
+	if m := until(t, pub, sub); len(m) > 0 {
+		t.Fatalf("%s: got %v, want nothing", sub.ID, m)
+	}
+}
+
+// names of the versions, as they stand in the names of tests.
+var names = map[byte]string{raw.V31: "3.1", raw.V311: "3.1.1", raw.V5: "5.0"}
+
+// versions runs a test for each version of the protocol, with a broker of its own.
+func versions(t *testing.T, test func(t *testing.T, s *server, version byte)) {
+	t.Helper()
+	for _, v := range []byte{raw.V31, raw.V311, raw.V5} {
+		t.Run(names[v], func(t *testing.T) { test(t, start(t), v) })
+	}
+}
+
+// pass lets time pass where the passing of time is itself what is tested. Nothing else is waited for like this.
+func pass(d time.Duration) { <-time.After(d) }
+
+// must fails the test if a value is not what it must be.
+func must[T comparable](t *testing.T, what string, got, want T) {
+	t.Helper()
+	if got != want {
+		t.Fatalf("%s: got %v, want %v", what, got, want)
+	}
+}
+
+// ptr is for optional fields.
+func ptr[T any](v T) *T { return &v }

@@ -1,0 +1,331 @@
+package conformance_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/outcry-mqtt/outcry/broker"
+	"github.com/outcry-mqtt/outcry/broker/conformance/raw"
+)
+
+// present is what session present must be: MQTT 3.1 has no such flag.
+func present(version byte, is bool) bool { return is && version != raw.V31 }
+
+func TestCleanStartDiscardsSession(t *testing.T) {
+	versions(t, func(t *testing.T, s *server, version byte) {
+		pub := s.connect(t, clean(version, "pub"))
+		c := s.connect(t, lasting(version, "c"))
+		c.Subscribe(1, "a")
+		c.Disconnect()
+		pub.Publish(raw.Publish{Topic: "a", QoS: 1})
+
+		c, p := s.open(t, clean(version, "c"))
+		must(t, "session present", p.SessionPresent, false)
+		pub.Publish(raw.Publish{Topic: "a", QoS: 1})
+		fence(t, pub, c)
+		c.Disconnect()
+		_, p = s.open(t, lasting(version, "c"))
+		must(t, "session present after a session that ended", p.SessionPresent, false)
+	})
+}
+
+func TestSessionResumes(t *testing.T) {
+	versions(t, func(t *testing.T, s *server, version byte) {
+		pub := s.connect(t, clean(version, "pub"))
+		c, p := s.open(t, lasting(version, "c"))
+		must(t, "session present at first", p.SessionPresent, false)
+		c.Subscribe(2, "a")
+		c.Disconnect()
+		for _, m := range []raw.Publish{{QoS: 1, Payload: "1"}, {QoS: 2, Payload: "2"}, {QoS: 1, Payload: "3"}} {
+			m.Topic = "a"
+			pub.Publish(m)
+		}
+
+		c, p = s.open(t, lasting(version, "c"))
+		must(t, "session present", p.SessionPresent, present(version, true))
+		for i, qos := range []byte{1, 2, 1} {
+			m := c.ExpectPublish("a", string('1'+rune(i)))
+			must(t, "QoS", m.QoS, qos)
+			must(t, "DUP of what was not sent before", m.Dup, false)
+		}
+		pub.Publish(raw.Publish{Topic: "a", Payload: "4"})
+		c.ExpectPublish("a", "4")
+	})
+}
+
+// TestSessionOfAnotherVersion resumes a session in another version than the one it was made in.
+func TestSessionOfAnotherVersion(t *testing.T) {
+	versions(t, func(t *testing.T, s *server, version byte) {
+		for _, next := range []byte{raw.V311, raw.V5} {
+			c := s.connect(t, lasting(version, "c"))
+			c.Subscribe(1, "a")
+			c.Disconnect()
+			s.connect(t, clean(raw.V5, "pub")).Publish(raw.Publish{Topic: "a", Payload: "1", QoS: 1})
+			c, p := s.open(t, lasting(next, "c"))
+			must(t, "session present", p.SessionPresent, true)
+			c.Send(raw.Ack(raw.PUBACK, c.ExpectPublish("a", "1").ID))
+			c.Disconnect()
+		}
+	})
+}
+
+func TestSessionEndsWithConnection(t *testing.T) {
+	for name, k := range map[string]raw.Connect{
+		"3.1":                 clean(raw.V31, "c"),
+		"3.1.1":               clean(raw.V311, "c"),
+		"5.0 without expiry":  {Version: raw.V5, ID: "c"},
+		"5.0 with expiry 0":   {Version: raw.V5, ID: "c", Props: raw.Props{raw.Num(raw.SessionExpiry, 0)}},
+		"5.0 with clean flag": clean(raw.V5, "c"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := start(t)
+			c := s.connect(t, k)
+			c.Subscribe(1, "a")
+			c.Disconnect()
+			s.connect(t, clean(raw.V5, "pub")).Publish(raw.Publish{Topic: "a", QoS: 1})
+			k := k
+			k.Clean = false
+			c, p := s.open(t, k)
+			must(t, "session present", p.SessionPresent, false)
+			c.ExpectNothing()
+		})
+	}
+}
+
+// TestSessionExpiry holds that a session outlives its connection by its expiry interval and not longer. That it has
+// ended is told by its will.
+func TestSessionExpiry(t *testing.T) {
+	s := start(t)
+	watch := s.connect(t, clean(raw.V5, "watch"))
+	watch.Subscribe(0, "will")
+	k := lasting(raw.V5, "c")
+	k.Props = raw.Props{raw.Num(raw.SessionExpiry, 1)}
+	k.Will = &raw.Will{Topic: "will", Props: raw.Props{raw.Num(raw.WillDelay, 600)}}
+	s.connect(t, k).Close()
+	c, p := s.open(t, k)
+	must(t, "session present before the session has expired", p.SessionPresent, true)
+
+	closed := time.Now()
+	c.Close()
+	watch.ExpectPublish("will", "")
+	if waited := time.Since(closed); waited < 900*time.Millisecond {
+		t.Errorf("the session ended after %v, want a second", waited)
+	}
+	_, p = s.open(t, k)
+	must(t, "session present after the session has expired", p.SessionPresent, false)
+}
+
+func TestSessionExpiryIsBounded(t *testing.T) {
+	s := startOurs(t, broker.Options{Limits: broker.Limits{MaxSessionExpiry: time.Minute}})
+	for asked, told := range map[int]int{30: -1, 60: -1, 61: 60, 0xFFFFFFFF: 60} {
+		k := lasting(raw.V5, "c")
+		k.Props = raw.Props{raw.Num(raw.SessionExpiry, asked)}
+		_, p := s.open(t, k)
+		if got := p.Props.Num(raw.SessionExpiry); got != told {
+			t.Errorf("asked for %d s, told %d, want %d", asked, got, told)
+		}
+	}
+}
+
+// TestDisconnectChangesExpiry holds what a DISCONNECT may say of the session's expiry (MQTT 5 3.14.2.2.2).
+func TestDisconnectChangesExpiry(t *testing.T) {
+	for _, k := range []struct {
+		name     string
+		at, then int // seconds: in CONNECT, in DISCONNECT
+		refused  bool
+		present  bool
+	}{
+		{"to zero", 600, 0, false, false},
+		{"to more", 600, 900, false, true},
+		{"from zero to zero", 0, 0, false, false},
+		{"from zero", 0, 600, true, false},
+	} {
+		t.Run(k.name, func(t *testing.T) {
+			s := start(t)
+			x := lasting(raw.V5, "c")
+			x.Props = raw.Props{raw.Num(raw.SessionExpiry, k.at)}
+			c := s.connect(t, x)
+			c.Send(raw.Disconnect(0, raw.Num(raw.SessionExpiry, k.then)))
+			if k.refused {
+				c.ExpectEnd(0x82)
+			} else {
+				c.ExpectClosed()
+			}
+			_, p := s.open(t, x)
+			must(t, "session present", p.SessionPresent, k.present)
+		})
+	}
+}
+
+func TestTakeover(t *testing.T) {
+	versions(t, func(t *testing.T, s *server, version byte) {
+		pub := s.connect(t, clean(version, "pub"))
+		old := s.connect(t, lasting(version, "c"))
+		old.Subscribe(1, "a")
+		pub.Publish(raw.Publish{Topic: "a", Payload: "1", QoS: 1})
+		first := old.ExpectPublish("a", "1")
+
+		c, p := s.open(t, lasting(version, "c"))
+		must(t, "session present", p.SessionPresent, present(version, true))
+		old.ExpectEnd(0x8E)
+		again := c.ExpectPublish("a", "1")
+		must(t, "DUP of what was not acknowledged", again.Dup, true)
+		must(t, "packet identifier", again.ID, first.ID)
+		c.Send(raw.Ack(raw.PUBACK, again.ID))
+		pub.Publish(raw.Publish{Topic: "a", Payload: "2", QoS: 1})
+		c.ExpectPublish("a", "2")
+	})
+}
+
+// TestTakeoverByAnotherVersion tells each connection what its own version knows.
+func TestTakeoverByAnotherVersion(t *testing.T) {
+	s := start(t)
+	first := s.connect(t, clean(raw.V5, "c"))
+	second := s.connect(t, clean(raw.V311, "c"))
+	first.ExpectEnd(0x8E)
+	third := s.connect(t, clean(raw.V5, "c"))
+	second.ExpectClosed()
+	third.ExpectNothing()
+}
+
+// TestTakeoverEndsSession takes over a session whose expiry is 0: it ends with its connection (MQTT 5 3.1.4).
+func TestTakeoverEndsSession(t *testing.T) {
+	s := start(t)
+	old := s.connect(t, raw.Connect{Version: raw.V5, ID: "c"})
+	_, p := s.open(t, raw.Connect{Version: raw.V5, ID: "c"})
+	must(t, "session present", p.SessionPresent, false)
+	old.ExpectEnd(0x8E)
+}
+
+// TestTakeoverOfCleanSession takes over a session of 3.1.1 that ends with its connection.
+func TestTakeoverOfCleanSession(t *testing.T) {
+	s := start(t)
+	old := s.connect(t, clean(raw.V311, "c"))
+	old.Subscribe(0, "a")
+	c, p := s.open(t, lasting(raw.V311, "c"))
+	must(t, "session present", p.SessionPresent, false)
+	old.ExpectClosed()
+	pub := s.connect(t, clean(raw.V311, "pub"))
+	pub.Publish(raw.Publish{Topic: "a"})
+	fence(t, pub, c)
+}
+
+// TestResendOnResume holds what is sent again when a client comes back: what it has not acknowledged, in the order in
+// which it was sent, under the packet identifiers it was sent with; and what was not sent yet after it.
+func TestResendOnResume(t *testing.T) {
+	versions(t, func(t *testing.T, s *server, version byte) {
+		pub := s.connect(t, clean(version, "pub"))
+		c := s.connect(t, lasting(version, "c"))
+		c.Subscribe(2, "a")
+		send := func(qos byte, payload string) {
+			pub.Publish(raw.Publish{Topic: "a", Payload: payload, QoS: qos})
+		}
+		var sent []*raw.Received
+		for i, qos := range []byte{1, 2, 2, 1, 2, 1} {
+			payload := string('1' + rune(i))
+			send(qos, payload)
+			sent = append(sent, c.ExpectPublish("a", payload))
+		}
+		c.Send(raw.Ack(raw.PUBREC, sent[1].ID)) // 2 is released, not completed
+		c.ExpectAck(raw.PUBREL, sent[1].ID)
+		c.Send(raw.Ack(raw.PUBREC, sent[4].ID)) // 5 is completed
+		c.ExpectAck(raw.PUBREL, sent[4].ID)
+		c.Send(raw.Ack(raw.PUBCOMP, sent[4].ID), raw.Ack(raw.PUBACK, sent[3].ID)) // and 4
+		c.ExpectNothing()                                                         // so that the broker has read them
+		c.Close()
+		send(1, "7")
+
+		c = s.connect(t, lasting(version, "c"))
+		again := map[string]*raw.Received{}
+		var order string
+		for range 5 {
+			p, err := c.Read()
+			if err != nil {
+				t.Fatalf("after %s: %v", order, err)
+			}
+			if p.Type == raw.PUBREL {
+				must(t, "packet identifier of PUBREL", p.ID, sent[1].ID)
+				continue
+			}
+			order += p.Payload
+			again[p.Payload] = p
+		}
+		must(t, "order", order, "1367")
+		for i, payload := range map[int]string{0: "1", 2: "3", 5: "6"} {
+			must(t, "DUP of "+payload, again[payload].Dup, true)
+			must(t, "packet identifier of "+payload, again[payload].ID, sent[i].ID)
+		}
+		must(t, "DUP of 7", again["7"].Dup, false)
+		c.ExpectNothing()
+	})
+}
+
+// TestNothingIsResentWithoutReconnecting leaves messages unacknowledged for a while [MQTT-4.4.0-1].
+func TestNothingIsResentWithoutReconnecting(t *testing.T) {
+	s := start(t)
+	c := s.connect(t, lasting(raw.V5, "c"))
+	c.Subscribe(2, "a")
+	pub := s.connect(t, clean(raw.V5, "pub"))
+	pub.Publish(raw.Publish{Topic: "a", QoS: 1})
+	pub.Publish(raw.Publish{Topic: "a", QoS: 2})
+	c.ExpectPublish("a", "")
+	c.ExpectPublish("a", "")
+	pass(2 * time.Second)
+	fence(t, pub, c)
+}
+
+// TestReceivedQoS2SurvivesReconnect holds that the broker remembers what it has received but was not told to release.
+func TestReceivedQoS2SurvivesReconnect(t *testing.T) {
+	versions(t, func(t *testing.T, s *server, version byte) {
+		sub := s.connect(t, clean(version, "sub"))
+		sub.Subscribe(0, "a")
+		m := raw.Publish{Topic: "a", Payload: "1", QoS: 2, ID: 7}
+		c := s.connect(t, lasting(version, "c"))
+		c.Send(m.Bytes(version))
+		c.ExpectAck(raw.PUBREC, 7)
+		c.Close()
+
+		c = s.connect(t, lasting(version, "c"))
+		m.Dup = true
+		c.Send(m.Bytes(version))
+		must(t, "code of the PUBREC", c.ExpectAck(raw.PUBREC, 7).Code, 0)
+		c.Send(raw.Ack(raw.PUBREL, 7))
+		must(t, "code of the PUBCOMP", c.ExpectAck(raw.PUBCOMP, 7).Code, 0)
+		sub.ExpectPublish("a", "1")
+		fence(t, c, sub)
+	})
+}
+
+// TestPacketIdentifiersWrap sends more messages than there are identifiers, while some are in use.
+func TestPacketIdentifiersWrap(t *testing.T) {
+	if testing.Short() {
+		t.Skip("70,000 messages")
+	}
+	s := start(t)
+	pub := s.connect(t, clean(raw.V5, "pub"))
+	c := s.connect(t, narrow(clean(raw.V5, "c"), 100))
+	c.Subscribe(1, "a")
+	used := map[int]bool{}
+	var held []int // the oldest is acknowledged 50 messages later than it could be
+	for sent := 0; sent < 70_000; sent += 50 {
+		var batch, acks [][]byte
+		for i := range 50 {
+			batch = append(batch, raw.Publish{Topic: "a", QoS: 1, ID: i + 1}.Bytes(raw.V5))
+		}
+		pub.Send(batch...)
+		for i := range 50 {
+			pub.ExpectAck(raw.PUBACK, i+1)
+			p := c.ExpectPublish("a", "")
+			if used[p.ID] {
+				t.Fatalf("packet identifier %d is used again before it was acknowledged", p.ID)
+			}
+			used[p.ID] = true
+			held = append(held, p.ID)
+		}
+		for ; len(held) > 49; held = held[1:] {
+			acks = append(acks, raw.Ack(raw.PUBACK, held[0]))
+			delete(used, held[0])
+		}
+		c.Send(acks...)
+	}
+}
