@@ -25,14 +25,15 @@ func readKeys(sources []KeySource) (*keyring, error) {
 			continue
 		}
 		for _, k := range found {
-			if k, err = k.complete(); err != nil {
+			key, err := k.complete()
+			switch {
+			case err != nil:
 				errs = append(errs, fmt.Errorf("key %q: %w", k.ID, err))
-				continue
+			case hasID(keys, key):
+				errs = append(errs, fmt.Errorf("two %s keys have the id %q; give each its own", key.Algorithm, key.ID))
+			default:
+				keys = append(keys, key)
 			}
-			if hasID(keys, k) {
-				errs = append(errs, fmt.Errorf("two %s keys have the id %q; give each its own", k.Algorithm, k.ID))
-			}
-			keys = append(keys, k)
 		}
 	}
 	if len(keys) == 0 && len(errs) == 0 {

@@ -2,8 +2,6 @@ package rules_test
 
 import (
 	"encoding/json"
-	"fmt"
-	"sync"
 	"testing"
 
 	"github.com/outcry-mqtt/outcry/broker"
@@ -336,96 +334,5 @@ func TestQueuePolicy(t *testing.T) {
 		if got := a.QueuePolicy(topic); got != want {
 			t.Errorf("%q: got %d, want %d", topic, got, want)
 		}
-	}
-}
-
-func TestUpdateKeepsOldRulesOnError(t *testing.T) {
-	a := mustNew(t, only(allow("*", "old")))
-	if err := a.Update(only(allow("*", "new"), allow("nobody", ""))); err == nil {
-		t.Fatal("broken rules were taken")
-	}
-	if ann := user("ann", nil); !a.Authorize(ann, pub, "old") || a.Authorize(ann, pub, "new") {
-		t.Error("the old rules are gone")
-	}
-}
-
-// A decision uses one version of the rules: the two that alternate agree on "always" and "never".
-func TestUpdateWhileAsked(t *testing.T) {
-	one := only(allow("*", "one"), allow("*", "always/#"), deny("*", "never"))
-	two := only(deny("*", "never"), allow("user:ann", "always/#"), allow("*", "#"))
-	a := mustNew(t, one)
-	ann := user("ann", claims{"rooms": []any{"x"}})
-	done := make(chan struct{})
-	var asking sync.WaitGroup
-	for range 4 {
-		asking.Go(func() {
-			for {
-				select {
-				case <-done:
-					return
-				default:
-				}
-				if !a.Authorize(ann, sub, "always/+") || a.Authorize(ann, pub, "never") {
-					t.Error("a decision mixed two versions")
-					return
-				}
-				a.QueuePolicy("always/x")
-				a.Explain(ann, sub, "never")
-			}
-		})
-	}
-	for i := range 500 {
-		if err := a.Update([]rules.Options{one, two}[i%2]); err != nil {
-			t.Error(err)
-		}
-	}
-	close(done)
-	asking.Wait()
-}
-
-func tenRules() rules.Options {
-	var o rules.Options
-	for i := range 8 {
-		o.Rules = append(o.Rules, allow("user:somebody", fmt.Sprintf("area%d/+/#", i)))
-	}
-	o.Rules = append(o.Rules, allow("*", "dev/{client}/#"))
-	o.Rooms = append(o.Rooms, rules.Room{Topics: "chat/{room}/#", Join: []string{"claim:rooms"}, Speak: []string{"claim:rooms"}})
-	return o
-}
-
-func TestDecisionsDoNotAllocate(t *testing.T) {
-	a := mustNew(t, tenRules())
-	ann := user("ann", claims{"rooms": []any{"lobby", "traders", 12.0, true}})
-	for _, d := range []decision{
-		{ann, pub, "chat/traders/say", true},
-		{ann, sub, "chat/12/#", true},
-		{ann, sub, "chat/+/#", false},
-		{ann, deliver, "dev/ann-1/up", true},
-	} {
-		var got bool
-		if n := testing.AllocsPerRun(100, func() { got = a.Authorize(d.client, d.action, d.topic) }); n != 0 || got != d.want {
-			t.Errorf("%s %q: %v allocations and %v, want none and %v", d.action, d.topic, n, got, d.want)
-		}
-	}
-}
-
-func BenchmarkAuthorize(b *testing.B) {
-	a := mustNew(b, tenRules())
-	ann := user("ann", claims{"rooms": []any{"lobby", "traders"}})
-	for _, bench := range []struct {
-		name   string
-		action broker.Action
-		topic  string
-	}{
-		{"publish-last-of-ten", pub, "chat/traders/say"},
-		{"subscribe-last-of-ten", sub, "chat/traders/#"},
-		{"denied-by-ten", pub, "elsewhere/traders/say"},
-	} {
-		b.Run(bench.name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				a.Authorize(ann, bench.action, bench.topic)
-			}
-		})
 	}
 }

@@ -1,0 +1,223 @@
+package jwt_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	gojwt "github.com/golang-jwt/jwt/v5"
+
+	"github.com/outcry-mqtt/outcry/broker"
+	"github.com/outcry-mqtt/outcry/hooks/jwt"
+)
+
+var secret = []byte("a secret of tests: 64 bytes, so that every HMAC algorithm takes it")
+
+var noon = time.Date(2030, 1, 2, 12, 0, 0, 0, time.UTC)
+
+func atNoon() time.Time { return noon }
+
+func mustNew(tb testing.TB, o jwt.Options) *jwt.Authenticator {
+	tb.Helper()
+	if o.Now == nil {
+		o.Now = atNoon
+	}
+	if o.Keys == nil {
+		o.Keys = []jwt.KeySource{jwt.Key{Value: secret}}
+	}
+	a, err := jwt.New(o)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return a
+}
+
+// sign signs claims as they are with the secret, or with another key.
+func sign(tb testing.TB, claims map[string]any) string {
+	tb.Helper()
+	return signWith(tb, gojwt.SigningMethodHS256, secret, nil, claims)
+}
+
+func signWith(tb testing.TB, method gojwt.SigningMethod, key any, header, claims map[string]any) string {
+	tb.Helper()
+	token := gojwt.NewWithClaims(method, gojwt.MapClaims(claims))
+	for name, value := range header {
+		token.Header[name] = value
+	}
+	text, err := token.SignedString(key)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return text
+}
+
+func show(a *jwt.Authenticator, password string) (*broker.Identity, error) {
+	return a.Authenticate(context.Background(), &broker.Credentials{Username: "whoever", Password: []byte(password)})
+}
+
+// wantRefusal checks that err is a refusal with the label, and that it does not give the token away.
+func wantRefusal(t *testing.T, err error, code byte, label, reason, token string) {
+	t.Helper()
+	refusal, ok := errors.AsType[*broker.Refusal](err)
+	if !ok {
+		t.Fatalf("got %v, want a refusal", err)
+	}
+	if refusal.Label != label || refusal.Code != code || !strings.Contains(refusal.Reason, reason) {
+		t.Errorf("got 0x%02X %s: %s\nwant 0x%02X %s: %s", refusal.Code, refusal.Label, refusal.Reason, code, label, reason)
+	}
+	for part := range strings.SplitSeq(token, ".") {
+		if len(part) > 10 && strings.Contains(refusal.Reason, part) {
+			t.Errorf("the reason shows a part of the token: %s", refusal.Reason)
+		}
+	}
+}
+
+type claims = map[string]any
+
+// valid returns claims that are accepted, with changes; a nil takes a claim away.
+func valid(changes claims) claims {
+	c := claims{"sub": "ann", "iat": noon.Unix() - 60, "exp": noon.Unix() + 3600}
+	for name, value := range changes {
+		c[name] = value
+		if value == nil {
+			delete(c, name)
+		}
+	}
+	return c
+}
+
+func TestIdentity(t *testing.T) {
+	a := mustNew(t, jwt.Options{})
+	id, err := show(a, sign(t, valid(claims{
+		"rooms": []string{"lobby", "traders"}, "admin": true, "big": int64(9007199254740993), "half": 0.5,
+		"deep": claims{"n": []any{1, "x"}},
+	})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if id.User != "ann" || id.Method != jwt.Method {
+		t.Errorf("got user %q by %q", id.User, id.Method)
+	}
+	if want := noon.Add(time.Hour + jwt.DefaultLeeway); !id.Expires.Equal(want) {
+		t.Errorf("expires %v, want %v", id.Expires, want)
+	}
+	if rooms, _ := id.Claims["rooms"].([]any); len(rooms) != 2 || rooms[0] != "lobby" || rooms[1] != "traders" {
+		t.Errorf("rooms are %v", id.Claims["rooms"])
+	}
+	if id.Claims["admin"] != true || id.Claims["big"] != int64(9007199254740993) || id.Claims["half"] != 0.5 {
+		t.Errorf("claims are %v", id.Claims)
+	}
+	if deep, _ := id.Claims["deep"].(claims)["n"].([]any); deep[0] != int64(1) {
+		t.Errorf("a number in a list of an object is a %T", deep[0])
+	}
+}
+
+func TestOtherOptions(t *testing.T) {
+	a := mustNew(t, jwt.Options{UserClaim: "email", AllowNoExpiry: true, Leeway: -1})
+	id, err := show(a, sign(t, claims{"email": "ann@x.example"}))
+	if err != nil || id.User != "ann@x.example" || !id.Expires.IsZero() {
+		t.Errorf("got %+v, %v", id, err)
+	}
+	id, err = show(a, sign(t, valid(claims{"email": "e"})))
+	if err != nil || !id.Expires.Equal(noon.Add(time.Hour)) {
+		t.Errorf("got %+v, %v", id, err)
+	}
+}
+
+func TestClaims(t *testing.T) {
+	const ok, notAuthorized = 0, broker.CodeNotAuthorized
+	now := noon.Unix()
+	strict := jwt.Options{Issuer: "https://id.example", Audience: []string{"outcry", "mqtt"}}
+	parties := func(changes claims) claims {
+		c := valid(claims{"iss": "https://id.example", "aud": "mqtt"})
+		for name, value := range changes {
+			c[name] = value
+		}
+		return c
+	}
+	cases := []struct {
+		name   string
+		o      jwt.Options
+		claims claims
+		label  string // empty: accepted
+		reason string
+	}{
+		{"valid", jwt.Options{}, valid(nil), "", ""},
+		{"expired", jwt.Options{}, valid(claims{"exp": now - 182}), "expired", "token expired 3m2s ago"},
+		{"expired within leeway", jwt.Options{}, valid(claims{"exp": now - 9}), "", ""},
+		{"expired at the leeway", jwt.Options{}, valid(claims{"exp": now - 10}), "expired", "token expired 10s ago"},
+		{"a leeway of one's own", jwt.Options{Leeway: time.Minute}, valid(claims{"exp": now - 59}), "", ""},
+		{"expired without leeway", jwt.Options{Leeway: -1}, valid(claims{"exp": now}), "expired", "token expired 0s ago"},
+		{"expired for a moment", jwt.Options{Leeway: -1}, valid(claims{"exp": float64(now) - 0.25}), "expired", "token expired 1s ago"},
+		{"no expiry", jwt.Options{}, valid(claims{"exp": nil}), "no_expiry", "token has no expiry (exp)"},
+		{"no expiry, allowed", jwt.Options{AllowNoExpiry: true}, valid(claims{"exp": nil}), "", ""},
+		{"expired though none is needed", jwt.Options{AllowNoExpiry: true}, valid(claims{"exp": 1}), "expired", "ago"},
+		{"expiry as a text", jwt.Options{}, valid(claims{"exp": "2040-01-01"}), "bad_claim", "token's exp is not a time"},
+		{"expiry as a number in a text", jwt.Options{}, valid(claims{"exp": "9999999999"}), "bad_claim", "token's exp is not a time"},
+		{"expiry too far", jwt.Options{}, valid(claims{"exp": 1e300}), "bad_claim", "token's exp is not a time"},
+		{"expiry negative", jwt.Options{}, valid(claims{"exp": -5}), "bad_claim", "token's exp is not a time"},
+		{"expiry in the year 9999", jwt.Options{}, valid(claims{"exp": 253402300799}), "", ""},
+		{"not yet valid", jwt.Options{}, valid(claims{"nbf": now + 300}), "not_yet_valid", "not valid for another 5m0s (nbf)"},
+		{"valid within leeway", jwt.Options{}, valid(claims{"nbf": now + 10}), "", ""},
+		{"issued in the future", jwt.Options{}, valid(claims{"iat": now + 60}), "not_yet_valid", "another 1m0s (iat); are both clocks right?"},
+		{"not before a text", jwt.Options{}, valid(claims{"nbf": "soon"}), "bad_claim", "token's nbf is not a time"},
+		{"issuer and audience", strict, parties(nil), "", ""},
+		{"issuer", strict, parties(claims{"iss": "https://other.example"}), "bad_issuer", `token's issuer (iss) is "https://other.example"`},
+		{"issuer absent", strict, parties(claims{"iss": nil}), "bad_issuer", `token's issuer (iss) is ""`},
+		{"issuer long", strict, parties(claims{"iss": strings.Repeat("x", 99)}), "bad_issuer", strings.Repeat("x", 40) + "…"},
+		{"issuer with a slash more", strict, parties(claims{"iss": "https://id.example/"}), "bad_issuer", ""},
+		{"audience in a list", strict, parties(claims{"aud": []string{"x", "outcry"}}), "", ""},
+		{"audience", strict, parties(claims{"aud": "web"}), "bad_audience", "token is not meant for this broker (aud)"},
+		{"audience absent", strict, parties(claims{"aud": nil}), "bad_audience", ""},
+		{"audience empty", strict, parties(claims{"aud": []string{}}), "bad_audience", ""},
+		{"audience of numbers", strict, parties(claims{"aud": []any{1, nil}}), "bad_audience", ""},
+		{"no user", jwt.Options{}, valid(claims{"sub": nil}), "no_user", "token names no user (sub)"},
+		{"empty user", jwt.Options{}, valid(claims{"sub": ""}), "no_user", ""},
+		{"user is a number", jwt.Options{}, valid(claims{"sub": 7}), "no_user", ""},
+		{"another claim is the user", jwt.Options{UserClaim: "email"}, valid(nil), "no_user", "token names no user (email)"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			token := sign(t, c.claims)
+			_, err := show(mustNew(t, c.o), token)
+			if c.label == "" {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			wantRefusal(t, err, notAuthorized, c.label, c.reason, token)
+		})
+	}
+}
+
+func TestNotConcerned(t *testing.T) {
+	a := mustNew(t, jwt.Options{})
+	for _, password := range []string{
+		"", "hunter2", "a.b.c", "my.pass.word", "..", "eyJhbGciOiJIUzI1NiJ9", "e30", "W10.W10.x", "bnVsbA.e30.x", "Im5vIg.e30.x",
+		"eyJhbGciOiJIUzI1NiJ9=.e30.x", "\x00.\xff.\n",
+	} {
+		if id, err := show(a, password); !errors.Is(err, broker.ErrNotConcerned) || id != nil {
+			t.Errorf("%q: got %v, %v", password, id, err)
+		}
+	}
+	if _, err := a.Authenticate(t.Context(), &broker.Credentials{Username: "ann"}); !errors.Is(err, broker.ErrNotConcerned) {
+		t.Errorf("no password: got %v", err)
+	}
+}
+
+// The password is valid only during the call, so nothing of the identity may lie in its memory.
+func TestPasswordIsNotKept(t *testing.T) {
+	a := mustNew(t, jwt.Options{})
+	password := []byte(sign(t, valid(nil)))
+	id, err := a.Authenticate(t.Context(), &broker.Credentials{Password: password})
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(password)
+	if id.User != "ann" || id.Claims["sub"] != "ann" {
+		t.Error("the identity changed with the password's memory")
+	}
+}
