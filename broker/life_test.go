@@ -69,7 +69,7 @@ func TestShutdownHasALimit(t *testing.T) {
 func TestLimitsBeforeConnect(t *testing.T) {
 	t.Parallel()
 	s := start(t, broker.Options{Limits: broker.Limits{ConnectTimeout: 200 * time.Millisecond, MaxConnections: 3}})
-	s.dial(raw.V5).ExpectClosed()       // says nothing
+	s.dial(raw.V5).ExpectClosed()  // says nothing
 	framed := s.dialFramed(raw.V5) // nor does this
 	framed.ExpectClosed()
 	framed.Close()
