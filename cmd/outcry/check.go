@@ -1,0 +1,121 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+
+	"github.com/outcry-mqtt/outcry/broker"
+	"github.com/outcry-mqtt/outcry/cmd/outcry/config"
+	"github.com/spf13/cobra"
+)
+
+const checkLong = `Check a configuration, and the files that it names, without starting anything. Every
+error is told with its line and column. The environment counts, as it does for serve.
+
+Exit status: 0 serve would take it, 1 it would not.`
+
+const checkExample = `  outcry check
+  outcry check /etc/outcry/config.yaml
+  outcry check --set listeners.tls.address=:8883`
+
+func newCheckCommand() *cobra.Command {
+	f := &configFlags{}
+	cmd := &cobra.Command{
+		Use:     "check [FILE]",
+		Short:   "Check a configuration",
+		Long:    checkLong,
+		Example: checkExample,
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				f.file = args[0]
+			}
+			return f.check(cmd.OutOrStdout())
+		},
+	}
+	f.register(cmd.Flags())
+	return cmd
+}
+
+func (f *configFlags) check(w io.Writer) error {
+	o, err := f.options()
+	if err != nil {
+		return err
+	}
+	c, err := config.Load(o)
+	if err != nil {
+		return err
+	}
+	if err := checkFiles(c); err != nil {
+		return err
+	}
+	name := o.File
+	if name == "" {
+		name = "the defaults"
+	}
+	for _, warning := range c.Warnings {
+		fmt.Fprintln(w, "warning: "+warning.String())
+	}
+	fmt.Fprintln(w, name+": ok")
+	printSummary(w, &c.Config)
+	return nil
+}
+
+// checkFiles reads the files that a configuration names, and binds its listeners to ports that are free, which finds
+// what they would refuse.
+func checkFiles(c *config.Loaded) error {
+	copied := *c
+	if path := secretPath(&c.Config); copied.Auth.JWT.SecretFile == "" {
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			copied.Auth.JWT.SecretFile = config.SecretNone // the broker will make it
+		}
+	}
+	_, err := newAccess(&copied)
+	return errors.Join(err, checkListeners(&copied))
+}
+
+func checkListeners(c *config.Loaded) error {
+	l := &c.Listeners
+	for _, address := range []*string{&l.TCP.Address, &l.TLS.Address, &l.WS.Address, &l.WSS.Address} {
+		if *address != "" {
+			*address = "127.0.0.1:0"
+		}
+	}
+	l.Unix.Address = ""
+	in, err := bindAll(c, refuser{}, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return withPosition(c, err)
+	}
+	in.close()
+	return nil
+}
+
+// refuser takes no connection.
+type refuser struct{}
+
+// Attach closes the connection.
+func (refuser) Attach(l broker.Link) error {
+	_ = l.Conn.Close()
+	return net.ErrClosed
+}
+
+func printSummary(w io.Writer, c *config.Config) {
+	for _, line := range []struct{ name, address string }{
+		{"tcp", c.Listeners.TCP.Address},
+		{"tls", c.Listeners.TLS.Address},
+		{"ws", c.Listeners.WS.Address},
+		{"wss", c.Listeners.WSS.Address},
+		{"unix", c.Listeners.Unix.Address},
+		{"http", c.HTTP.Address},
+	} {
+		if line.address != "" {
+			fmt.Fprintf(w, "  %-5s %s\n", line.name, line.address)
+		}
+	}
+	fmt.Fprintf(w, "  data  %s\n  %d rules, %d rooms\n", c.Data, len(c.Rules), len(c.Rooms))
+}

@@ -1,0 +1,144 @@
+// Package config is the configuration of the program: one typed value with its defaults, read from a YAML file, the
+// environment and the command line, with every error at once and where it stands. It reads no file but the one that it
+// is told to, and starts nothing.
+package config
+
+import (
+	"io/fs"
+	"time"
+)
+
+// Config is everything that can be configured. Default returns the defaults; config.yaml lists them with a comment each.
+//
+// The tag key is a field's name in the file. The tag least is the smallest value of a number, oneof are the values of a
+// string, and none is what the word none stands for, which makes the value -1.
+type Config struct {
+	Data       string     `key:"data"`
+	Listeners  Listeners  `key:"listeners"`
+	HTTP       HTTP       `key:"http"`
+	Auth       Auth       `key:"auth"`
+	Rules      []Rule     `key:"rules"`
+	Rooms      []Room     `key:"rooms"`
+	Limits     Limits     `key:"limits"`
+	Durability Durability `key:"durability"`
+	Log        Log        `key:"log"`
+	Demo       Demo       `key:"demo"`
+}
+
+// Listeners are where clients come in. One without an address is off.
+type Listeners struct {
+	TCP  TCP       `key:"tcp"`
+	TLS  TLS       `key:"tls"`
+	WS   WebSocket `key:"ws"`
+	WSS  WSS       `key:"wss"`
+	Unix Unix      `key:"unix"`
+}
+
+// TCP is MQTT over TCP.
+type TCP struct {
+	Address   string        `key:"address"`
+	KeepAlive time.Duration `key:"keepalive" least:"1s" none:"no probes"`
+}
+
+// TLS is MQTT over TLS.
+type TLS struct {
+	Address     string        `key:"address"`
+	KeepAlive   time.Duration `key:"keepalive" least:"1s" none:"no probes"`
+	Certificate Certificate   `key:"certificate"`
+}
+
+// WebSocket is MQTT over WebSocket, and the pages.
+type WebSocket struct {
+	Address            string        `key:"address"`
+	KeepAlive          time.Duration `key:"keepalive" least:"1s" none:"no probes"`
+	Paths              []string      `key:"paths"`
+	Pages              bool          `key:"pages"`
+	Origins            []string      `key:"origins"`
+	Hosts              []string      `key:"hosts"` // none: any
+	AllowNoSubprotocol bool          `key:"allow_no_subprotocol"`
+}
+
+// WSS is WebSocket with TLS.
+type WSS struct {
+	WebSocket   `key:",inline"`
+	Certificate Certificate `key:"certificate"`
+}
+
+// Certificate are the PEM files of a server.
+type Certificate struct {
+	File     string `key:"file"`
+	Key      string `key:"key"`
+	ClientCA string `key:"client_ca"`
+	Clients  string `key:"clients" oneof:"none request require"`
+}
+
+// Unix is MQTT over a unix socket.
+type Unix struct {
+	Address string      `key:"address"` // a path
+	Mode    fs.FileMode `key:"mode"`
+}
+
+// HTTP is the operator's: metrics, health and profiles.
+type HTTP struct {
+	Address     string   `key:"address"`
+	AllowRemote bool     `key:"allow_remote"`
+	Hosts       []string `key:"hosts"` // none: loopback, or any with AllowRemote
+}
+
+// Auth says who clients are.
+type Auth struct {
+	JWT          JWT    `key:"jwt"`
+	PasswordFile string `key:"password_file"`
+	Anonymous    bool   `key:"anonymous"`
+}
+
+// JWT are tokens as passwords.
+type JWT struct {
+	SecretFile    string        `key:"secret_file"` // "": secret in the data folder; SecretNone: there is none
+	Keys          []Key         `key:"keys"`
+	Issuer        string        `key:"issuer"`
+	Audience      []string      `key:"audience"`
+	Leeway        time.Duration `key:"leeway" least:"0s"`
+	UserClaim     string        `key:"user_claim"`
+	RequireExpiry bool          `key:"require_expiry"`
+}
+
+// SecretNone in JWT.SecretFile means that tokens are signed with Keys only.
+const SecretNone = "none"
+
+// Key is a key that signs tokens.
+type Key struct {
+	File string `key:"file"`
+	Alg  string `key:"alg"`
+	KID  string `key:"kid"`
+}
+
+// Durability says when what must outlive the process is on disk.
+type Durability struct {
+	CommitInterval time.Duration `key:"commit_interval" least:"10us" none:"no waiting"`
+	Window         time.Duration `key:"window" least:"10ms"`
+	MaxPending     Size          `key:"max_pending" least:"64KiB"`
+}
+
+// Log says what is logged, to standard error.
+type Log struct {
+	Level  string `key:"level" oneof:"debug info warn error"`
+	Format string `key:"format" oneof:"text json"`
+}
+
+// Demo are the devices of serve --demo.
+type Demo struct {
+	Ticker  DemoTicker  `key:"ticker"`
+	Machine DemoMachine `key:"machine"`
+}
+
+// DemoTicker is a stock exchange.
+type DemoTicker struct {
+	Symbols int     `key:"symbols" least:"1"`
+	Rate    float64 `key:"rate" least:"0.1"`
+}
+
+// DemoMachine is this machine's own figures.
+type DemoMachine struct {
+	Every time.Duration `key:"every" least:"100ms"`
+}

@@ -1,0 +1,45 @@
+package config
+
+import "time"
+
+// none is what the word none becomes in a field that takes it.
+const none = -1
+
+// Default returns the configuration that holds without a file.
+func Default() Config {
+	return Config{
+		Data: "./data",
+		Listeners: Listeners{
+			TCP:  TCP{Address: "127.0.0.1:1883", KeepAlive: time.Minute},
+			TLS:  TLS{KeepAlive: time.Minute, Certificate: Certificate{Clients: "none"}},
+			WS:   defaultWebSocket("127.0.0.1:8083"),
+			WSS:  WSS{WebSocket: defaultWebSocket(""), Certificate: Certificate{Clients: "none"}},
+			Unix: Unix{Mode: 0o660},
+		},
+		HTTP:   HTTP{Address: "127.0.0.1:9090"},
+		Auth:   Auth{JWT: JWT{Leeway: 10 * time.Second, UserClaim: "sub", RequireExpiry: true}},
+		Rules:  defaultRules(),
+		Rooms:  defaultRooms(),
+		Limits: defaultLimits(),
+		Durability: Durability{
+			CommitInterval: 2 * time.Millisecond,
+			Window:         time.Second,
+			MaxPending:     64 << 20,
+		},
+		Log: Log{Level: "info", Format: "text"},
+		Demo: Demo{
+			Ticker:  DemoTicker{Symbols: 500, Rate: 1000},
+			Machine: DemoMachine{Every: time.Second},
+		},
+	}
+}
+
+func defaultWebSocket(address string) WebSocket {
+	return WebSocket{
+		Address:   address,
+		KeepAlive: time.Minute,
+		Paths:     []string{"/mqtt"},
+		Pages:     true,
+		Origins:   []string{"self"},
+	}
+}

@@ -1,0 +1,62 @@
+package config_test
+
+import (
+	"bufio"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/outcry-mqtt/outcry/cmd/outcry/config"
+)
+
+const shipped = "../../../config.yaml"
+
+func TestShippedFileHasTheDefaults(t *testing.T) {
+	got, err := config.Load(config.Options{File: shipped})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Warnings) > 0 {
+		t.Errorf("warnings: %v", got.Warnings)
+	}
+	if diff := config.Changed(config.Default(), got.Config); len(diff) > 0 {
+		t.Errorf("config.yaml differs from the defaults in %v", diff)
+	}
+}
+
+func TestShippedFileHasEveryKeyWithAComment(t *testing.T) {
+	got, err := config.Load(config.Options{File: shipped})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := readLines(t, shipped)
+	for _, path := range config.Paths() {
+		if path == "rules" || path == "rooms" {
+			continue // the other test compares them, and their keys have comments
+		}
+		at := got.Where(path)
+		line := ""
+		if at.Line > 0 {
+			line = lines[at.Line-1]
+		}
+		key := path[strings.LastIndex(path, ".")+1:]
+		if !strings.HasPrefix(strings.TrimSpace(line), key+": ") {
+			t.Errorf("%s is missing in config.yaml", path)
+		} else if strings.Count(line, " # ") != 1 {
+			t.Errorf("%v: %s has no comment of its own: %s", at, path, line)
+		}
+	}
+}
+
+func readLines(t *testing.T, file string) (lines []string) {
+	t.Helper()
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for s := bufio.NewScanner(f); s.Scan(); {
+		lines = append(lines, s.Text())
+	}
+	return lines
+}

@@ -1,0 +1,88 @@
+package config
+
+import (
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// Options say what a configuration is made of. What stands later here wins.
+type Options struct {
+	File    string   // of YAML; "": the defaults only
+	Environ []string // as os.Environ returns it; nil: nothing
+	Sets    []Set    // of the command line
+}
+
+// Loaded is a configuration, and where its values stand.
+type Loaded struct {
+	Config
+	Warnings Problems // what works, but should be looked at
+
+	file      string
+	positions map[string]Position
+}
+
+// Load reads a configuration. If something is wrong it returns Problems with everything that is, and otherwise nil.
+func Load(o Options) (*Loaded, error) {
+	l := &Loaded{Config: Default(), file: o.File, positions: map[string]Position{}}
+	var problems Problems
+	if o.File != "" {
+		text, err := os.ReadFile(o.File)
+		if err != nil {
+			return nil, unreadable(o.File, err)
+		}
+		d := decoder{source: o.File, positions: l.positions, problems: &problems}
+		d.document("", strings.TrimPrefix(string(text), "\ufeff"), reflect.ValueOf(&l.Config).Elem(), field{})
+	}
+	sets, unknown := envSets(o.Environ)
+	for _, s := range slices.Concat(sets, o.Sets) {
+		d := decoder{source: s.Source, lineless: true, positions: l.positions, problems: &problems}
+		d.apply(s, reflect.ValueOf(&l.Config).Elem())
+	}
+	problems = append(problems, l.validate(problems)...)
+	if len(problems) > 0 {
+		return nil, problems.sorted()
+	}
+	l.warn(unknown)
+	return l, nil
+}
+
+func unreadable(file string, err error) error {
+	at, hint := Position{Source: file}, "give another file with --config, or none for the defaults"
+	if os.IsPermission(err) {
+		hint = "let this user read it"
+	}
+	return Problems{{at, "", "cannot be read: " + cause(err), hint}}
+}
+
+// cause is an error of package os without the file's name, which stands before it.
+func cause(err error) string {
+	if e, ok := err.(*os.PathError); ok {
+		return e.Err.Error()
+	}
+	return err.Error()
+}
+
+// Where returns where the value at a path comes from: the value itself, or else what it stands in.
+func (l *Loaded) Where(path string) Position {
+	for {
+		if at, known := l.positions[path]; known {
+			return at
+		}
+		i := strings.LastIndexAny(path, ".[")
+		if i < 0 {
+			break
+		}
+		path = path[:i]
+	}
+	if l.file == "" {
+		return Position{Source: "defaults"}
+	}
+	return Position{Source: l.file}
+}
+
+// Problem returns a problem of the value at a path, for checks that this package does not make.
+func (l *Loaded) Problem(path, message, hint string) Problem {
+	return Problem{l.Where(path), path, message, hint}
+}

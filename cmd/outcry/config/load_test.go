@@ -1,0 +1,250 @@
+package config_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/outcry-mqtt/outcry/cmd/outcry/config"
+)
+
+// load loads text as if it were ./config.yaml.
+func load(t *testing.T, text string, o config.Options) (*config.Loaded, error) {
+	t.Helper()
+	t.Chdir(t.TempDir())
+	o.File = "config.yaml"
+	if err := os.WriteFile(o.File, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return config.Load(o)
+}
+
+func TestEveryProblemIsToldWithItsPlace(t *testing.T) {
+	tests := []struct {
+		name, text string
+		want       []string
+	}{
+		{"unknown key with a suggestion", "listners:\n  tcp: {}\n", []string{
+			"config.yaml:1:1: listners: unknown key; did you mean listeners?",
+		}},
+		{"unknown key without one", "log:\n  colour: red\n", []string{
+			"config.yaml:2:3: log.colour: unknown key; known here: level, format",
+		}},
+		{"several at once, in the order of the file", "" +
+			"limits:\n" +
+			"  max_packet: 64Kib\n" +
+			"  connect_timeout: 10\n" +
+			"  max_inflight: 0\n" +
+			"log: {level: loud, format: text}\n" +
+			"data:\n", []string{
+			`config.yaml:2:15: limits.max_packet: "64Kib" is not a size; write bytes, such as 65536, 64KiB or 1MiB, at least 256, or none (no limit)`,
+			`config.yaml:3:20: limits.connect_timeout: "10" is not a time; write a time, such as 500ms, 10s, 5m, 2h or 7d, at least 100ms, or none (no limit)`,
+			`config.yaml:4:17: limits.max_inflight: 0 is too small; write a number, at least 1, or none (no limit)`,
+			`config.yaml:5:14: log.level: "loud" is not one of its values; write debug, info, warn or error`,
+			`config.yaml:6:1: data: has no value; write "" for an empty one`,
+		}},
+		{"wrong shapes", "listeners: [tcp]\nhttp:\n  address: {port: 1}\n  hosts: loopback\n", []string{
+			"config.yaml:1:12: listeners: is a list, but must be a section with keys; write key: value",
+			"config.yaml:3:12: http.address: is a section with keys, but must be a single value; write a text",
+			"config.yaml:4:10: http.hosts: is a single value, but must be a list; write [a, b] or a line with - for each item",
+		}},
+		{"a key twice", "data: a\ndata: b\n", []string{
+			"config.yaml:2:1: data: stands here a second time; remove one of the two",
+		}},
+		{"not YAML", "data: a\nlog: [\n", []string{
+			"config.yaml:2:6: not YAML: sequence end token ']' not found",
+		}},
+		{"aliases", "data: &d x\nlog:\n  level: *d\n", []string{
+			"config.yaml:1:7: data: anchors, aliases and tags are not known here; write the value out",
+			"config.yaml:3:10: log.level: anchors, aliases and tags are not known here; write the value out",
+		}},
+		{"a second document", "data: a\n---\ndata: b\n", []string{
+			"config.yaml:3:1: a second document; keep one in the file",
+		}},
+		{"addresses", "listeners:\n  tcp:\n    address: 1883\n  ws: {address: \"127.0.0.1:http\"}\nhttp: {address: \"127.0.0.1:99999\"}\n", []string{
+			`config.yaml:3:14: listeners.tcp.address: "1883" is not an address; write host:port, such as 127.0.0.1:1883, or :1883 for all interfaces`,
+			`config.yaml:4:17: listeners.ws.address: "http" is not a port; write one from 1 to 65535, or 0 for any that is free`,
+			`config.yaml:5:17: http.address: "99999" is not a port; write one from 1 to 65535, or 0 for any that is free`,
+		}},
+		{"one address twice", "http: {address: 127.0.0.1:1883}\n", []string{
+			"config.yaml:1:17: http.address: 127.0.0.1:1883 is the address of listeners.tcp.address, too; change one of the two",
+		}},
+		{"TLS without files", "listeners:\n  tls:\n    address: :8883\n    certificate: {clients: require}\n", []string{
+			"config.yaml:3:14: listeners.tls.address: there is no certificate for it; set listeners.tls.certificate.file to a PEM file",
+			"config.yaml:3:14: listeners.tls.address: there is no key for its certificate; set listeners.tls.certificate.key to a PEM file",
+			"config.yaml:4:28: listeners.tls.certificate.clients: client certificates are asked for, but nothing says which are valid; set listeners.tls.certificate.client_ca to a PEM file",
+		}},
+		{"nobody could connect", "auth:\n  jwt:\n    secret_file: none\nlisteners: {tcp: {address: \"\"}, ws: {address: \"\"}}\n", []string{
+			"config.yaml:3:18: auth.jwt.secret_file: without a secret, keys, a password file and anonymous clients nobody could connect; leave it empty for one that is made in the data folder",
+			"config.yaml:4:12: listeners: no listener has an address: nobody could connect; set listeners.tcp.address, such as 127.0.0.1:1883",
+		}},
+		{"a mode and a number", "listeners: {unix: {mode: 9}}\ndemo: {ticker: {rate: fast}}\n", []string{
+			`config.yaml:1:26: listeners.unix.mode: "9" is not a file mode; write octal digits in quotes, such as "0660"`,
+			`config.yaml:2:23: demo.ticker.rate: "fast" is not a number; write a number, at least 0.1`,
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := load(t, tt.text, config.Options{})
+			compare(t, err, tt.want)
+		})
+	}
+}
+
+func compare(t *testing.T, err error, want []string) {
+	t.Helper()
+	var problems config.Problems
+	if !errors.As(err, &problems) {
+		t.Fatalf("error %v, want problems", err)
+	}
+	if got := strings.Split(problems.Error(), "\n"); !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// The hook's own tests show what is refused; here it is where.
+func TestProblemsOfRulesAreToldWithTheirPlace(t *testing.T) {
+	_, err := load(t, ""+
+		"rules:\n"+
+		"  - access: allow\n"+
+		"    who: [everyone]\n"+
+		"    topics:\n"+
+		"      - a/#/b\n"+
+		"  - topics: [x]\n"+
+		"    who: ['*']\n"+
+		"rooms:\n"+
+		"  - topics: chat/{room}/#\n"+
+		"    join: [nobody]\n"+
+		"    queue: newest\n", config.Options{})
+	var problems config.Problems
+	if !errors.As(err, &problems) {
+		t.Fatalf("error %v, want problems", err)
+	}
+	var got []string
+	for _, p := range problems {
+		got = append(got, p.Position.String()+" "+p.Path)
+	}
+	want := []string{
+		"config.yaml:3:11 rules[0].who[0]",
+		"config.yaml:5:9 rules[0].topics[0]",
+		"config.yaml:6:5 rules[1].access",
+		"config.yaml:10:12 rooms[0].join[0]",
+		"config.yaml:11:12 rooms[0].queue",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q\nwant %q\n%v", got, want, problems)
+	}
+}
+
+func TestWhatStandsLaterWins(t *testing.T) {
+	text := "log: {level: warn}\nlimits: {max_packet: 1MiB}\ndata: file\n"
+	got, err := load(t, text, config.Options{
+		Environ: []string{"OUTCRY_DATA=environment", "OUTCRY_LIMITS_MAX_PACKET=2KiB", "PATH=/", "OUTCRY_HTTP_HOSTS=a, b"},
+		Sets: []config.Set{
+			{Source: "--set", Path: "limits.max_packet", Value: "none"},
+			{Source: "--set", Path: "listeners.ws.origins", Value: "['https://a.example', self]"},
+			{Source: "--set", Path: "rooms", Value: "[{topics: 'a/{b}', join: ['*'], speak: ['*']}]"},
+			{Source: "--data", Path: "data", Value: "a: flag # with, anything"},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Log.Level != "warn" || got.Limits.MaxPacketBytes != -1 || got.Data != "a: flag # with, anything" {
+		t.Errorf("level %q, packet %v, data %q", got.Log.Level, got.Limits.MaxPacketBytes, got.Data)
+	}
+	if !slices.Equal(got.HTTP.Hosts, []string{"a", "b"}) || !slices.Equal(got.Listeners.WS.Origins, []string{"https://a.example", "self"}) {
+		t.Errorf("hosts %q, origins %q", got.HTTP.Hosts, got.Listeners.WS.Origins)
+	}
+	if len(got.Rooms) != 1 || got.Rooms[0].Topics != "a/{b}" {
+		t.Errorf("rooms %+v", got.Rooms)
+	}
+	for path, want := range map[string]string{
+		"log.level": "config.yaml:1:14", "data": "--data", "http.hosts": "OUTCRY_HTTP_HOSTS", "demo.machine": "config.yaml",
+		"rooms[0].join": "--set",
+	} {
+		if at := got.Where(path).String(); at != want {
+			t.Errorf("%s comes from %s, want %s", path, at, want)
+		}
+	}
+}
+
+func TestProblemsOutsideOfTheFile(t *testing.T) {
+	_, err := load(t, "{}", config.Options{
+		Environ: []string{"OUTCRY_LOG_LEVEL=loud"},
+		Sets: []config.Set{
+			{Source: "--set", Path: "log.levle", Value: "debug"},
+			{Source: "--set", Path: "data.folder", Value: "x"},
+			{Source: "--set", Path: "listeners.ws.origins", Value: "[a"},
+			{Source: "--tcp", Path: "listeners.tcp.address", Value: "nowhere"},
+		},
+	})
+	compare(t, err, []string{
+		"--set: log.levle: unknown key; did you mean level?",
+		"--set: data.folder: data has no keys; set data as a whole",
+		"--set: listeners.ws.origins: not YAML: sequence end token ']' not found",
+		`--tcp: listeners.tcp.address: "nowhere" is not an address; write host:port, such as 127.0.0.1:1883, or :1883 for all interfaces`,
+		`OUTCRY_LOG_LEVEL: log.level: "loud" is not one of its values; write debug, info, warn or error`,
+	})
+}
+
+func TestParseSet(t *testing.T) {
+	got, err := config.ParseSet("--set", "auth.jwt.issuer=https://a/?b=c")
+	if err != nil || got.Path != "auth.jwt.issuer" || got.Value != "https://a/?b=c" {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	for _, text := range []string{"", "=", "=x", "log.level"} {
+		if _, err := config.ParseSet("--set", text); err == nil {
+			t.Errorf("%q was taken", text)
+		}
+	}
+}
+
+func TestMissingFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "none.yaml")
+	_, err := config.Load(config.Options{File: file})
+	compare(t, err, []string{file + ": cannot be read: no such file or directory; give another file with --config, or none for the defaults"})
+}
+
+func TestEmptyFilesAreTheDefaults(t *testing.T) {
+	for _, text := range []string{"", "# nothing\n", "{}", "log:\nlisteners:\n  tcp:\n", "\ufefflog: {}\n", "log: {}\r\n"} {
+		got, err := load(t, text, config.Options{})
+		if err != nil {
+			t.Errorf("%q: %v", text, err)
+			continue
+		}
+		if diff := config.Changed(got.Config, config.Default()); len(diff) > 0 {
+			t.Errorf("%q changes %v", text, diff)
+		}
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	got, err := load(t, "listeners:\n  tcp:\n    address: 0.0.0.0:1883\n  ws: {address: 'localhost:80'}\n", config.Options{
+		Environ: []string{"OUTCRY_LOGLEVEL=debug", "OUTCRY_TOKEN=secret", "OUTCRY_SERVICE_HOST=10.0.0.1"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "OUTCRY_LOGLEVEL: stands for no key of the configuration; did you mean OUTCRY_LOG_LEVEL?\n" +
+		"config.yaml:3:14: listeners.tcp.address: 0.0.0.0:1883 is open to other machines, and passwords and tokens cross it " +
+		"in the clear; use listeners.tls.address, or a proxy that does TLS"
+	if text := got.Warnings.Error(); text != want {
+		t.Errorf("got\n%s\nwant\n%s", text, want)
+	}
+}
+
+func TestLimitsReachTheBroker(t *testing.T) {
+	got, err := load(t, "limits: {max_connections: 5, connect_timeout: none, max_parked: 2MiB, max_session_expiry: 2d}\n", config.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := got.Limits.Broker()
+	if l.MaxConnections != 5 || l.ConnectTimeout >= 0 || l.MaxParkedBytes != 2<<20 || l.MaxSessionExpiry != 48*time.Hour || l.ServerKeepAlive != 0 {
+		t.Errorf("got %+v", l)
+	}
+}

@@ -1,0 +1,84 @@
+package config
+
+import (
+	"strings"
+
+	"github.com/outcry-mqtt/outcry/broker"
+	"github.com/outcry-mqtt/outcry/hooks/rules"
+)
+
+// Rule allows or denies something; see rules.Rule.
+type Rule struct {
+	Access  string            `key:"access" oneof:"allow deny"`
+	Actions []string          `key:"actions"`
+	Who     []string          `key:"who"`
+	Claims  map[string]string `key:"claims"`
+	Topics  []string          `key:"topics"`
+}
+
+// Room is a family of topics; see rules.Room.
+type Room struct {
+	Topics string   `key:"topics"`
+	Join   []string `key:"join"`
+	Speak  []string `key:"speak"`
+	Queue  string   `key:"queue" oneof:"drop-oldest conflate disconnect"` // "": drop-oldest
+}
+
+var queuePolicies = map[string]broker.QueuePolicy{
+	"drop-oldest": broker.DropOldest,
+	"conflate":    broker.Conflate,
+	"disconnect":  broker.Disconnect,
+}
+
+// RuleOptions returns rules and rooms as the hook takes them.
+func (c *Config) RuleOptions() rules.Options {
+	var o rules.Options
+	for _, r := range c.Rules {
+		o.Rules = append(o.Rules, rules.Rule{
+			Allow: r.Access == "allow", Actions: r.Actions, Who: r.Who, Claims: r.Claims, Topics: r.Topics,
+		})
+	}
+	for _, r := range c.Rooms {
+		o.Rooms = append(o.Rooms, rules.Room{Topics: r.Topics, Join: r.Join, Speak: r.Speak, Queue: queuePolicies[r.Queue]})
+	}
+	return o
+}
+
+func defaultRules() (list []Rule) {
+	for _, r := range rules.Default().Rules {
+		access := "deny"
+		if r.Allow {
+			access = "allow"
+		}
+		list = append(list, Rule{Access: access, Actions: r.Actions, Who: r.Who, Claims: r.Claims, Topics: r.Topics})
+	}
+	return list
+}
+
+func defaultRooms() (list []Room) {
+	for _, r := range rules.Default().Rooms {
+		list = append(list, Room{Topics: r.Topics, Join: r.Join, Speak: r.Speak, Queue: queueName(r.Queue)})
+	}
+	return list
+}
+
+func queueName(p broker.QueuePolicy) string {
+	for name, policy := range queuePolicies {
+		if policy == p {
+			return name
+		}
+	}
+	return ""
+}
+
+// rules checks the rules, in which the hook's own paths are ours.
+func (v *validator) rules() {
+	for i, r := range v.loaded.Rules {
+		if r.Access == "" {
+			v.report(Item("rules", i)+".access", "is missing", "write allow or deny")
+		}
+	}
+	for _, p := range rules.Check(v.loaded.RuleOptions()) {
+		v.report(p.Path, strings.TrimSpace(p.Message), p.Hint)
+	}
+}

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/outcry-mqtt/outcry/cmd/outcry/config"
+	"github.com/outcry-mqtt/outcry/listeners"
+	"github.com/outcry-mqtt/outcry/web"
+	"golang.org/x/sync/errgroup"
+)
+
+// entrance is how clients come in: all listeners of the configuration, and the certificates of those with TLS.
+type entrance struct {
+	listeners []listeners.Listener
+	certs     []*listeners.CertReloader
+}
+
+// bindAll binds every listener that has an address. If some cannot be bound, the error tells all of them, and none
+// stays bound.
+func bindAll(c *config.Loaded, to listeners.Attacher, hosts []string, log *slog.Logger) (*entrance, error) {
+	e := &entrance{}
+	l := &c.Listeners
+	err := errors.Join(
+		e.add(l.TCP.Address, func() (listeners.Listener, error) { return bindTCP(l.TCP, to, log) }),
+		e.add(l.TLS.Address, func() (listeners.Listener, error) { return e.bindTLS(l.TLS, to, log) }),
+		e.add(l.WS.Address, func() (listeners.Listener, error) { return bindWebSocket(l.WS, nil, to, hosts, log) }),
+		e.add(l.WSS.Address, func() (listeners.Listener, error) { return e.bindWSS(l.WSS, to, hosts, log) }),
+		e.add(l.Unix.Address, func() (listeners.Listener, error) { return bindUnix(l.Unix, to, log) }),
+	)
+	if err != nil {
+		e.close()
+		return nil, err
+	}
+	return e, nil
+}
+
+func (e *entrance) add(address string, bind func() (listeners.Listener, error)) error {
+	if address == "" {
+		return nil
+	}
+	l, err := bind()
+	if err != nil {
+		return err
+	}
+	e.listeners = append(e.listeners, l)
+	return nil
+}
+
+func (e *entrance) close() {
+	for _, l := range e.listeners {
+		l.Close()
+	}
+}
+
+// shutdown stops all listeners at once.
+func (e *entrance) shutdown(ctx context.Context) error {
+	var all errgroup.Group
+	for _, l := range e.listeners {
+		all.Go(func() error { return l.Shutdown(ctx) })
+	}
+	return all.Wait()
+}
+
+func bindTCP(c config.TCP, to listeners.Attacher, log *slog.Logger) (listeners.Listener, error) {
+	return listeners.ListenTCP(listeners.TCPOptions{Address: c.Address, Attacher: to, KeepAlive: c.KeepAlive, Logger: log})
+}
+
+func (e *entrance) bindTLS(c config.TLS, to listeners.Attacher, log *slog.Logger) (listeners.Listener, error) {
+	conf, err := e.certificate("listeners.tls.certificate", c.Certificate, log)
+	if err != nil {
+		return nil, err
+	}
+	return listeners.ListenTCP(listeners.TCPOptions{
+		Address: c.Address, Attacher: to, TLS: conf, KeepAlive: c.KeepAlive, Logger: log,
+	})
+}
+
+func bindWebSocket(c config.WebSocket, conf *tls.Config, to listeners.Attacher, hosts []string, log *slog.Logger) (listeners.Listener, error) {
+	if len(c.Hosts) > 0 {
+		hosts = c.Hosts
+	}
+	var pages http.Handler
+	if c.Pages {
+		pages = web.Handler()
+	}
+	return listeners.ListenWebSocket(listeners.WebSocketOptions{
+		Address: c.Address, Attacher: to, TLS: conf, KeepAlive: c.KeepAlive, Logger: log,
+		Paths: c.Paths, Pages: pages, Origins: c.Origins, Hosts: hosts, AllowNoSubprotocol: c.AllowNoSubprotocol,
+	})
+}
+
+func (e *entrance) bindWSS(c config.WSS, to listeners.Attacher, hosts []string, log *slog.Logger) (listeners.Listener, error) {
+	conf, err := e.certificate("listeners.wss.certificate", c.Certificate, log)
+	if err != nil {
+		return nil, err
+	}
+	return bindWebSocket(c.WebSocket, conf, to, hosts, log)
+}
+
+func bindUnix(c config.Unix, to listeners.Attacher, log *slog.Logger) (listeners.Listener, error) {
+	return listeners.ListenUnix(listeners.UnixOptions{Path: c.Address, Attacher: to, Mode: c.Mode, Logger: log})
+}
+
+// certificate reads a listener's certificate and keeps it for reloading.
+func (e *entrance) certificate(path string, c config.Certificate, log *slog.Logger) (*tls.Config, error) {
+	ask := map[string]listeners.ClientAuth{
+		"none":    listeners.ClientCertNone,
+		"request": listeners.ClientCertRequest,
+		"require": listeners.ClientCertRequire,
+	}
+	r, err := listeners.NewCertReloader(listeners.CertOptions{
+		CertFile: c.File, KeyFile: c.Key, ClientAuth: ask[c.Clients], ClientCAFile: c.ClientCA, Logger: log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	e.certs = append(e.certs, r)
+	return r.Config(), nil
+}
+
+// addresses are the addresses that were bound, by the listeners' names.
+func (e *entrance) addresses() map[string]string {
+	m := map[string]string{}
+	for _, l := range e.listeners {
+		m[l.Name()] = l.Addr().String()
+	}
+	return m
+}
+
+// withPosition adds to each error of a listener where its options stand in the configuration.
+func withPosition(c *config.Loaded, err error) error {
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
+		var all []error
+		for _, e := range several.Unwrap() {
+			all = append(all, withPosition(c, e))
+		}
+		return errors.Join(all...)
+	}
+	var bind *listeners.BindError
+	if errors.As(err, &bind) {
+		return fmt.Errorf("%w (%s)", err, c.Where(bind.Key))
+	}
+	if err == nil {
+		return nil
+	}
+	if path, message, found := strings.Cut(err.Error(), ": "); found && strings.HasPrefix(path, "listeners.") {
+		return c.Problem(path, message, "")
+	}
+	return err
+}

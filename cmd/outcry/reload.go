@@ -1,0 +1,101 @@
+package main
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/outcry-mqtt/outcry/cmd/outcry/config"
+)
+
+// reloadableKeys are those that a reload takes over. Files that other keys name are read again, too.
+var reloadableKeys = map[string]bool{"rules": true, "rooms": true, "auth.jwt.keys": true, "log.level": true}
+
+// reload reads the configuration again and takes over what can be changed while the broker runs. A part that is broken
+// is refused and told, and stays as it was.
+func (s *server) reload() {
+	next, err := config.Load(s.options)
+	if err != nil {
+		s.refuse("configuration", err)
+		return
+	}
+	s.warnOfReload(next)
+	whole := true
+	for _, part := range []struct {
+		name   string
+		reload func(*config.Loaded) error
+	}{
+		{"rules", s.reloadRules},
+		{"keys", s.reloadKeys},
+		{"password file", s.reloadUsers},
+		{"certificates", s.reloadCertificates},
+	} {
+		if err := part.reload(next); err != nil {
+			s.refuse(part.name, err)
+			whole = false
+		}
+	}
+	s.config.Log.Level = next.Log.Level
+	setLevel(&s.level, &next.Config)
+	s.log.Info("reloaded", "whole", whole)
+}
+
+// refuse tells of each thing that is wrong.
+func (s *server) refuse(part string, err error) {
+	for line := range strings.Lines(err.Error()) {
+		s.log.Error("not reloaded, the old one stays", "part", part, "error", strings.TrimSpace(line))
+	}
+}
+
+func (s *server) warnOfReload(next *config.Loaded) {
+	for _, w := range next.Warnings {
+		s.log.Warn("configuration", "problem", w.String())
+	}
+	for _, path := range config.Changed(s.config.Config, next.Config) {
+		if !reloadableKeys[path] {
+			s.log.Warn("changed, but takes effect at the next start only", "key", path, "at", next.Where(path).String())
+		}
+	}
+}
+
+func (s *server) reloadRules(next *config.Loaded) error {
+	if err := s.access.rules.Update(next.RuleOptions()); err != nil {
+		return err // cannot happen: config.Load has checked them
+	}
+	s.config.Rules, s.config.Rooms = next.Rules, next.Rooms
+	s.broker.RulesChanged()
+	return nil
+}
+
+func (s *server) reloadKeys(next *config.Loaded) error {
+	if s.access.tokens == nil {
+		if len(next.Auth.JWT.Keys) > 0 {
+			return errors.New("there were no keys when the broker started; start it again for the first ones")
+		}
+		return nil
+	}
+	old := s.access.keys.config.Load()
+	replaced := *old
+	replaced.Auth.JWT.Keys = next.Auth.JWT.Keys
+	s.access.keys.config.Store(&replaced)
+	if err := s.access.tokens.Reload(); err != nil {
+		s.access.keys.config.Store(old)
+		return err
+	}
+	s.config.Auth.JWT.Keys = next.Auth.JWT.Keys
+	return nil
+}
+
+func (s *server) reloadUsers(*config.Loaded) error {
+	if s.access.users == nil {
+		return nil
+	}
+	return s.access.users.Reload()
+}
+
+func (s *server) reloadCertificates(*config.Loaded) error {
+	var all []error
+	for _, cert := range s.in.certs {
+		all = append(all, cert.Reload())
+	}
+	return errors.Join(all...)
+}
