@@ -3,20 +3,23 @@ import { Series } from './series.js';
 const POINTS = 120;
 
 /**
- * The kinds of figures, in the order that they are shown. Each reading gives the lines of the small chart (`lines`), a
+ * The kinds of figures, in the order that they are shown, and the numbers that a message must have. Each reading gives the lines of the small chart (`lines`), a
  * figure, and a note; `top` is the end of the chart's scale if it is known.
  */
 export const kinds = {
   cpu: {
     title: 'CPU',
+    fields: ['percent'],
     read: ({ percent }) => ({ lines: [percent], figure: `${percent.toFixed(0)}%`, note: 'of all cores', top: 100 }),
   },
   memory: {
     title: 'Memory',
+    fields: ['used', 'total'],
     read: ({ used, total }) => ({ lines: [used], figure: share(used, total), note: `${bytes(used)} of ${bytes(total)}`, top: total }),
   },
   disk: {
     title: 'Disk',
+    fields: ['used', 'total', 'read_bps', 'write_bps'],
     read: ({ used, total, read_bps: reads, write_bps: writes }) => ({
       lines: [reads, writes],
       figure: share(used, total),
@@ -25,6 +28,7 @@ export const kinds = {
   },
   network: {
     title: 'Network',
+    fields: ['rx_bps', 'tx_bps'],
     read: ({ rx_bps: received, tx_bps: sent }) => ({
       lines: [received, sent],
       figure: `${bytes(received + sent)}/s`,
@@ -43,7 +47,7 @@ export class Machines {
     if (first !== 'machine') return false;
     if (!(kind in kinds)) return true;
     const message = read();
-    if (!Object.values(message).every(Number.isFinite)) return true;
+    if (!['t', ...kinds[kind].fields].every((field) => Number.isFinite(message[field]))) return true;
     const reading = kinds[kind].read(message);
     const gauge = this.#gauge(host, kind, reading.lines.length);
     gauge.reading = reading;

@@ -105,7 +105,10 @@ function receive(topic, payload, { retain, properties }) {
   else chat.apply(topic, read, payload.length === 0, properties?.messageExpiryInterval);
 }
 
-/** The object that a payload holds; an empty one if it holds none: what others publish can be anything. */
+/**
+ * The object that a payload holds; an empty one if it holds none. What others publish can be anything, and an error
+ * thrown on the way of a message would end the way of all that follow: MQTT.js does not expect one.
+ */
 function parse(payload) {
   try {
     return Object(JSON.parse(decoder.decode(payload)));

@@ -1,8 +1,9 @@
-// Drives a headless Chromium: each visitor is a browser of its own, with a profile of its own.
+// Drives headless Chromium. Each visitor has a profile of their own: nothing is shared but, mostly, the process.
 import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
+import { after } from 'node:test';
 import { chromium } from 'playwright-core';
 import { PATIENCE, until } from './harness.mjs';
 
@@ -10,18 +11,32 @@ const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
 const args = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
   '--disable-component-update', '--disable-sync'];
 
-/** Opens a browser that is closed with the test t; at its end nothing may have gone wrong in the page. */
+const settings = { viewport: { width: 1200, height: 700 }, colorScheme: 'dark', locale: 'en-GB' };
+
+let shared;
+after(async () => (await shared)?.close());
+
+/** Opens the page for a visitor, who is gone with the test t; at its end nothing may have gone wrong in the page. */
 export async function visit(t, url, options = {}) {
+  shared ??= chromium.launch({ executablePath, args, timeout: 3 * PATIENCE });
+  const context = await (await shared).newContext({ ...settings, ...options });
+  return arrive(t, context, url);
+}
+
+/** The same, in a browser of its own. */
+export async function visitAlone(t, url) {
   const profile = await mkdtemp(path.join(os.tmpdir(), 'outcry-browser-'));
-  const context = await chromium.launchPersistentContext(profile, {
-    executablePath, args, viewport: { width: 1440, height: 900 }, colorScheme: 'dark', locale: 'en-GB', ...options,
-  });
+  t.after(() => rm(profile, { recursive: true, force: true, maxRetries: 5 }));
+  const context = await chromium.launchPersistentContext(profile, { ...settings, executablePath, args, timeout: 3 * PATIENCE });
+  return arrive(t, context, url);
+}
+
+async function arrive(t, context, url) {
   context.setDefaultTimeout(PATIENCE);
   const page = context.pages()[0] ?? await context.newPage();
   const visitor = new Visitor(page);
   t.after(async () => {
     await context.close();
-    await rm(profile, { recursive: true, force: true, maxRetries: 5 });
     assert.deepEqual(visitor.complaints, [], 'the page complained');
   });
   await page.goto(url);

@@ -1,18 +1,19 @@
 // Chat on the page, between several browsers.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { visit } from './browser.mjs';
+import { visit, visitAlone } from './browser.mjs';
 import { PATIENCE, sharedBroker, until } from './harness.mjs';
 
 const timeout = 6 * PATIENCE;
 
 const broker = sharedBroker();
 
-const visitAs = async (t, user, rooms) => visit(t, `${broker.page}#token=${await broker.token(user, rooms)}`);
+const address = async (user, rooms) => `${broker.page}#token=${await broker.token(user, rooms)}`;
+const visitAs = async (t, user, rooms) => visit(t, await address(user, rooms));
 
 test('two browsers chat in one room, each message once, and no other room is heard', { timeout }, async (t) => {
   const ada = await visitAs(t, 'ada', ['lobby', 'ada-only']);
-  const bob = await visitAs(t, 'bob', ['lobby', 'bob-only']);
+  const bob = await visitAlone(t, await address('bob', ['lobby', 'bob-only']));
   for (const [visitor, own] of [[ada, 'ada-only'], [bob, 'bob-only']]) {
     await visitor.enters(own);
     await visitor.says(`private to ${own}`);

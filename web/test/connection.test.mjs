@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Connection } from '../src/connection.js';
-import { PATIENCE, sharedBroker, until } from './harness.mjs';
+import { PATIENCE, sharedBroker, sign, until } from './harness.mjs';
 
 const timeout = 4 * PATIENCE;
 const broker = sharedBroker();
@@ -51,6 +51,16 @@ test('does not try again what was refused', { timeout }, async (t) => {
   await seen.reaches('refused');
   assert.match(seen.connection.state.reason, /\(0x8[67]\)$/);
   assert.equal(seen.asked, 1);
+});
+
+test('is refused when its token runs out', { timeout }, async (t) => {
+  const exp = Math.floor(Date.now() / 1000) + 2;
+  const password = sign(await broker.secret(), { sub: 'guest', exp });
+  const seen = watch(t, async () => ({ clientId: 'runs-out', username: 'guest', password }));
+  seen.connection.start();
+  await seen.reaches('refused');
+  assert.deepEqual(seen.states.map((state) => state.kind), ['idle', 'connecting', 'connected', 'refused']);
+  assert.match(seen.connection.state.reason, /expired.*\(0x87\)$/);
 });
 
 test('what is refused has its code, what is lost has none', { timeout }, async (t) => {

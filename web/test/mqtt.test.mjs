@@ -135,6 +135,28 @@ function common(connect, protocolVersion) {
     });
   });
 
+  test('retained messages at speed arrive whole, on every connection', async (t) => {
+    const base = unique('whole');
+    const inboxes = [];
+    for (let i = 0; i < 8; i++) {
+      const subscriber = await connect(t);
+      inboxes.push(received(subscriber));
+      await subscriber.subscribeAsync(`${base}/#`);
+    }
+    const publisher = await connect(t);
+    // Each tells its own topic, and they differ in length: bytes of one in the place of another's are seen.
+    for (let i = 0; i < 2000; i++) {
+      const topic = `${base}/${'x'.repeat(i % 7)}${i}`;
+      publisher.publish(topic, `${topic} is whole`, { retain: true });
+    }
+    await publisher.publishAsync(`${base}/end`, `${base}/end is whole`, { qos: 1 });
+    for (const inbox of inboxes) {
+      await inbox.until((m) => m.topic === `${base}/end`);
+      assert.deepEqual(inbox.messages.filter((m) => m.text !== `${m.topic} is whole`), []);
+      assert.equal(inbox.messages.length, 2001);
+    }
+  });
+
   test('a large message arrives whole', async (t) => {
     const topic = unique('large/');
     const client = await connect(t);

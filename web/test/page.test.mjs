@@ -1,8 +1,9 @@
 // The page in a browser: prices, figures, and who may see them. With the real broker and its demo.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import mqtt from 'mqtt';
 import { visit } from './browser.mjs';
-import { PATIENCE, sharedBroker, until } from './harness.mjs';
+import { PATIENCE, sharedBroker, sign, until } from './harness.mjs';
 
 const timeout = 6 * PATIENCE;
 
@@ -47,6 +48,16 @@ test("the machine's figures are shown", { timeout }, async (t) => {
   await visitor.sees('[data-kind=network] .figure', /^[\d.]+ \w+\/s$/);
 });
 
+test('what cannot be read is passed over, and what follows is shown', { timeout }, async (t) => {
+  const visitor = await visitAs(t, 'ada', []);
+  await visitor.sees('#ticker-note', /^500 symbols/);
+  const client = await mqtt.connectAsync(broker.ws, { protocolVersion: 5, username: 'ticker', password: await broker.token('ticker') });
+  t.after(() => client.endAsync(true));
+  for (const junk of ['', '{', 'null', '[]', '{"p":"1","t":1}']) await client.publishAsync('ticker/JUNK', junk, { qos: 1 });
+  await client.publishAsync('ticker/GOOD', JSON.stringify({ p: 1, t: Date.now() }), { qos: 1 });
+  await visitor.sees('#ticker-note', /^501 symbols · [\d,]+ updates/);
+});
+
 test('a refused token opens the box that asks for another', { timeout }, async (t) => {
   const good = await broker.token('ada', ['lobby']);
   const [header, claims, signature] = good.split('.');
@@ -57,6 +68,12 @@ test('a refused token opens the box that asks for another', { timeout }, async (
   await visitor.page.getByRole('button', { name: 'Sign in' }).click();
   await visitor.connected();
   assert.equal(await visitor.page.locator('#sign-in').isVisible(), false);
+});
+
+test('a token that runs out opens it too, and says so', { timeout }, async (t) => {
+  const exp = Math.floor(Date.now() / 1000) + 2;
+  const visitor = await visit(t, `${broker.page}#token=${sign(await broker.secret(), { sub: 'ada', rooms: ['lobby'], exp })}`);
+  await visitor.sees('#sign-in .alert', /^The broker refused this token: .*expired.* \(0x8[67]\)\.$/);
 });
 
 test('without a token it asks for one, and says how to mint it', { timeout }, async (t) => {

@@ -25,7 +25,7 @@ try {
 
 async function take() {
   const broker = await startBroker(t, '--demo');
-  const ada = await visit(t, `${broker.page}#token=${await broker.token('ada', ['lobby', 'traders'])}`);
+  const ada = await visit(t, `${broker.page}#token=${await broker.token('ada', ['lobby', 'traders'])}`, { viewport: { width: 1440, height: 900 } });
   const others = { grace: await guest(broker, 'grace'), linus: await guest(broker, 'linus') };
   await ada.enters('lobby');
   await ada.sees('#ticker-note', /^500 symbols/);

@@ -87,7 +87,7 @@ describe('Machines', () => {
   }
   test('passes over what is no figure', () => {
     const machines = new Machines();
-    machines.apply('machine/box/cpu', () => ({ percent: 'much', t: 1 }));
+    for (const junk of [{}, { percent: 'much', t: 1 }, { percent: 1 }]) machines.apply('machine/box/cpu', () => junk);
     machines.apply('machine/box/weather', () => assert.fail('read'));
     assert.equal(machines.hosts.size, 0);
   });
