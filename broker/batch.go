@@ -31,7 +31,9 @@ func (s *shard) hand(to *shard, m *message, sub *subscription) {
 // add copies a message into the batch; one that is kept already shares its bytes.
 func (b *batch) add(m *message, sub *subscription) {
 	one := *m
-	if m.kept == nil {
+	if m.kept != nil {
+		one.payload, one.props = m.kept.payload, m.kept.props
+	} else {
 		n := len(b.buf)
 		b.buf = append(append(b.buf, m.payload...), m.props...)
 		split := n + len(m.payload)
