@@ -46,26 +46,25 @@ func TestAppendPublish(t *testing.T) {
 
 // TestPublishSizes goes over each length where a length before it gets a byte longer.
 func TestPublishSizes(t *testing.T) {
-	for _, around := range []int{0, 1 << 7, 1 << 14, 1 << 21} {
-		for n := max(around-20, 0); n < around+5; n++ {
+	zeros, buf := make([]byte, 1<<21+5), make([]byte, 0, 1<<21+100)
+	for _, around := range []int{20, 1 << 7, 1 << 14, 1 << 21} {
+		for n := around - 20; n < around+5; n++ {
 			for version := range versions {
-				p := wire.Outgoing{Topic: "topic", QoS: 1, PacketID: 0xABCD, Payload: make([]byte, n)}
-				mustFit(t, version, &p)
-				p.Payload, p.Props = nil, make([]byte, n)
-				mustFit(t, version, &p)
+				mustFit(t, buf, version, &wire.Outgoing{Topic: "topic", QoS: 1, PacketID: 0xABCD, Payload: zeros[:n]})
 			}
+			mustFit(t, buf, wire.V5, &wire.Outgoing{Topic: "topic", QoS: 1, PacketID: 0xABCD, Props: zeros[:n]})
 		}
 	}
-	mustFit(t, wire.V5, &wire.Outgoing{Topic: strings.Repeat("t", 65535), QoS: 1, PacketID: 0xABCD})
+	mustFit(t, buf, wire.V5, &wire.Outgoing{Topic: strings.Repeat("t", 65535), QoS: 1, PacketID: 0xABCD})
 	for _, id := range []uint32{1, 127, 128, 16383, 16384, 2097151, 2097152, 268435455} {
-		mustFit(t, wire.V5, &wire.Outgoing{QoS: 1, PacketID: 0xABCD, SubscriptionIDs: []uint32{id, id}})
+		mustFit(t, buf, wire.V5, &wire.Outgoing{QoS: 1, PacketID: 0xABCD, SubscriptionIDs: []uint32{id, id}})
 	}
 }
 
 // mustFit fails the test unless p's size and the place of its identifier are what they are said to be.
-func mustFit(t *testing.T, version byte, p *wire.Outgoing) {
+func mustFit(t *testing.T, buf []byte, version byte, p *wire.Outgoing) {
 	t.Helper()
-	b := wire.AppendPublish(nil, version, p)
+	b := wire.AppendPublish(buf, version, p)
 	if n := wire.PublishSize(version, p); n != len(b) {
 		t.Fatalf("size: got %d, want %d", n, len(b))
 	}
