@@ -41,7 +41,7 @@ func brief(text string) string {
 	return text
 }
 
-// seconds rounds up, so that nothing is ever 0 seconds late.
+// seconds rounds up: less than a second is not 0.
 func seconds(d time.Duration) time.Duration {
 	return (d + time.Second - 1).Truncate(time.Second)
 }

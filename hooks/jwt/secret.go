@@ -12,10 +12,11 @@ import (
 	"runtime"
 )
 
+const secretMode fs.FileMode = 0o600
+
 const (
-	secretMode  fs.FileMode = 0o600
-	secretBytes             = 32 // of chance in a secret that is made
-	leastSecret             = 32 // bytes that HS256, the algorithm that needs least, asks for
+	secretBytes = 32 // of chance in a secret that is made
+	leastSecret = 32 // bytes that HS256, the algorithm that needs least, asks for
 )
 
 // LoadOrCreateSecret returns the secret in the file at path, and makes the file, readable by its owner alone, if there is

@@ -95,7 +95,7 @@ func parseArgon2id(text string) (hash, error) {
 	if h.salt, err = decode("salt", parts[4], minSaltBytes, maxSaltBytes); err != nil {
 		return nil, err
 	}
-	if h.key, err = decode("hash", parts[5], minKeyBytes, maxKeyBytes); err != nil {
+	if h.key, err = decode("last part", parts[5], minKeyBytes, maxKeyBytes); err != nil {
 		return nil, err
 	}
 	return h, nil
