@@ -20,19 +20,7 @@ func FuzzConnection(f *testing.F) {
 			f.Add(way, seed)
 		}
 	}
-	b, err := broker.New(broker.Options{Shards: 2})
-	if err != nil {
-		f.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- b.Run(ctx) }()
-	f.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			f.Errorf("Run: %v", err)
-		}
-	})
+	b := runBroker(f)
 	other := raw.New(f, attach(f, b, false), raw.V5)
 	other.Connect(raw.Connect{Version: raw.V5, ID: "other", Clean: true})
 	other.Subscribe(0, "watched")
@@ -67,6 +55,25 @@ func FuzzConnection(f *testing.F) {
 			}
 		}
 	})
+}
+
+// runBroker runs a broker of two shards until the end of the test.
+func runBroker(tb testing.TB) *broker.Broker {
+	tb.Helper()
+	b, err := broker.New(broker.Options{Shards: 2})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- b.Run(ctx) }()
+	tb.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			tb.Errorf("Run: %v", err)
+		}
+	})
+	return b
 }
 
 // attach connects to the broker over a socket of its own.
