@@ -19,7 +19,7 @@ const Method = "passwd"
 // Options say which file an Authenticator uses.
 type Options struct {
 	Path string
-	// Concurrency is how many passwords are verified at once; the others wait. Each takes a processor for some 20 ms and
+	// Concurrency is how many passwords are verified at once; the others wait. Each takes a processor for 20 to 50 ms and
 	// the memory that its hash asks for, 19 MiB if outcry passwd made it. 0: half of the processors, at least one.
 	Concurrency int
 }

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// Hashes that are made take what OWASP recommends at least: 19 MiB, 2 passes, 1 lane; about 20 ms.
+// Hashes that are made take what OWASP recommends at least: 19 MiB, 2 passes, 1 lane; 20 to 50 ms.
 const (
 	newMemoryKiB = 19 << 10
 	newPasses    = 2
