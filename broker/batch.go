@@ -8,7 +8,6 @@ type batch struct {
 	messages []message
 	subs     []*subscription // the member of a group that a message is for; nil: all who want it
 	buf      []byte
-	from     *shard
 	bytes    int64
 }
 
@@ -19,7 +18,6 @@ func (s *shard) hand(to *shard, m *message, sub *subscription) {
 	b := s.out[to.index]
 	if b == nil {
 		b = batches.Get().(*batch)
-		b.from = s
 		s.out[to.index] = b
 	}
 	b.add(m, sub)
@@ -92,7 +90,7 @@ func (b *batch) drop() {
 	}
 	clear(b.messages)
 	clear(b.subs)
-	b.messages, b.subs, b.buf, b.bytes, b.from = b.messages[:0], b.subs[:0], b.buf[:0], 0, nil
+	b.messages, b.subs, b.buf, b.bytes = b.messages[:0], b.subs[:0], b.buf[:0], 0
 	batches.Put(b)
 }
 

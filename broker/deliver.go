@@ -33,7 +33,7 @@ func (s *shard) deliverOne(m *message, sub *subscription) {
 	if sub.noLocal && m.from == ss {
 		return
 	}
-	d := delivery{m: m, qos: min(m.qos, sub.qos), retain: m.retain && (sub.retain || m.stored)}
+	d := delivery{m: m, qos: min(m.qos, sub.qos), retain: m.retain && sub.retain}
 	if sub.id != 0 {
 		d.ids = []uint32{sub.id}
 	}

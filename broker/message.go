@@ -19,7 +19,6 @@ type message struct {
 	group   *group   // the shared subscription that this copy goes to; nil: everybody else
 	qos     byte
 	retain  bool // as published
-	stored  bool // comes from the retained messages, because of a subscription
 }
 
 // keep returns a copy of m that outlives the turn. It is made once.

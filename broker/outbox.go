@@ -86,11 +86,13 @@ func (c *conn) checkFull() {
 	}
 }
 
-// overfull tells that the outbox is worth a write before anything is added.
-func (c *conn) overfull() bool { return len(c.out.buf) > largeBuffer }
-
-// touch has the connection written to at the end of the turn.
+// touch has the connection written to at the end of the turn, or now if it has much already: a large message to many
+// must not be copied for all of them before the first has it.
 func (c *conn) touch() {
+	if len(c.out.buf) > largeBuffer && !c.watchWrite {
+		c.flush()
+		return
+	}
 	if !c.queuedFlush {
 		c.queuedFlush = true
 		c.shard.dirty = append(c.shard.dirty, c)

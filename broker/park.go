@@ -142,9 +142,6 @@ func (c *conn) unpark() {
 		} else if !c.encode(&d, 0, false) {
 			s.stats.dropped[dropTooLarge]++
 		}
-		if c.overfull() {
-			c.flush()
-		}
 	}
 	if !c.watchWrite {
 		c.flush()

@@ -152,9 +152,6 @@ func (s *shard) proceed(ss *session) {
 		if ss.subs.get(sub.key()) == sub && !m.expired(s.now) && s.b.retained.current(m) {
 			s.sendRetained(m, sub)
 		}
-		if ss.conn.overfull() {
-			ss.conn.flush()
-		}
 	}
 }
 

@@ -213,9 +213,6 @@ func (ss *session) pump() {
 	}
 	for c.parked == nil && c.state == stateOpen && c.quota > 0 && ss.queue.len() > 0 && !ss.window.full() {
 		ss.transmit(ss.queue.pop(ss.shard))
-		if c.overfull() {
-			c.flush()
-		}
 	}
 	if ss.replay != nil && ss.queue.len() == 0 {
 		ss.shard.proceed(ss)

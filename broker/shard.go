@@ -122,8 +122,10 @@ func (s *shard) wait() ([]poller.Event, error) {
 		if timeout < 0 || timeout > busyWait {
 			timeout = busyWait
 		}
+		began := s.b.clock.now()
 		events, err := s.poll.Wait(timeout, true)
-		s.idle = len(events) == 0 && s.in.empty()
+		waited := s.b.clock.now() - began // less if the scheduler's signal ended it
+		s.idle = len(events) == 0 && waited >= int64(timeout)
 		return events, err
 	}
 	events, err := s.poll.Wait(timeout, false)
