@@ -90,7 +90,10 @@ func (b *Broker) Publish(m Message) error {
 		return fmt.Errorf("broker: publish %q: QoS %d", m.Topic, m.QoS)
 	}
 	m.Payload = slices.Clone(m.Payload)
-	one := m.internal(b.clock.now())
+	one, err := m.internal(b.clock.now())
+	if err != nil {
+		return fmt.Errorf("broker: publish %q: %w", m.Topic, err)
+	}
 	var o wire.Outgoing
 	if one.fill(&o, one.read); wire.PublishSize(wire.V5, &o) > b.limits.MaxPacketBytes {
 		return fmt.Errorf("broker: publish %q: message larger than %d bytes", m.Topic, b.limits.MaxPacketBytes)

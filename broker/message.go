@@ -73,8 +73,9 @@ func (m *message) public(now int64) (Message, error) {
 	return out, nil
 }
 
-// internal returns a hook's or program's message as the broker carries it; it shares the payload.
-func (p *Message) internal(now int64) message {
+// internal returns a hook's or program's message as the broker carries it, sharing the payload, or an error if its
+// properties cannot be sent.
+func (p *Message) internal(now int64) (message, error) {
 	f := wire.Forwarded{
 		PayloadFormat: p.PayloadFormat, ContentType: p.ContentType, ResponseTopic: p.ResponseTopic,
 		CorrelationData: p.CorrelationData,
@@ -82,9 +83,12 @@ func (p *Message) internal(now int64) message {
 	for _, u := range p.UserProperties {
 		f.User = append(f.User, wire.UserProperty(u))
 	}
+	if err := f.Check(); err != nil {
+		return message{}, err
+	}
 	m := message{topic: p.Topic, payload: p.Payload, props: f.Append(nil), qos: p.QoS, retain: p.Retain, read: now}
 	if p.MessageExpiry > 0 {
 		m.expires = now + int64(p.MessageExpiry)
 	}
-	return m
+	return m, nil
 }

@@ -165,7 +165,9 @@ func (c *conn) intercept(m *message, r *route) (*route, byte) {
 		}
 	}
 	from, qos := m.from, m.qos
-	*m = p.internal(s.now)
+	if *m, err = p.internal(s.now); err != nil {
+		return nil, wire.ImplementationSpecificError
+	}
 	m.topic, m.from, m.qos = r.topic, from, qos
 	return r, wire.Success
 }
