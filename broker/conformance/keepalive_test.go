@@ -53,6 +53,35 @@ func TestKeepAlive(t *testing.T) {
 	})
 }
 
+// TestKeepAliveCountsPackets closes a connection on which bytes come, but no packet [MQTT-3.1.2-22].
+func TestKeepAliveCountsPackets(t *testing.T) {
+	k := clean(raw.V5, "c")
+	k.KeepAlive = 1
+	late := func(t *testing.T, began time.Time) {
+		if took := time.Since(began); took > 4*time.Second {
+			t.Errorf("closed after %v, want one and a half seconds", took)
+		}
+	}
+	t.Run("a packet that never ends", func(t *testing.T) {
+		s := start(t)
+		began := time.Now()
+		c := s.connect(t, k)
+		c.Send([]byte{0x30, 0x7F, 0, 1})
+		defer every(300*time.Millisecond, func() { _ = c.TrySend([]byte{'a'}) })()
+		c.ExpectEnd(0x8D)
+		late(t, began)
+	})
+	t.Run("pings of WebSocket", func(t *testing.T) {
+		s := startOurs(t, broker.Options{})
+		c, f := s.dialFramed(t, raw.V5)
+		began := time.Now()
+		c.Connect(k)
+		defer every(300*time.Millisecond, func() { _, _ = f.Conn.Write(raw.Frame(raw.OpPing, true, nil)) })()
+		c.ExpectEnd(0x8D)
+		late(t, began)
+	})
+}
+
 // every calls f until it is stopped; stopping tells how often.
 func every(d time.Duration, f func()) (stop func() int) {
 	end, count := make(chan struct{}), make(chan int)

@@ -1,8 +1,8 @@
 package conformance_test
 
 import (
-	"errors"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/outcry-mqtt/outcry/broker"
@@ -69,24 +69,45 @@ func TestResentRequestsOf31(t *testing.T) {
 	c.ExpectAck(raw.UNSUBACK, 3)
 }
 
-// failing is a store whose disk is full.
-type failing struct{}
-
-func (failing) Load(broker.Space, func(string, []byte) error) error { return nil }
-func (failing) Commit(_ []broker.Op, done func(error))              { go done(errors.New("the disk is full")) }
-func (failing) Later(broker.Op)                                     {}
-func (failing) Close() error                                        { return nil }
-
-// TestTransientError never acknowledges what could not be stored.
-func TestTransientError(t *testing.T) {
-	for version, name := range names {
-		t.Run(name, func(t *testing.T) {
-			s := startOurs(t, broker.Options{Store: failing{}})
-			for qos := byte(1); qos < 3; qos++ {
-				c := s.connect(t, clean(version, "c"))
-				c.Send(raw.Publish{Topic: "a", Payload: "x", QoS: qos, ID: 1, Retain: true}.Bytes(version))
-				c.ExpectEnd(0x89)
-			}
-		})
+// TestTopicLimits holds how long and deep a topic may be.
+func TestTopicLimits(t *testing.T) {
+	s := startOurs(t, broker.Options{Limits: broker.Limits{MaxTopicBytes: 20, MaxTopicLevels: 4}})
+	for topic, fits := range map[string]bool{
+		strings.Repeat("x", 20): true, strings.Repeat("x", 21): false, "a/b/c/d": true, "a/b/c/d/e": false, "////": false,
+	} {
+		c := s.connect(t, clean(raw.V5, "c"))
+		want := byte(0x8F)
+		if fits {
+			want = 0
+		}
+		must(t, "code of SUBACK for "+topic, c.Subscribe(0, topic)[0], want)
+		c.Send(raw.Publish{Topic: topic}.Bytes(raw.V5))
+		if fits {
+			c.ExpectPublish(topic, "")
+		} else {
+			c.ExpectEnd(0x90)
+		}
 	}
+}
+
+// TestSysTopics holds that $SYS is there for who asks, and ours alone to publish to.
+func TestSysTopics(t *testing.T) {
+	versions(t, func(t *testing.T, s *server, version byte) {
+		c := s.connect(t, clean(version, "c"))
+		c.Send(raw.Subscribe{ID: 1, Filters: filters("$SYS/#", 0)}.Bytes(version))
+		c.Expect(raw.SUBACK)
+		for seen := map[string]bool{}; !seen["$SYS/broker/uptime"] || !seen["$SYS/broker/clients/connected"]; {
+			p := c.Expect(raw.PUBLISH)
+			if !strings.HasPrefix(p.Topic, "$SYS/broker/") || p.Payload == "" {
+				t.Fatalf("got %v", p)
+			}
+			seen[p.Topic] = true
+		}
+		pub := s.connect(t, clean(version, "pub"))
+		code := pub.Publish(raw.Publish{Topic: "$SYS/broker/uptime", Payload: "mine", QoS: 1})
+		must(t, "a message on $SYS is refused", code >= 0x80, version == raw.V5)
+		for _, p := range until(t, pub, c) {
+			must(t, "a message of a client on $SYS", p.Payload == "mine", false)
+		}
+	})
 }

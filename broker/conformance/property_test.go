@@ -99,13 +99,16 @@ func TestExpiryOfWhatWasSent(t *testing.T) {
 	m.ID, m.Topic = 2, "b"
 	pub.Send(m.Bytes(raw.V5))
 	pub.ExpectAck(raw.PUBREC, 2)
-	pass(2100 * time.Millisecond)
+	pass(3500 * time.Millisecond)
 	pub.Send(raw.Ack(raw.PUBREL, 2)) // [MQTT-4.3.3-13]
 	must(t, "code of the PUBCOMP", pub.ExpectAck(raw.PUBCOMP, 2).Code, 0)
 
 	sub = s.connect(t, lasting(raw.V5, "sub")) // [MQTT-4.3.3-7]
 	again := sub.ExpectPublish("a", "")
 	must(t, "packet identifier", again.ID, first.ID)
+	if left := again.Props.Num(raw.MessageExpiry); left > 0 {
+		t.Errorf("a message whose second is over has an expiry of %d s, want 0", left)
+	}
 	acknowledge(sub, again)
 	sub.ExpectNothing()
 }

@@ -2,6 +2,9 @@ package conformance_test
 
 import (
 	"context"
+	"errors"
+	"flag"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -16,7 +19,12 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain runs many tests at once: most of the time they wait.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	_ = flag.Set("test.parallel", "16")
+	goleak.VerifyTestMain(m)
+}
 
 // peer is the command of another broker to be tested instead of ours; {port} in it stands for the port.
 var peer = os.Getenv("OUTCRY_CONFORMANCE_PEER")
@@ -26,6 +34,7 @@ type server struct {
 	t      *testing.T
 	addr   string
 	framed string         // the address where every connection is a WebSocket after its upgrade
+	plain  string         // the address where connections hide what they are, as those of TLS do
 	broker *broker.Broker // nil if it is a peer
 }
 
@@ -68,13 +77,16 @@ func startWith(t *testing.T, o broker.Options) *server {
 		}
 	})
 	s := &server{t: t, broker: b}
-	s.addr = s.listen(broker.Link{Listener: "tcp"})
-	s.framed = s.listen(broker.Link{Listener: "ws", Framed: true})
+	s.addr = s.listen(broker.Link{Listener: "tcp"}, whole)
+	s.framed = s.listen(broker.Link{Listener: "ws", Framed: true}, whole)
+	s.plain = s.listen(broker.Link{Listener: "plain"}, func(c net.Conn) net.Conn { return struct{ net.Conn }{c} })
 	return s
 }
 
-// listen hands every connection to a new port to the broker, and returns its address.
-func (s *server) listen(like broker.Link) string {
+func whole(c net.Conn) net.Conn { return c }
+
+// listen hands every connection to a new port to the broker, dressed, and returns its address.
+func (s *server) listen(like broker.Link, dress func(net.Conn) net.Conn) string {
 	s.t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -89,7 +101,7 @@ func (s *server) listen(like broker.Link) string {
 				return
 			}
 			link := like
-			link.Conn = conn
+			link.Conn = dress(conn)
 			_ = s.broker.Attach(link) // it owns the connection, whatever it says
 		}
 	}()
@@ -213,12 +225,21 @@ func fence(t *testing.T, pub, sub *raw.Client) {
 // names of the versions, as they stand in the names of tests.
 var names = map[byte]string{raw.V31: "3.1", raw.V311: "3.1.1", raw.V5: "5.0"}
 
-// versions runs a test for each version of the protocol, with a broker of its own.
+// versions runs a test for each version of the protocol, with a broker of its own, and once more over connections that
+// the broker cannot poll.
 func versions(t *testing.T, test func(t *testing.T, s *server, version byte)) {
 	t.Helper()
 	for _, v := range []byte{raw.V31, raw.V311, raw.V5} {
 		t.Run(names[v], func(t *testing.T) { test(t, start(t), v) })
 	}
+	if peer != "" {
+		return
+	}
+	t.Run("5.0 on a plain connection", func(t *testing.T) {
+		s := start(t)
+		s.addr = s.plain
+		test(t, s, raw.V5)
+	})
 }
 
 // pass lets time pass where the passing of time is itself what is tested. Nothing else is waited for like this.
@@ -231,6 +252,9 @@ func must[T comparable](t *testing.T, what string, got, want T) {
 		t.Fatalf("%s: got %v, want %v", what, got, want)
 	}
 }
+
+// isEOF tells that the server has closed the connection.
+func isEOF(err error) bool { return errors.Is(err, io.EOF) }
 
 // ptr is for optional fields.
 func ptr[T any](v T) *T { return &v }

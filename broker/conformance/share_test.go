@@ -125,3 +125,27 @@ func TestSharedAndIdentifier(t *testing.T) {
 	c.Publish(raw.Publish{Topic: "a"})
 	must(t, "subscription identifier", c.ExpectPublish("a", "").Props.Num(raw.SubscriptionIdentifier), 3)
 }
+
+// TestSharedWhileAllAreAway keeps QoS 1 messages for one of the members, if all of them are away.
+func TestSharedWhileAllAreAway(t *testing.T) {
+	versions(t, func(t *testing.T, s *server, version byte) {
+		for _, id := range []string{"one", "two"} {
+			c := s.connect(t, lasting(version, id))
+			c.Subscribe(1, "$share/g/a")
+			c.Disconnect()
+		}
+		pub := s.connect(t, clean(version, "pub"))
+		publish(pub, "a", 1, 1, 6)
+		got := map[string]int{}
+		for _, id := range []string{"one", "two"} {
+			c := s.connect(t, lasting(version, id))
+			for _, p := range until(t, pub, c) {
+				got[p.Payload]++
+				acknowledge(c, p)
+			}
+		}
+		for i := 1; i < 7; i++ {
+			must(t, "copies of "+strconv.Itoa(i), got[strconv.Itoa(i)], 1)
+		}
+	})
+}

@@ -82,6 +82,31 @@ func TestWebSocketFramesAndPackets(t *testing.T) {
 	}
 }
 
+// TestWebSocketBehindConnect sends frames of all kinds right behind the one with the CONNECT.
+func TestWebSocketBehindConnect(t *testing.T) {
+	s := startOurs(t, broker.Options{Hooks: []any{door{"bob": "b"}}})
+	connect := raw.Frame(raw.OpBinary, true, as(clean(raw.V5, "c"), "bob", "b").Bytes())
+	ping := raw.Frame(raw.OpPing, true, []byte("hi"))
+	for range 20 { // on either shard
+		c, f := s.dialFramed(t, raw.V5)
+		write(t, f, connect, ping, raw.Frame(raw.OpBinary, true, raw.Subscribe{ID: 1, Filters: filters("a", 0)}.Bytes(raw.V5)), ping,
+			raw.Frame(raw.OpBinary, false, raw.Publish{Topic: "a"}.Bytes(raw.V5)[:3]), ping,
+			raw.Frame(raw.OpContinuation, true, raw.Publish{Topic: "a"}.Bytes(raw.V5)[3:]))
+		c.Expect(raw.CONNACK)
+		c.ExpectAck(raw.SUBACK, 1)
+		c.ExpectPublish("a", "")
+		c.ExpectNothing()
+		must(t, "pongs", len(f.Pongs), 3)
+
+		_, f = s.dialFramed(t, raw.V5)
+		write(t, f, connect, raw.Frame(raw.OpClose, true, []byte{0x03, 0xE8}))
+		ends(t, f, 1000)
+		_, f = s.dialFramed(t, raw.V5)
+		write(t, f, connect, raw.Frame(raw.OpText, true, nil))
+		ends(t, f, 1003)
+	}
+}
+
 // TestWebSocketInvalidFrames sends what may not be in a WebSocket of MQTT.
 func TestWebSocketInvalidFrames(t *testing.T) {
 	ping := raw.Plain(raw.PINGREQ)
