@@ -1,16 +1,12 @@
 package boltstore_test
 
 import (
-	"bytes"
 	"errors"
-	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/outcry-mqtt/outcry/broker"
 	"github.com/outcry-mqtt/outcry/hooks/boltstore"
 	"go.etcd.io/bbolt"
 )
@@ -49,6 +45,9 @@ func TestOpenRefuses(t *testing.T) {
 			file := storeFile(tb)
 			write(tb, path, file[:len(file)/2])
 		}, boltstore.ErrDamaged, "move it away"},
+		{"keys out of order in a branch", func(tb testing.TB, path string) {
+			write(tb, path, swapBranchKeys(storeFile(tb)))
+		}, boltstore.ErrDamaged, "out of order"},
 		{"another program's bbolt file", func(tb testing.TB, path string) {
 			update(tb, path, func(tx *bbolt.Tx) error {
 				_, err := tx.CreateBucket([]byte("theirs"))
@@ -91,113 +90,6 @@ func TestOpenRefuses(t *testing.T) {
 	if _, err := boltstore.Open(boltstore.Options{}); err == nil {
 		t.Error("a store without a path was opened")
 	}
-}
-
-func TestLoadRefusesADamagedValue(t *testing.T) {
-	path := tempPath(t)
-	value := filePairs["ticker/7"]
-	damaged := strings.Replace(value, "p", "q", 1)
-	write(t, path, bytes.ReplaceAll(storeFile(t), []byte(value), []byte(damaged)))
-	s := mustOpen(t, boltstore.Options{Path: path})
-	err := s.Load(broker.SpaceRetained, func(string, []byte) error { return nil })
-	if !errors.Is(err, boltstore.ErrDamaged) || !strings.Contains(err.Error(), "ticker/7") {
-		t.Errorf("Load returned %v", err)
-	}
-}
-
-// TestDamageIsNeverMisread damages a file in many ways. It may be refused, and a damaged page may happen not to be in
-// use; but what is loaded must have been written, and nothing may end the process.
-func TestDamageIsNeverMisread(t *testing.T) {
-	whole := storeFile(t)
-	path := tempPath(t)
-	random := rand.New(rand.NewPCG(1, 2))
-	refused := 0
-	const rounds = 300
-	for round := range rounds {
-		file := damage(random, append([]byte(nil), whole...))
-		write(t, path, file)
-		if err := loadDamaged(t, path); err != nil {
-			refused++
-			if !errors.Is(err, boltstore.ErrDamaged) && !errors.Is(err, boltstore.ErrForeign) && !errors.Is(err, boltstore.ErrNewer) {
-				t.Errorf("round %d: %v", round, err)
-			}
-		}
-	}
-	t.Logf("%d of %d damaged files were refused", refused, rounds)
-	if refused < rounds/10 {
-		t.Errorf("only %d of %d damaged files were refused", refused, rounds)
-	}
-}
-
-// damage flips a bit, overwrites some bytes, or cuts the file. It prefers the parts that bbolt's structure is in.
-func damage(random *rand.Rand, file []byte) []byte {
-	pageSize := os.Getpagesize()
-	at := random.IntN(len(file))
-	if random.IntN(3) > 0 {
-		at = at/pageSize*pageSize + random.IntN(80) // the head of a page
-	}
-	switch random.IntN(4) {
-	case 0:
-		return file[:at]
-	case 1:
-		file[at] ^= 1 << random.IntN(8)
-	case 2:
-		for i := at; i < min(at+1+random.IntN(64), len(file)); i++ {
-			file[i] = byte(random.Uint32())
-		}
-	case 3:
-		clear(file[at:min(at+random.IntN(pageSize), len(file))])
-	}
-	return file
-}
-
-func loadDamaged(t *testing.T, path string) error {
-	s, err := boltstore.Open(boltstore.Options{Path: path})
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	err = s.Load(broker.SpaceRetained, func(key string, value []byte) error {
-		if filePairs[key] != string(value) {
-			t.Errorf("misread: %q has the value %q", key, value)
-		}
-		return nil
-	})
-	if err == nil {
-		err = commit(s, put("ticker/7", filePairs["ticker/7"]))
-	}
-	return err
-}
-
-// filePairs are what storeFile has in it.
-var filePairs = func() map[string]string {
-	pairs := map[string]string{strings.Repeat("long/", 10_000): "a long key"}
-	for i := range 1000 {
-		pairs[fmt.Sprint("ticker/", i)] = fmt.Sprintf(`{"p":%d.%02d,"t":1700000000000}`, i*7, i%100)
-	}
-	pairs["large"] = strings.Repeat("large ", 5000)
-	return pairs
-}()
-
-// storeFile returns the bytes of a store's file.
-func storeFile(tb testing.TB) []byte {
-	tb.Helper()
-	path := tempPath(tb)
-	s, err := boltstore.Open(boltstore.Options{Path: path})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	for key, value := range filePairs {
-		s.Commit(ops(put(key, value)), func(error) {})
-	}
-	if err := s.Close(); err != nil {
-		tb.Fatal(err)
-	}
-	file, err := os.ReadFile(path)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return file
 }
 
 func write(tb testing.TB, path string, file []byte) {

@@ -3,6 +3,7 @@ package boltstore
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 
@@ -45,12 +46,22 @@ func verify(tx *bbolt.Tx, file io.ReaderAt, fileBytes int64) error {
 }
 
 func (v *verifier) bucket(root uint64, depth int) error {
-	var last []byte
-	return v.tree(root, &last, depth)
+	return v.tree(root, &keyRange{}, depth)
 }
 
-// tree walks a page and what is below it. last is the greatest key of the bucket so far.
-func (v *verifier) tree(id uint64, last *[]byte, depth int) error {
+// keyRange is where the next key of a bucket may lie: after last, from low on and below high.
+type keyRange struct {
+	last, low, high []byte // nil: no bound
+}
+
+func (r *keyRange) allows(key []byte) bool {
+	return (r.last == nil || bytes.Compare(key, r.last) > 0) &&
+		bytes.Compare(key, r.low) >= 0 &&
+		(r.high == nil || bytes.Compare(key, r.high) < 0)
+}
+
+// tree walks a page and what is below it.
+func (v *verifier) tree(id uint64, r *keyRange, depth int) error {
 	if depth > maxDepth {
 		return fmt.Errorf("page %d: too deep", id)
 	}
@@ -58,19 +69,35 @@ func (v *verifier) tree(id uint64, last *[]byte, depth int) error {
 	if err != nil {
 		return fmt.Errorf("page %d: %w", id, err)
 	}
-	pages, buckets, err := p.check(last)
+	children, buckets, err := p.check(r)
 	if err != nil {
 		return fmt.Errorf("page %d: %w", id, err)
 	}
-	for _, child := range pages {
-		if err := v.tree(child, last, depth+1); err != nil {
-			return err
-		}
+	if err := v.children(id, children, r, depth); err != nil {
+		return err
 	}
 	for _, root := range buckets {
 		if err := v.bucket(root, depth+1); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// children walks the pages below a branch. Each begins at its key and ends before the next one's.
+func (v *verifier) children(id uint64, children []child, r *keyRange, depth int) error {
+	for i, c := range children {
+		if !r.allows(c.key) {
+			return fmt.Errorf("page %d: child %d: out of order", id, i)
+		}
+		below := &keyRange{last: r.last, low: c.key, high: r.high}
+		if i+1 < len(children) {
+			below.high = children[i+1].key
+		}
+		if err := v.tree(c.page, below, depth+1); err != nil {
+			return err
+		}
+		r.last = below.last
 	}
 	return nil
 }
@@ -90,11 +117,11 @@ func (v *verifier) read(id uint64) (page, error) {
 	}
 	overflow := uint64(p.overflow())
 	if overflow >= v.high-id {
-		return nil, fmt.Errorf("overflows past the end")
+		return nil, errors.New("overflows past the end")
 	}
 	for n := id; n <= id+overflow; n++ {
 		if v.seen[n] {
-			return nil, fmt.Errorf("in use twice")
+			return nil, errors.New("in use twice")
 		}
 		v.seen[n] = true
 	}
@@ -117,39 +144,46 @@ func (p page) flags() uint16    { return binary.NativeEndian.Uint16(p[8:]) }
 func (p page) count() int       { return int(binary.NativeEndian.Uint16(p[10:])) }
 func (p page) overflow() uint32 { return binary.NativeEndian.Uint32(p[12:]) }
 
+// child is an element of a branch.
+type child struct {
+	key  []byte
+	page uint64
+}
+
 // check holds the elements against the bounds of the page and keys against their order; it returns the pages and the
 // roots of buckets that the elements name.
-func (p page) check(last *[]byte) (pages, buckets []uint64, err error) {
+func (p page) check(r *keyRange) (children []child, buckets []uint64, err error) {
 	if pageHeader+p.count()*elementBytes > len(p) {
 		return nil, nil, fmt.Errorf("%d elements do not fit", p.count())
 	}
 	switch p.flags() {
 	case branchPage:
-		pages, err = p.branch()
+		children, err = p.branch()
 	case leafPage:
-		buckets, err = p.leaf(last)
+		buckets, err = p.leaf(r)
 	default:
 		err = fmt.Errorf("unknown kind 0x%x", p.flags())
 	}
-	return pages, buckets, err
+	return children, buckets, err
 }
 
-func (p page) branch() (pages []uint64, err error) {
+func (p page) branch() (children []child, err error) {
 	if p.count() == 0 {
-		return nil, fmt.Errorf("an empty branch")
+		return nil, errors.New("an empty branch")
 	}
 	for i := range p.count() {
 		at := pageHeader + i*elementBytes
 		e := p[at:]
-		if _, err := p.slice(at, binary.NativeEndian.Uint32(e), binary.NativeEndian.Uint32(e[4:])); err != nil {
+		key, err := p.slice(at, binary.NativeEndian.Uint32(e), binary.NativeEndian.Uint32(e[4:]))
+		if err != nil {
 			return nil, fmt.Errorf("element %d: %w", i, err)
 		}
-		pages = append(pages, binary.NativeEndian.Uint64(e[8:]))
+		children = append(children, child{bytes.Clone(key), binary.NativeEndian.Uint64(e[8:])})
 	}
-	return pages, nil
+	return children, nil
 }
 
-func (p page) leaf(last *[]byte) (buckets []uint64, err error) {
+func (p page) leaf(r *keyRange) (buckets []uint64, err error) {
 	for i := range p.count() {
 		at := pageHeader + i*elementBytes
 		e := p[at:]
@@ -163,10 +197,10 @@ func (p page) leaf(last *[]byte) (buckets []uint64, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("value %d: %w", i, err)
 		}
-		if len(key) == 0 || bytes.Compare(key, *last) <= 0 {
+		if len(key) == 0 || !r.allows(key) {
 			return nil, fmt.Errorf("key %d: out of order", i)
 		}
-		*last = append((*last)[:0], key...)
+		r.last = key
 		if flags&bucketLeaf != 0 {
 			root, err := bucketRoot(value)
 			if err != nil {
@@ -177,6 +211,7 @@ func (p page) leaf(last *[]byte) (buckets []uint64, err error) {
 			}
 		}
 	}
+	r.last = bytes.Clone(r.last)
 	return buckets, nil
 }
 
@@ -200,12 +235,11 @@ func bucketRoot(value []byte) (uint64, error) {
 	}
 	inline := page(value[16:])
 	if len(inline) < pageHeader || inline.flags() != leafPage {
-		return 0, fmt.Errorf("its page is not a leaf")
+		return 0, errors.New("its page is not a leaf")
 	}
-	var last []byte
-	_, nested, err := inline.check(&last)
+	_, nested, err := inline.check(&keyRange{})
 	if err == nil && len(nested) != 0 {
-		err = fmt.Errorf("a bucket inside")
+		err = errors.New("a bucket inside")
 	}
 	return 0, err
 }
