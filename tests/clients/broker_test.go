@@ -1,0 +1,129 @@
+package clients_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// server is a running outcry serve.
+type server struct {
+	*process
+	t    *testing.T
+	args []string
+	data string // folder
+
+	addrs map[string]string // by listener: tcp, ws, http
+}
+
+// open starts a broker at which anonymous clients may do everything.
+func open(t *testing.T, args ...string) *server {
+	t.Helper()
+	return serve(t, append([]string{"--open"}, args...)...)
+}
+
+// serve starts a broker on free ports with an empty data folder.
+func serve(t *testing.T, args ...string) *server {
+	t.Helper()
+	s := &server{t: t, args: args, data: filepath.Join(t.TempDir(), "data")}
+	s.start(map[string]string{"tcp": "127.0.0.1:0", "ws": "127.0.0.1:0", "http": "127.0.0.1:0"})
+	return s
+}
+
+// restart starts the broker again after it has ended, at the same addresses and with the same data.
+func (s *server) restart() {
+	s.t.Helper()
+	s.start(s.addrs)
+}
+
+func (s *server) start(addrs map[string]string) {
+	s.t.Helper()
+	file := filepath.Join(s.t.TempDir(), "addrs")
+	args := []string{"serve", "--data", s.data, "--addr-file", file}
+	for _, l := range []string{"tcp", "ws", "http"} {
+		args = append(args, "--"+l, addrs[l])
+	}
+	s.process = start(s.t, outcry, append(args, s.args...)...)
+	p := s.process
+	s.t.Cleanup(func() {
+		if s.t.Failed() {
+			s.t.Logf("the broker wrote:\n%s", p.errors())
+		}
+	})
+	s.addrs = readAddrs(s.t, p, file)
+}
+
+// readAddrs waits for the file of bound addresses, which is there when the broker is ready.
+func readAddrs(t *testing.T, p *process, file string) (addrs map[string]string) {
+	t.Helper()
+	eventually(t, "the broker is ready", func() bool {
+		select {
+		case <-p.exited:
+			t.Fatalf("the broker ended: %s", p.errors())
+		default:
+		}
+		b, err := os.ReadFile(file)
+		return err == nil && json.Unmarshal(b, &addrs) == nil
+	})
+	return addrs
+}
+
+// stop ends the broker with SIGTERM and checks that it ends well.
+func (s *server) stop() {
+	s.t.Helper()
+	s.signal(syscall.SIGTERM)
+	if status := s.wait(); status != 0 {
+		s.t.Errorf("exit status %d after SIGTERM: %s", status, s.errors())
+	}
+}
+
+func (s *server) tcp() string { return s.addrs["tcp"] }
+
+func (s *server) url() string { return "mqtt://" + s.tcp() }
+
+func (s *server) ws() string { return "ws://" + s.addrs["ws"] + "/mqtt" }
+
+// at are the arguments with which mosquitto's clients find the broker.
+func (s *server) at(args ...string) []string {
+	host, port, err := net.SplitHostPort(s.tcp())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return append([]string{"-h", host, "-p", port}, args...)
+}
+
+// metric is the value of one of the broker's metrics that has no labels; 0 if it is not there.
+func (s *server) metric(name string) float64 {
+	s.t.Helper()
+	resp, err := http.Get("http://" + s.addrs["http"] + "/metrics")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
+		value, ok := strings.CutPrefix(lines.Text(), name+" ")
+		if !ok {
+			continue
+		}
+		v, err := strconv.ParseFloat(value, 64)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		return v
+	}
+	return 0
+}
+
+// token mints a token that the broker takes.
+func (s *server) token(args ...string) string {
+	s.t.Helper()
+	out := must(s.t, outcry, append([]string{"token", "--secret-file", filepath.Join(s.data, "secret")}, args...)...)
+	return strings.TrimSpace(out)
+}
