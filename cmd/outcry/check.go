@@ -38,7 +38,7 @@ func newCheckCommand() *cobra.Command {
 			return f.check(cmd.OutOrStdout())
 		},
 	}
-	f.register(cmd.Flags())
+	f.register(cmd)
 	return cmd
 }
 
@@ -76,7 +76,41 @@ func checkFiles(c *config.Loaded) error {
 		}
 	}
 	_, err := newAccess(&copied)
-	return errors.Join(err, checkListeners(&copied))
+	return inOrder(errors.Join(err, checkListeners(&copied)))
+}
+
+// inOrder puts problems in the order of the file, if there is nothing else.
+func inOrder(err error) error {
+	var all config.Problems
+	for _, e := range flatten(err) {
+		p, ok := e.(config.Problem)
+		if !ok {
+			return err
+		}
+		all = append(all, p)
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return all.Sorted()
+}
+
+// flatten returns the errors that an error is made of, problems each for itself.
+func flatten(err error) (all []error) {
+	switch err := err.(type) {
+	case nil:
+	case config.Problems:
+		for _, p := range err {
+			all = append(all, p)
+		}
+	case interface{ Unwrap() []error }:
+		for _, e := range err.Unwrap() {
+			all = append(all, flatten(e)...)
+		}
+	default:
+		all = append(all, err)
+	}
+	return all
 }
 
 func checkListeners(c *config.Loaded) error {

@@ -4,7 +4,7 @@ import (
 	"os"
 
 	"github.com/outcry-mqtt/outcry/cmd/outcry/config"
-	"github.com/spf13/pflag"
+	"github.com/spf13/cobra"
 )
 
 // defaultConfig is the file that is read without --config, if it is there.
@@ -17,10 +17,21 @@ type configFlags struct {
 	sets []string
 }
 
-func (f *configFlags) register(fs *pflag.FlagSet) {
+func (f *configFlags) register(cmd *cobra.Command) {
+	fs := cmd.Flags()
 	fs.StringVar(&f.file, "config", "", "configuration (default: "+defaultConfig+" if there is one)")
 	fs.BoolVar(&f.none, "no-config", false, "use the defaults, even if there is a "+defaultConfig)
 	fs.StringArrayVar(&f.sets, "set", nil, "set one value of the configuration, such as log.level=debug; may be repeated")
+	_ = cmd.RegisterFlagCompletionFunc("set", completeSet) // it fails only if there is no such flag
+}
+
+// completeSet completes the keys of the configuration.
+func completeSet(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	paths := config.Paths()
+	for i := range paths {
+		paths[i] += "="
+	}
+	return paths, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
 }
 
 // options returns what to load.
@@ -37,13 +48,4 @@ func (f *configFlags) options() (config.Options, error) {
 		o.Sets = append(o.Sets, set)
 	}
 	return o, nil
-}
-
-// load loads it.
-func (f *configFlags) load() (*config.Loaded, error) {
-	o, err := f.options()
-	if err != nil {
-		return nil, err
-	}
-	return config.Load(o)
 }

@@ -48,20 +48,13 @@ func (f *tokenFlags) inspect(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	c, err := f.options()
-	if err != nil {
-		return err
-	}
-	if f.secretFile != "" {
-		c.Sets = append(c.Sets, config.Set{Source: "--secret-file", Path: "auth.jwt.secret_file", Value: f.secretFile})
-	}
-	loaded, err := config.Load(c)
+	c, err := f.load()
 	if err != nil {
 		return err
 	}
 	w := cmd.OutOrStdout()
 	printToken(w, said, time.Now())
-	verdict := verify(loaded, token)
+	verdict := verify(c, token)
 	if verdict == nil {
 		_, err = fmt.Fprintln(w, "accepted   yes: the signature is valid")
 		return err

@@ -91,7 +91,7 @@ func bindWebSocket(c config.WebSocket, conf *tls.Config, to listeners.Attacher, 
 	}
 	return listeners.ListenWebSocket(listeners.WebSocketOptions{
 		Address: c.Address, Attacher: to, TLS: conf, KeepAlive: c.KeepAlive, Logger: log,
-		Paths: c.Paths, Pages: pages, Origins: c.Origins, Hosts: hosts, AllowNoSubprotocol: c.AllowNoSubprotocol,
+		Paths: c.Paths, Pages: pages, Origins: append([]string{}, c.Origins...), Hosts: hosts, AllowNoSubprotocol: c.AllowNoSubprotocol,
 	})
 }
 
@@ -135,22 +135,17 @@ func (e *entrance) addresses() map[string]string {
 
 // withPosition adds to each error of a listener where its options stand in the configuration.
 func withPosition(c *config.Loaded, err error) error {
-	if several, ok := err.(interface{ Unwrap() []error }); ok {
-		var all []error
-		for _, e := range several.Unwrap() {
-			all = append(all, withPosition(c, e))
+	var all []error
+	for _, e := range flatten(err) {
+		var bind *listeners.BindError
+		path, message, _ := strings.Cut(e.Error(), ": ")
+		switch {
+		case errors.As(e, &bind):
+			e = fmt.Errorf("%w (%s)", e, c.Where(bind.Key))
+		case strings.HasPrefix(path, "listeners."):
+			e = c.Problem(path, message, "")
 		}
-		return errors.Join(all...)
+		all = append(all, e)
 	}
-	var bind *listeners.BindError
-	if errors.As(err, &bind) {
-		return fmt.Errorf("%w (%s)", err, c.Where(bind.Key))
-	}
-	if err == nil {
-		return nil
-	}
-	if path, message, found := strings.Cut(err.Error(), ": "); found && strings.HasPrefix(path, "listeners.") {
-		return c.Problem(path, message, "")
-	}
-	return err
+	return errors.Join(all...)
 }

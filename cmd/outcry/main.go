@@ -42,15 +42,10 @@ func exitCode(err error, stderr io.Writer) int {
 // printError prints an error that may be several. Problems of the configuration begin with their position, as editors
 // like it.
 func printError(w io.Writer, err error) {
-	switch err := err.(type) {
-	case config.Problem, config.Problems:
-		fmt.Fprintln(w, err)
-	case interface{ Unwrap() []error }:
-		for _, e := range err.Unwrap() {
-			printError(w, e)
-		}
-	default:
-		if text := err.Error(); text != "" {
+	for _, e := range flatten(err) {
+		if p, ok := e.(config.Problem); ok {
+			fmt.Fprintln(w, p)
+		} else if text := e.Error(); text != "" {
 			fmt.Fprintln(w, "outcry: "+text)
 		}
 	}

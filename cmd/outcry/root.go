@@ -1,10 +1,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
+	"github.com/outcry-mqtt/outcry/cmd/outcry/config"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 const rootLong = `Outcry is an MQTT broker for screens and things: browsers over WebSocket, devices over TCP, scripts.
@@ -30,9 +33,7 @@ func newRootCommand() *cobra.Command {
 		SilenceErrors: true, // run prints them
 		SilenceUsage:  true,
 	}
-	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return fmt.Errorf("%w\nsee %s --help", err, cmd.CommandPath())
-	})
+	cmd.SetFlagErrorFunc(explainFlag)
 	cmd.AddCommand(
 		newServeCommand(),
 		newCheckCommand(),
@@ -46,14 +47,29 @@ func newRootCommand() *cobra.Command {
 	return cmd
 }
 
-// noSuchCommand is what an argument to outcry itself means.
+// noSuchCommand is what an argument means to a command that takes none.
 func noSuchCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
 	text := fmt.Sprintf("unknown command %q", args[0])
+	cmd.SuggestionsMinimumDistance = 2
 	if meant := cmd.SuggestionsFor(args[0]); len(meant) > 0 {
 		text += "; did you mean " + strings.Join(meant, " or ") + "?"
 	}
-	return fmt.Errorf("%s\nsee outcry --help", text)
+	return fmt.Errorf("%s\nsee %s --help", text, cmd.CommandPath())
+}
+
+// explainFlag adds to an error of flags what may have been meant, and where to read on.
+func explainFlag(cmd *cobra.Command, err error) error {
+	text := err.Error()
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) && len(unknown.GetSpecifiedName()) > 1 {
+		var names []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+		if meant := config.Suggest(unknown.GetSpecifiedName(), names); meant != "" {
+			text += "; did you mean --" + meant + "?"
+		}
+	}
+	return fmt.Errorf("%s\nsee %s --help", text, cmd.CommandPath())
 }

@@ -46,7 +46,7 @@ func newServeCommand() *cobra.Command {
 	}
 	fs := cmd.Flags()
 	fs.SortFlags = false
-	f.configFlags.register(fs)
+	f.configFlags.register(cmd)
 	fs.StringVar(&f.tcp, "tcp", "", "address for MQTT over TCP: listeners.tcp.address")
 	fs.StringVar(&f.ws, "ws", "", "address for MQTT over WebSocket, and the pages: listeners.ws.address")
 	fs.StringVar(&f.http, "http", "", "address for metrics and health: http.address")

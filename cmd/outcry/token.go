@@ -71,7 +71,7 @@ func newTokenCommand() *cobra.Command {
 // registerKey registers what says which key it is about.
 func (f *tokenFlags) registerKey(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.secretFile, "secret-file", "", "file with the secret, or a private key as PEM (default: secret in the data folder)")
-	f.configFlags.register(cmd.Flags())
+	f.configFlags.register(cmd)
 }
 
 func (f *tokenFlags) mint(cmd *cobra.Command) error {
@@ -81,6 +81,9 @@ func (f *tokenFlags) mint(cmd *cobra.Command) error {
 	c, err := f.load()
 	if err != nil {
 		return err
+	}
+	if secretPath(&c.Config) == "" {
+		return errors.New("the configuration has no secret; give the key that signs with --secret-file")
 	}
 	claims, err := parseClaims(f.claims)
 	if err != nil {
@@ -103,11 +106,7 @@ func (f *tokenFlags) load() (*config.Loaded, error) {
 	if f.secretFile != "" {
 		o.Sets = append(o.Sets, config.Set{Source: "--secret-file", Path: "auth.jwt.secret_file", Value: f.secretFile})
 	}
-	c, err := config.Load(o)
-	if err == nil && secretPath(&c.Config) == "" {
-		return nil, errors.New("the configuration has no secret; give the key that signs with --secret-file")
-	}
-	return c, err
+	return config.Load(o)
 }
 
 func (f *tokenFlags) newMint(c *config.Loaded) *mint {

@@ -9,17 +9,12 @@ import (
 func Changed(a, b Config) (paths []string) {
 	for _, path := range Paths() {
 		x, y := lookup(reflect.ValueOf(a), path), lookup(reflect.ValueOf(b), path)
-		if isEmptyList(x) && isEmptyList(y) {
-			continue
-		}
 		if !reflect.DeepEqual(x.Interface(), y.Interface()) {
 			paths = append(paths, path)
 		}
 	}
 	return paths
 }
-
-func isEmptyList(v reflect.Value) bool { return v.Kind() == reflect.Slice && v.Len() == 0 }
 
 // lookup returns the value at one of Paths.
 func lookup(v reflect.Value, path string) reflect.Value {

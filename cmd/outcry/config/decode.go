@@ -157,6 +157,10 @@ func (d *decoder) list(path string, n ast.Node, v reflect.Value) {
 		d.reportNode(path, n, "is "+kindOf(n)+", but must be a list", "write [a, b] or a line with - for each item")
 		return
 	}
+	if len(seq.Values) == 0 {
+		v.SetZero()
+		return
+	}
 	v.Set(reflect.MakeSlice(v.Type(), len(seq.Values), len(seq.Values)))
 	for i, n := range seq.Values {
 		d.value(Item(path, i), n, v.Index(i), field{})
@@ -211,7 +215,7 @@ func keyText(entry *ast.MappingValueNode) string {
 }
 
 func unknownHint(key, path string, fields []field) string {
-	if meant := suggest(key, keysOf(fields)); meant != "" {
+	if meant := Suggest(key, keysOf(fields)); meant != "" {
 		return "did you mean " + meant + "?"
 	}
 	return "known here: " + strings.Join(keysOf(fields), ", ")

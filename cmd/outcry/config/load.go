@@ -42,7 +42,7 @@ func Load(o Options) (*Loaded, error) {
 	}
 	problems = append(problems, l.validate(problems)...)
 	if len(problems) > 0 {
-		return nil, problems.sorted()
+		return nil, problems.Sorted()
 	}
 	l.warn(unknown)
 	return l, nil

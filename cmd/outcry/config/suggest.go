@@ -2,8 +2,8 @@ package config
 
 import "strings"
 
-// suggest returns the one of names that text was probably meant to be, or "".
-func suggest(text string, names []string) string {
+// Suggest returns the one of names that text was probably meant to be, or "".
+func Suggest(text string, names []string) string {
 	best, least := "", 1+len(text)/3
 	for _, name := range names {
 		if d := distance(strings.ToLower(text), name); d <= least {

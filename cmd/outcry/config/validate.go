@@ -171,7 +171,7 @@ func unknownVariable(name string) (Problem, bool) {
 		names = append(names, strings.ToLower(envName(path)))
 	}
 	hint := "it has no effect"
-	if meant := suggest(name, names); meant != "" {
+	if meant := Suggest(name, names); meant != "" {
 		hint = "did you mean " + strings.ToUpper(meant) + "?"
 	}
 	return Problem{Position{Source: name}, "", "stands for no key of the configuration", hint}, true
