@@ -13,21 +13,26 @@ const args = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run
 
 const settings = { viewport: { width: 1200, height: 700 }, colorScheme: 'dark', locale: 'en-GB' };
 
-let shared;
-after(async () => (await shared)?.close());
-
-/** Opens the page for a visitor, who is gone with the test t; at its end nothing may have gone wrong in the page. */
-export async function visit(t, url, options = {}) {
-  shared ??= chromium.launch({ executablePath, args, timeout: 3 * PATIENCE });
-  const context = await (await shared).newContext({ ...settings, ...options });
-  return arrive(t, context, url);
+/**
+ * A browser for the tests of a file. Returns visit(t, url): it opens the page for a visitor, who is gone with the test t;
+ * at its end nothing may have gone wrong in the page.
+ */
+export function sharedBrowser() {
+  let browser;
+  after(async () => (await browser)?.close());
+  return async (t, url) => {
+    browser ??= chromium.launch({ executablePath, args, timeout: 3 * PATIENCE });
+    return arrive(t, await (await browser).newContext(settings), url);
+  };
 }
 
-/** The same, in a browser of its own. */
-export async function visitAlone(t, url) {
+/** The same, in a browser and with a profile of its own. */
+export async function visitAlone(t, url, options = {}) {
   const profile = await mkdtemp(path.join(os.tmpdir(), 'outcry-browser-'));
   t.after(() => rm(profile, { recursive: true, force: true, maxRetries: 5 }));
-  const context = await chromium.launchPersistentContext(profile, { ...settings, executablePath, args, timeout: 3 * PATIENCE });
+  const context = await chromium.launchPersistentContext(profile, {
+    ...settings, ...options, executablePath, args, timeout: 3 * PATIENCE,
+  });
   return arrive(t, context, url);
 }
 

@@ -1,10 +1,11 @@
 // Chat on the page, between several browsers.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { visit, visitAlone } from './browser.mjs';
+import { sharedBrowser, visitAlone } from './browser.mjs';
 import { PATIENCE, sharedBroker, until } from './harness.mjs';
 
 const timeout = 6 * PATIENCE;
+const visit = sharedBrowser();
 
 const broker = sharedBroker();
 

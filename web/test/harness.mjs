@@ -90,6 +90,14 @@ class Broker {
     await ended;
   }
 
+  /** The value of a metric without labels. */
+  async metric(name) {
+    const response = await fetch(`http://${this.#addresses.http}/metrics`);
+    const [, value] = (await response.text()).match(new RegExp(`^${name} (\\S+)$`, 'm')) ?? [];
+    if (value === undefined) throw new Error(`there is no metric ${name}`);
+    return Number(value);
+  }
+
   get #secretFile() { return path.join(this.#data, 'data', 'secret'); }
 
   /** The secret that signs its tokens. */

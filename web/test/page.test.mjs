@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import mqtt from 'mqtt';
-import { visit } from './browser.mjs';
+import { sharedBrowser } from './browser.mjs';
 import { PATIENCE, sharedBroker, sign, until } from './harness.mjs';
 
 const timeout = 6 * PATIENCE;
+const visit = sharedBrowser();
 
 const broker = sharedBroker('--demo');
 

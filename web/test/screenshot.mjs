@@ -1,7 +1,7 @@
 // Takes the picture of the page that the README shows: docs/page.png. `npm run screenshot`, after `make build`.
 import path from 'node:path';
 import mqtt from 'mqtt';
-import { visit } from './browser.mjs';
+import { visitAlone } from './browser.mjs';
 import { startBroker, until } from './harness.mjs';
 
 const picture = path.join(import.meta.dirname, '../../docs/page.png');
@@ -25,7 +25,7 @@ try {
 
 async function take() {
   const broker = await startBroker(t, '--demo');
-  const ada = await visit(t, `${broker.page}#token=${await broker.token('ada', ['lobby', 'traders'])}`, { viewport: { width: 1440, height: 900 } });
+  const ada = await visitAlone(t, `${broker.page}#token=${await broker.token('ada', ['lobby', 'traders'])}`, { viewport: { width: 1440, height: 900 } });
   const others = { grace: await guest(broker, 'grace'), linus: await guest(broker, 'linus') };
   await ada.enters('lobby');
   await ada.sees('#ticker-note', /^500 symbols/);
