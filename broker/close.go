@@ -36,20 +36,20 @@ var closing = [closeReasons]struct {
 	explain string // for the reason string
 }{
 	closeNone:           {label: "none"},
-	closeClient:         {label: "client_disconnect", frame: 1000},
+	closeClient:         {label: "client_disconnect", frame: wsNormal},
 	closePeer:           {label: "peer_closed"},
 	closeIO:             {label: "io_error"},
-	closeConnectTimeout: {label: "connect_timeout", frame: 1002},
-	closeKeepAlive:      {label: "keep_alive", code: wire.KeepAliveTimeout, frame: 1002, explain: "nothing was heard for one and a half times the keep alive"},
-	closeRefused:        {label: "refused", frame: 1008},
-	closeProtocol:       {label: "protocol_error", code: wire.ProtocolError, frame: 1002},
-	closeTakenOver:      {label: "session_taken_over", code: wire.SessionTakenOver, frame: 1008, explain: "another connection uses this client identifier"},
-	closeNotAuthorized:  {label: "not_authorized", code: wire.NotAuthorized, frame: 1008},
-	closeExpired:        {label: "token_expired", code: wire.NotAuthorized, frame: 1008, explain: "the token has expired; connect with a fresh one"},
-	closeSlow:           {label: "slow_consumer", code: wire.QuotaExceeded, frame: 1008, explain: "the connection does not read as fast as it is sent to"},
-	closeStore:          {label: "store_failed", code: wire.ServerBusy, frame: 1011, explain: "the message could not be stored; send it again later"},
-	closeShutdown:       {label: "server_shutdown", code: wire.ServerShuttingDown, frame: 1001},
-	closeAdmin:          {label: "administrative", code: wire.AdministrativeAction, frame: 1008},
+	closeConnectTimeout: {label: "connect_timeout", frame: wsProtocol},
+	closeKeepAlive:      {label: "keep_alive", code: wire.KeepAliveTimeout, frame: wsProtocol, explain: "nothing was heard for one and a half times the keep alive"},
+	closeRefused:        {label: "refused", frame: wsPolicy},
+	closeProtocol:       {label: "protocol_error", code: wire.ProtocolError, frame: wsProtocol},
+	closeTakenOver:      {label: "session_taken_over", code: wire.SessionTakenOver, frame: wsPolicy, explain: "another connection uses this client identifier"},
+	closeNotAuthorized:  {label: "not_authorized", code: wire.NotAuthorized, frame: wsPolicy},
+	closeExpired:        {label: "token_expired", code: wire.NotAuthorized, frame: wsPolicy, explain: "the token has expired; connect with a fresh one"},
+	closeSlow:           {label: "slow_consumer", code: wire.QuotaExceeded, frame: wsPolicy, explain: "the connection does not read as fast as it is sent to"},
+	closeStore:          {label: "store_failed", code: wire.ServerBusy, frame: wsInternal, explain: "the message could not be stored; send it again later"},
+	closeShutdown:       {label: "server_shutdown", code: wire.ServerShuttingDown, frame: wsGoingAway},
+	closeAdmin:          {label: "administrative", code: wire.AdministrativeAction, frame: wsPolicy},
 }
 
 // lingerTime is how long a peer has to read the last words before its socket is closed. Closing a socket that still has

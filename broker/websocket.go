@@ -22,6 +22,8 @@ const (
 	wsProtocol    = 1002
 	wsUnsupported = 1003
 	wsInvalid     = 1007
+	wsPolicy      = 1008
+	wsInternal    = 1011
 )
 
 const (
@@ -204,7 +206,15 @@ func (w *webSocket) close(c *conn, code uint16) {
 		code = w.verdict
 	}
 	w.closedOut = true
-	w.append(c, opClose, binary.BigEndian.AppendUint16(nil, code))
+	w.append(c, opClose, append(binary.BigEndian.AppendUint16(nil, code), closeTexts[code]...))
+}
+
+// closeTexts says in words, for whoever reads a browser's console, what a close code means here: at most 123 bytes.
+var closeTexts = map[uint16]string{
+	wsGoingAway:   "the server is shutting down",
+	wsProtocol:    "a frame or packet is against the protocol",
+	wsUnsupported: "MQTT goes in binary frames, not in text",
+	wsPolicy:      "the client may not stay connected",
 }
 
 // append puts a frame of its own among what is ready for the socket, behind the packets that were sent before it.

@@ -89,7 +89,7 @@ func TestCheckOfWhatIsRight(t *testing.T) {
 		t.Fatal(err)
 	}
 	inFolder(t, map[string]string{"config.yaml": string(shipped), "open.yaml": "listeners: {tcp: {address: ':1883'}}\n"})
-	summary := "  tcp   127.0.0.1:1883\n  ws    127.0.0.1:8083\n  http  127.0.0.1:9090\n  data  ./data\n  1 rules, 3 rooms\n"
+	summary := "  tcp   127.0.0.1:1883\n  ws    127.0.0.1:8083\n  http  127.0.0.1:9090\n  data  ./data\n  2 rules, 4 rooms\n"
 	status, stdout, stderr := call(t, "", "check", "config.yaml")
 	if status != 0 || stderr != "" || stdout != "config.yaml: ok\n"+summary {
 		t.Errorf("status %d, error %q, output\n%s", status, stderr, stdout)

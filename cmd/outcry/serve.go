@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 
 	"github.com/outcry-mqtt/outcry/cmd/outcry/config"
@@ -18,7 +19,12 @@ type serveFlags struct {
 	open                int
 	demo                bool
 	addrFile            string
+	shards              int
 }
+
+// spareProcessors are those beyond one for each shard, so that shards can wait on theirs while the rest of the program
+// goes on: docs/decisions/0002-how-a-shard-waits.md.
+const spareProcessors = 2
 
 const serveLong = `Start the broker: MQTT on 127.0.0.1:1883, MQTT over WebSocket and the pages on
 127.0.0.1:8083, the operator's pages on 127.0.0.1:9090. Everything else is said in
@@ -72,6 +78,8 @@ func (f *serveFlags) run(cmd *cobra.Command) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
+	f.shards = runtime.GOMAXPROCS(0)
+	runtime.GOMAXPROCS(f.shards + spareProcessors)
 	s, err := open(f, options, loaded, cmd.OutOrStdout(), cmd.ErrOrStderr())
 	if err != nil {
 		return err

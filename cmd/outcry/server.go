@@ -133,6 +133,7 @@ func (s *server) openBroker() (err error) {
 		Hooks:   s.access.hooks(&s.config.Config),
 		Store:   s.store,
 		Logger:  s.log,
+		Shards:  s.flags.shards,
 		Version: readVersion().Version,
 		Limits:  s.config.Limits.Broker(),
 	}

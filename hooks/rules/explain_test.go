@@ -30,20 +30,20 @@ func TestExplain(t *testing.T) {
 		{"any room", guest, sub, "ticker/+", rules.Decision{
 			Allow: true, Path: "rooms[0].join", Topics: "ticker/#", Reason: "rooms[0].join allows it: ticker/# for *"}},
 		{"denied", troll, pub, "chat/lobby/say", rules.Decision{
-			Path: "rules[1]", Topics: "chat/lobby/#", Reason: "rules[1] denies it: chat/lobby/# for user:troll"}},
+			Path: "rules[2]", Topics: "chat/lobby/#", Reason: "rules[2] denies it: chat/lobby/# for user:troll"}},
 		{"denied in part", troll, sub, "chat/+/say", rules.Decision{
-			Path: "rules[1]", Topics: "chat/lobby/#", Reason: "rules[1] denies part of it: chat/lobby/# for user:troll"}},
+			Path: "rules[2]", Topics: "chat/lobby/#", Reason: "rules[2] denies part of it: chat/lobby/# for user:troll"}},
 		{"nothing near", guest, pub, "elsewhere", rules.Decision{Reason: "no rule allows it"}},
 		{"for others", guest, pub, "ticker/ACME", rules.Decision{
 			Reason: "no rule allows it; rooms[0].speak is nearest, but it is for user:ticker"}},
 		{"for others by claims", guest, pub, "office/door", rules.Decision{
-			Reason: "no rule allows it; rules[2] is nearest, but it is for * with at=north and role=boss"}},
+			Reason: "no rule allows it; rules[3] is nearest, but it is for * with at=north and role=boss"}},
 		{"too wide", guest, sub, "chat/#", rules.Decision{
 			Reason: "no rule allows it; rooms[2].join[0] is nearest, but chat/# matches more than chat/{room}/#"}},
 		{"not in the list", guest, sub, "chat/secret/#", rules.Decision{
 			Reason: "no rule allows it; rooms[2].join[0] is nearest, but chat/secret/# is not among chat/{claim.rooms}/#"}},
 		{"another's", guest, pub, "dev/x/guest/1/x", rules.Decision{
-			Reason: "no rule allows it; rules[3] is nearest, but dev/x/guest/1/x is not among dev/{client}/{user}/+/x"}},
+			Reason: "no rule allows it; rules[4] is nearest, but dev/x/guest/1/x is not among dev/{client}/{user}/+/x"}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -32,17 +32,20 @@ type Room struct {
 }
 
 // Default returns the rules that Outcry starts with: the user ticker speaks on ticker/# and the user machine on
-// machine/#, every user hears both, chat/{room}/# is open to those whose claim "rooms" lists the room, and $SYS/# is for
-// those whose claim "admin" is true, because it tells about everybody.
+// machine/#, every user hears both, chat/{room}/# is open to those whose claim "rooms" lists the room, a user speaks
+// below sensors/ and its own name and every user hears it, and $SYS/# is for those whose claim "admin" is true, because it
+// tells about everybody.
 func Default() Options {
 	return Options{
 		Rules: []Rule{
 			{Allow: true, Actions: []string{"subscribe"}, Who: []string{"claim:admin=true"}, Topics: []string{"$SYS/#"}},
+			{Allow: true, Actions: []string{"publish"}, Who: []string{"*"}, Topics: []string{"sensors/{user}/#"}},
 		},
 		Rooms: []Room{
 			{Topics: "ticker/#", Join: []string{"*"}, Speak: []string{"user:ticker"}, Queue: broker.Conflate},
 			{Topics: "machine/#", Join: []string{"*"}, Speak: []string{"user:machine"}, Queue: broker.Conflate},
 			{Topics: "chat/{room}/#", Join: []string{"claim:rooms"}, Speak: []string{"claim:rooms"}},
+			{Topics: "sensors/#", Join: []string{"*"}},
 		},
 	}
 }
