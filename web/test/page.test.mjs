@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import mqtt from 'mqtt';
 import { sharedBrowser } from './browser.mjs';
-import { PATIENCE, sharedBroker, sign, until } from './harness.mjs';
+import { PATIENCE, sharedBroker, sign, startBroker, until } from './harness.mjs';
 
 const timeout = 6 * PATIENCE;
 const visit = sharedBrowser();
@@ -99,4 +99,21 @@ test('the token leaves the address, and a reload keeps it', { timeout }, async (
   await visitor.sees('#sign-in', /wants a token/);
   await visitor.page.reload();
   await visitor.sees('#sign-in', /wants a token/);
+});
+
+test('a broker that lets anybody in needs no token', { timeout }, async (t) => {
+  const open = await startBroker(t, '--open');
+  const visitor = await visit(t, open.page);
+  await visitor.page.getByRole('button', { name: 'Connect without a token' }).click();
+  await visitor.connected();
+  await visitor.joins('lobby');
+  await visitor.enters('lobby');
+  await visitor.says('hello');
+  await visitor.hears('hello');
+});
+
+test('where a token is wanted, none is refused', { timeout }, async (t) => {
+  const visitor = await visit(t, broker.page);
+  await visitor.page.getByRole('button', { name: 'Connect without a token' }).click();
+  await visitor.sees('#sign-in .alert', /^The broker refused a connection without a token: .+ \(0x8[67]\)\.$/);
 });
