@@ -66,6 +66,9 @@ func (c *conn) answer(t wire.Type, id uint16, code byte, wait bool) {
 		return
 	}
 	c.acks = append(c.acks, heldAck{t, id, code, !wait})
+	if t == wire.TypePuback {
+		c.heldPubacks++
+	}
 }
 
 // whenStored returns what the store is to call for the acknowledgement that is held next.
@@ -95,6 +98,9 @@ func (c *conn) stored(n uint64, err error) {
 	for sent < len(c.acks) && c.acks[sent].ready {
 		a := c.acks[sent]
 		c.sendAck(a.t, a.id, a.code)
+		if a.t == wire.TypePuback {
+			c.heldPubacks--
+		}
 		sent++
 	}
 	c.ackBase += uint64(sent)

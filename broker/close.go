@@ -87,7 +87,9 @@ func (c *conn) sendDisconnect(code byte, reason string) {
 	if c.maxPacket != 0 && len(p) > int(c.maxPacket) {
 		p = wire.AppendDisconnect(nil, code, "", "")
 	}
-	c.send(wire.TypeDisconnect, p)
+	if c.maxPacket == 0 || len(p) <= int(c.maxPacket) {
+		c.send(wire.TypeDisconnect, p)
+	}
 }
 
 // farewell writes what is left to be said and has the socket closed, at once where nobody listens.

@@ -46,13 +46,14 @@ type conn struct {
 	out         outbox
 	parked      *parking  // messages that wait for a socket that was full; nil: none
 	acks        []heldAck // acknowledgements in their order, the first of them waiting for the store
+	heldPubacks int       // PUBACKs among acks
 	ackBase     uint64    // the number of the first of acks
 	heard       []*route  // topic aliases that the client has set, from 1
 	aliases     *aliases  // those that we set; nil: none
 	allowed     *permissions
 	timer       timer
 	expires     int64 // when its identity expires, on the broker's clock; 0: never
-	lastRead    int64 // in ticks
+	lastRead    int64 // when a packet last came, in ticks
 	maxPacket   uint32
 	fd          int32
 	slot        uint32

@@ -175,11 +175,11 @@ func (c *conn) encode(d *delivery, id uint16, dup bool) bool {
 	s, o := c.shard, &c.shard.outgo
 	d.m.fill(o, s.now)
 	o.QoS, o.Retain, o.Dup, o.PacketID, o.SubscriptionIDs = d.qos, d.retain, dup, id, d.ids
+	if c.aliases != nil {
+		c.aliases.apply(o, c.maxPacket)
+	}
 	if c.maxPacket != 0 && wire.PublishSize(c.version, o) > int(c.maxPacket) {
 		return false
-	}
-	if c.aliases != nil {
-		c.aliases.apply(o)
 	}
 	buf := c.out.own(s)
 	before := len(*buf)
@@ -203,8 +203,9 @@ type aliases struct {
 	most    uint16
 }
 
-// apply puts an alias in the place of the topic where there is one, or sets one if there is room.
-func (a *aliases) apply(o *wire.Outgoing) {
+// apply puts an alias in the place of the topic where there is one, or sets one if there is room for it and in the
+// packet.
+func (a *aliases) apply(o *wire.Outgoing, maxPacket uint32) {
 	if alias, known := a.byTopic[o.Topic]; known {
 		o.Alias, o.Topic = alias, ""
 		return
@@ -212,9 +213,13 @@ func (a *aliases) apply(o *wire.Outgoing) {
 	if len(a.byTopic) >= int(a.most) {
 		return
 	}
+	o.Alias = uint16(len(a.byTopic) + 1)
+	if maxPacket != 0 && wire.PublishSize(wire.V5, o) > int(maxPacket) {
+		o.Alias = 0
+		return
+	}
 	if a.byTopic == nil {
 		a.byTopic = make(map[string]uint16)
 	}
-	o.Alias = uint16(len(a.byTopic) + 1)
 	a.byTopic[o.Topic] = o.Alias
 }

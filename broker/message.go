@@ -49,7 +49,7 @@ func (m *message) fill(o *wire.Outgoing, now int64) {
 	*o = wire.Outgoing{Topic: m.topic, Payload: m.payload, Props: m.props, QoS: m.qos, Retain: m.retain}
 	if m.expires != 0 {
 		o.HasExpiry = true
-		o.Expiry = uint32((m.expires - now + int64(time.Second) - 1) / int64(time.Second))
+		o.Expiry = uint32(max(m.expires-now+int64(time.Second)-1, 0) / int64(time.Second)) // 0 if it is sent again too late
 	}
 }
 

@@ -54,9 +54,14 @@ func (o *outbox) release(s *shard) {
 	*o = outbox{}
 }
 
-// send adds a packet of the given type to what the connection is sent at the end of the turn.
+// send adds a packet of the given type to what the connection is sent at the end of the turn. A client that does not take
+// an answer of its size [MQTT-3.1.2-24] cannot be served, and is told so.
 func (c *conn) send(t wire.Type, packet []byte) {
 	s := c.shard
+	if c.maxPacket != 0 && len(packet) > int(c.maxPacket) {
+		c.closeWith(closeProtocol, wire.PacketTooLarge, "")
+		return
+	}
 	buf := c.out.own(s)
 	*buf = append(*buf, packet...)
 	s.pending += len(packet)

@@ -50,7 +50,6 @@ func (c *conn) lost(r closeReason) {
 func (c *conn) received(data []byte) bool {
 	s := c.shard
 	s.stats.bytesReceived += uint64(len(data))
-	c.lastRead = s.now / int64(tick)
 	if c.state == stateLingering {
 		return true
 	}
@@ -127,6 +126,7 @@ func (c *conn) parse(data []byte) (rest []byte, err error) {
 			}
 			return data, nil
 		}
+		c.lastRead = c.shard.now / int64(tick) // packets count, not bytes [MQTT-3.1.2-22]
 		c.shard.stats.packetsReceived[h.Type&15]++
 		if err := c.packet(h, data[h.Size:size:size]); err != nil {
 			return nil, err

@@ -144,21 +144,22 @@ func (s *shard) proceed(ss *session) {
 		if ss.queue.len() > 0 {
 			return // goes on when the queue is empty
 		}
-		m, sub := r.next()
+		m, sub := r.next(ss)
 		if m == nil {
 			ss.replay = nil
 			return
 		}
-		if ss.subs.get(sub.key()) == sub && !m.expired(s.now) && s.b.retained.current(m) {
+		if !m.expired(s.now) && s.b.retained.current(m) {
 			s.sendRetained(m, sub)
 		}
 	}
 }
 
-func (r *replay) next() (*message, *subscription) {
+// next takes the next message for a subscription that still stands; nil says that there is none.
+func (r *replay) next(ss *session) (*message, *subscription) {
 	for len(r.parts) > 0 {
 		p := &r.parts[0]
-		if len(p.messages) == 0 {
+		if len(p.messages) == 0 || ss.subs.get(p.sub.key()) != p.sub {
 			r.parts = r.parts[1:]
 			continue
 		}
@@ -186,7 +187,7 @@ func (ss *session) suspendReplay() {
 	if r == nil || ss.expiry <= 0 {
 		return
 	}
-	for m, sub := r.next(); m != nil; m, sub = r.next() {
+	for m, sub := r.next(ss); m != nil; m, sub = r.next(ss) {
 		if min(m.qos, sub.qos) > 0 {
 			ss.shard.sendRetained(m, sub)
 		}
