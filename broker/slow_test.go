@@ -23,9 +23,11 @@ func tick(symbol, round int) raw.Publish {
 	return raw.Publish{Topic: fmt.Sprintf("ticker/%d", symbol), Payload: fmt.Sprintf("%d %s", round, strings.Repeat("x", 100))}
 }
 
-// flood publishes every round of every symbol, more than any socket holds, and waits until all has been routed.
-func flood(p *raw.Client) {
+// flood publishes every round of every symbol, more than any socket holds, and waits until all has been routed. Before
+// each round it calls pace.
+func flood(p *raw.Client, pace func()) {
 	for r := range rounds {
+		pace()
 		var all []byte
 		for sym := range symbols {
 			all = append(all, tick(sym, r).Bytes(p.Version)...)
@@ -50,7 +52,7 @@ func TestSlowReaderOfATickerGetsTheNewest(t *testing.T) {
 	slow, _ := s.slow(raw.Connect{Version: raw.V311, ID: "slow", Clean: true})
 	slow.Subscribe(0, "ticker/#")
 	p := s.connect(raw.Connect{Version: raw.V311, ID: "publisher", Clean: true})
-	flood(p)
+	flood(p, func() {})
 	s.eventually("parked", func(st broker.Stats) bool { return st.Dropped["conflated"] > 0 })
 
 	newest := map[string]int{}
@@ -90,6 +92,7 @@ func TestSlowReaderLosesTheOldestAndNobodyElseLosesAnything(t *testing.T) {
 	quick := s.connect(raw.Connect{Version: raw.V5, ID: "quick", Clean: true})
 	quick.Subscribe(0, "ticker/#")
 	done := make(chan struct{})
+	ahead := make(chan struct{}, 20) // rounds that the quick one has not read: what a socket holds easily
 	go func() {
 		defer close(done)
 		for i := range symbols * rounds {
@@ -98,10 +101,18 @@ func TestSlowReaderLosesTheOldestAndNobodyElseLosesAnything(t *testing.T) {
 				t.Errorf("message %d: %v, %v", i, got, err)
 				return
 			}
+			if i%symbols == symbols-1 {
+				<-ahead
+			}
 		}
 	}()
 	p := s.connect(raw.Connect{Version: raw.V5, ID: "publisher", Clean: true})
-	flood(p)
+	flood(p, func() {
+		select {
+		case ahead <- struct{}{}:
+		case <-done:
+		}
+	})
 	<-done
 	last, total := -1, 0
 	for last < symbols*rounds-1 {
@@ -127,7 +138,7 @@ func TestSlowReaderIsDisconnectedWhereThePolicySaysSo(t *testing.T) {
 	s := start(t, broker.Options{Hooks: []any{policy(broker.Disconnect)}, Limits: broker.Limits{MaxParkedMessages: 100}})
 	slow, _ := s.slow(raw.Connect{Version: raw.V5, ID: "slow", Clean: true})
 	slow.Subscribe(0, "ticker/#")
-	flood(s.connect(raw.Connect{Version: raw.V5, ID: "publisher", Clean: true}))
+	flood(s.connect(raw.Connect{Version: raw.V5, ID: "publisher", Clean: true}), func() {})
 	s.eventually("disconnected", func(st broker.Stats) bool { return st.Closed["slow_consumer"] == 1 && st.Parked == 0 })
 }
 
