@@ -100,8 +100,12 @@ func TestMessageOrder(t *testing.T) {
 			}
 			pub.Send(all...)
 			finish(pub, qos, 20)
+			var got []*raw.Received
 			for i := range 20 {
-				sub.ExpectPublish(topic, strconv.Itoa(i))
+				got = append(got, sub.ExpectPublish(topic, strconv.Itoa(i)))
+			}
+			for _, p := range got {
+				acknowledge(sub, p)
 			}
 		}
 	})
@@ -258,6 +262,7 @@ func TestBytesStayWhole(t *testing.T) {
 					if sub.Version == raw.V5 {
 						must(t, "user property", p.Props.Txt(raw.UserProperty), strconv.Itoa(i))
 					}
+					acknowledge(sub, p)
 				}
 			}
 		})

@@ -23,6 +23,9 @@ import (
 func TestMain(m *testing.M) {
 	flag.Parse()
 	_ = flag.Set("test.parallel", "16")
+	if peer != "" {
+		raw.Patience = 3 * time.Second // others fail more often
+	}
 	goleak.VerifyTestMain(m)
 }
 
