@@ -202,6 +202,7 @@ func (c *conn) expire(*timer) {
 		c.close(closeKeepAlive)
 		return
 	}
+	c.session.trim()
 	c.armTimer()
 }
 

@@ -36,15 +36,19 @@ func (q *queue) pop(s *shard) delivery {
 	q.head++
 	if q.head == len(q.items) {
 		q.items, q.head = q.items[:0], 0
-		if cap(q.items) > 64 {
-			q.items = nil
-		}
 	}
 	n := d.m.size()
 	q.bytes -= n
 	s.stats.queued--
 	s.stats.queuedBytes -= int64(n)
 	return d
+}
+
+// trim gives back the memory of an empty queue.
+func (q *queue) trim() {
+	if q.len() == 0 {
+		q.items = nil
+	}
 }
 
 // filter keeps what ok says yes to, in order.

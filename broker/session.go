@@ -67,7 +67,14 @@ func (ss *session) lose(c *conn, r closeReason) {
 		return
 	}
 	ss.window.disconnect()
+	ss.trim()
 	ss.armTimer()
+}
+
+// trim gives back what a burst of messages has left behind.
+func (ss *session) trim() {
+	ss.window.trim()
+	ss.queue.trim()
 }
 
 // armTimer waits for the will's delay or the session's end, whichever comes first.

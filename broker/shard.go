@@ -49,24 +49,25 @@ type shard struct {
 	suback  []byte
 	filters wire.Subscribe
 
-	frames   []byte // the turn's shared frames; outboxes refer to stretches of it
-	pending  int    // bytes in outboxes' own buffers
-	dirty    []*conn
-	doomed   []*conn
-	buffers  [][]byte // spare buffers of outboxes
-	encoded  [8]stretch
-	delivery uint64     // numbers messages, to see a session twice
-	current  *message   // being delivered: encoded holds its frames
-	incoming message    // of the PUBLISH being handled
-	merged   []delivery // of the message being delivered, where several filters match
-	owners   []*session // of what is merged
-	wsHeader [wsHeaderBytes]byte
-	out      []*batch  // to each shard, of this turn
-	choked   []bool    // shards whose inbox was over its limit
-	held     [][]*conn // connections that are not read because of a choked shard
-	waiters  []*shard  // shards that hold connections until this one's inbox is empty again
-	oldest   int64     // when the oldest message of this turn was read
-	turnSent uint64    // messages sent this turn
+	frames     []byte // the turn's shared frames; outboxes refer to stretches of it
+	pending    int    // bytes in outboxes' own buffers
+	dirty      []*conn
+	doomed     []*conn
+	buffers    [][]byte // spare ones
+	spareBytes int      // of buffers
+	encoded    [8]stretch
+	delivery   uint64     // numbers messages, to see a session twice
+	current    *message   // being delivered: encoded holds its frames
+	incoming   message    // of the PUBLISH being handled
+	merged     []delivery // of the message being delivered, where several filters match
+	owners     []*session // of what is merged
+	wsHeader   [wsHeaderBytes]byte
+	out        []*batch  // to each shard, of this turn
+	choked     []bool    // shards whose inbox was over its limit
+	held       [][]*conn // connections that are not read because of a choked shard
+	waiters    []*shard  // shards that hold connections until this one's inbox is empty again
+	oldest     int64     // when the oldest message of this turn was read
+	turnSent   uint64    // messages sent this turn
 
 	stats shardStats
 }
@@ -270,20 +271,22 @@ func (s *shard) buffer() []byte {
 	if n := len(s.buffers); n > 0 {
 		b := s.buffers[n-1]
 		s.buffers = s.buffers[:n-1]
+		s.spareBytes -= cap(b)
 		return b
 	}
 	return make([]byte, 0, smallBuffer)
 }
 
 const (
-	smallBuffer  = 1 << 10
-	largeBuffer  = 64 << 10 // a larger one goes to the collector
-	spareBuffers = 1024
+	smallBuffer = 1 << 10
+	largeBuffer = 64 << 10 // an outbox that holds more is written before the turn ends
+	spareBytes  = 8 << 20  // in buffers that are kept for the next use
 )
 
 // recycle takes back a buffer that is no longer needed.
 func (s *shard) recycle(b []byte) {
-	if cap(b) >= smallBuffer && cap(b) <= largeBuffer && len(s.buffers) < spareBuffers {
+	if cap(b) >= smallBuffer && cap(b) <= 4*largeBuffer && s.spareBytes+cap(b) <= spareBytes {
+		s.spareBytes += cap(b)
 		s.buffers = append(s.buffers, b[:0])
 	}
 }

@@ -101,7 +101,11 @@ func (w *window) settle(o *outgoing) {
 		w.n--
 		w.redo = max(w.redo-1, 0)
 	}
-	if w.n == 0 && len(w.ring) > 64 {
+}
+
+// trim gives back the memory of an empty window.
+func (w *window) trim() {
+	if w.n == 0 {
 		w.ring, w.head = nil, 0
 	}
 }
