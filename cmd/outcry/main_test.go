@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+	"go.uber.org/goleak"
 )
 
 // beOutcry in the environment makes the test binary be the program, so that tests can start it as a process of its own.
@@ -18,7 +19,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(beOutcry) != "" {
 		main()
 	}
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 // outcry returns the program as a process that is not started, in a folder of its own.

@@ -215,6 +215,7 @@ func fetch(t *testing.T, address, path string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer http.DefaultClient.CloseIdleConnections()
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
 	if err != nil {

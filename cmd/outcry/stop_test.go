@@ -63,6 +63,7 @@ func TestNotReadyWhileItStops(t *testing.T) {
 			t.Error(err)
 			return
 		}
+		defer http.DefaultClient.CloseIdleConnections()
 		defer response.Body.Close()
 		text, _ := io.ReadAll(response.Body)
 		status, told = response.StatusCode, string(text)
