@@ -78,17 +78,44 @@ func (r *retained) save(m *message, now int64, done func(error)) {
 	r.store.Commit([]Op{op}, done)
 }
 
-// match returns the retained messages that a filter matches and that have not expired.
-func (r *retained) match(filter string, now int64) (found []*message) {
+// match returns the retained messages that a filter matches. Those that have expired are found here, and removed.
+func (r *retained) match(filter string, now int64) []*message {
+	found, expired := r.find(filter, now)
+	if len(expired) > 0 {
+		r.remove(expired)
+	}
+	return found
+}
+
+func (r *retained) find(filter string, now int64) (found, expired []*message) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	r.names.Match(filter, func(_ string, m *message) bool {
-		if !m.expired(now) {
+		if m.expired(now) {
+			expired = append(expired, m)
+		} else {
 			found = append(found, m)
 		}
 		return true
 	})
-	return found
+	return found, expired
+}
+
+// remove takes messages out that nothing newer has replaced.
+func (r *retained) remove(all []*message) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, m := range all {
+		if now, _ := r.names.Get(m.topic); now != m {
+			continue
+		}
+		r.names.Delete(m.topic)
+		r.count.Add(-1)
+		r.bytes.Add(-int64(m.size()))
+		if r.store != nil {
+			r.store.Later(Op{Space: SpaceRetained, Key: m.topic, Delete: true})
+		}
+	}
 }
 
 // current tells whether m is still the topic's retained message.

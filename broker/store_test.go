@@ -166,3 +166,24 @@ func TestRestoreRefusesWhatItDoesNotKnow(t *testing.T) {
 		}
 	}
 }
+
+func TestExpiredRetainedIsRemoved(t *testing.T) {
+	t.Parallel()
+	store := newShelf()
+	s := start(t, broker.Options{Store: store})
+	c := s.connect(raw.Connect{Version: raw.V5, ID: "c", Clean: true})
+	c.Publish(raw.Publish{Topic: "brief", Payload: "x", Retain: true, Props: raw.Props{raw.Num(raw.MessageExpiry, 1)}})
+	c.Publish(raw.Publish{Topic: "long", Payload: "y", Retain: true})
+	s.eventually("retained", func(st broker.Stats) bool { return st.Retained == 2 })
+	s.eventually("expired, seen by who subscribes, and gone", func(st broker.Stats) bool {
+		d := s.connect(raw.Connect{Version: raw.V5, ID: "d", Clean: true})
+		d.Subscribe(0, "brief")
+		d.Close()
+		return st.Retained == 1
+	})
+	store.mu.Lock()
+	defer store.mu.Unlock()
+	if _, there := store.values["brief"]; there || len(store.values) != 1 {
+		t.Errorf("the store has %q", store.values)
+	}
+}

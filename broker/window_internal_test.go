@@ -2,12 +2,20 @@ package broker
 
 import (
 	"math/rand/v2"
+	"strconv"
 	"testing"
 )
 
-// TestWindow holds the window against a map and a list, over identifiers that wrap around.
+// TestWindow holds the window against a map and a list, over identifiers that wrap around, with messages among them
+// that are not acknowledged for long or at all.
 func TestWindow(t *testing.T) {
 	t.Parallel()
+	for _, stuck := range []int{0, 1, 3, 100} {
+		t.Run(strconv.Itoa(stuck), func(t *testing.T) { testWindow(t, stuck) })
+	}
+}
+
+func testWindow(t *testing.T, stuck int) {
 	rng := rand.New(rand.NewPCG(5, 6))
 	var w window
 	open := map[uint16]bool{}
@@ -23,10 +31,13 @@ func TestWindow(t *testing.T) {
 			order = append(order, id)
 			continue
 		}
-		if len(order) == 0 {
+		if len(order) <= stuck {
 			continue
 		}
-		i := min(rng.IntN(20), len(order)-1)
+		i := min(stuck+rng.IntN(20), len(order)-1) // the first few stay
+		if rng.IntN(100000) == 0 {
+			i = 0
+		}
 		id := order[i]
 		order = append(order[:i], order[i+1:]...)
 		o := w.find(id)
@@ -38,8 +49,8 @@ func TestWindow(t *testing.T) {
 		if w.find(id) != nil {
 			t.Fatalf("identifier %d is found after it was settled", id)
 		}
-		if w.live != len(order) {
-			t.Fatalf("%d live, want %d", w.live, len(order))
+		if w.live != len(order) || w.n > 4*longWindow {
+			t.Fatalf("%d live in %d places, want %d", w.live, w.n, len(order))
 		}
 	}
 	w.disconnect()

@@ -3,12 +3,15 @@ package clients_test
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 )
@@ -33,8 +36,21 @@ func open(t *testing.T, args ...string) *server {
 func serve(t *testing.T, args ...string) *server {
 	t.Helper()
 	s := &server{t: t, args: args, data: filepath.Join(t.TempDir(), "data")}
-	s.start(map[string]string{"tcp": "127.0.0.1:0", "ws": "127.0.0.1:0", "http": "127.0.0.1:0"})
+	any := loopback() + ":0"
+	s.start(map[string]string{"tcp": any, "ws": any, "http": any})
 	return s
+}
+
+var loopbacks atomic.Uint32
+
+// loopback is an address of this machine that no other test uses, where there is more than one: so a broker that is
+// started again finds its ports free, and not taken by another test's client.
+func loopback() string {
+	if runtime.GOOS != "linux" {
+		return "127.0.0.1"
+	}
+	n := loopbacks.Add(1)
+	return fmt.Sprintf("127.9.%d.%d", n/200, 1+n%200)
 }
 
 // restart starts the broker again after it has ended, at the same addresses and with the same data.
