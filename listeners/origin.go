@@ -70,7 +70,7 @@ func parseOrigin(text string) (origin, error) {
 	if u.Scheme == "" || u.Hostname() == "" {
 		return origin{}, fmt.Errorf("is not an origin: it has no scheme or no host")
 	}
-	if u.User != nil || u.Path != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
+	if u.User != nil || u.Path != "" || u.RawQuery != "" || u.ForceQuery || strings.Contains(text, "#") {
 		return origin{}, fmt.Errorf("has more than scheme, host and port")
 	}
 	o := origin{scheme: strings.ToLower(u.Scheme), host: strings.ToLower(u.Hostname())}
@@ -117,7 +117,7 @@ func (o origin) matches(from origin) bool {
 		return false
 	}
 	if o.subdomains {
-		return strings.HasSuffix(from.host, o.host)
+		return strings.HasSuffix(from.host, o.host) && len(from.host) > len(o.host)
 	}
 	return o.host == from.host
 }
