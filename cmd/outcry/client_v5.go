@@ -17,10 +17,14 @@ import (
 type clientV5 struct {
 	paho *paho.Client
 	ends chan error // buffered: the first reason is kept
+
+	over   context.Context // ends with the connection
+	endNow context.CancelFunc
 }
 
 func connectV5(ctx context.Context, o *clientOptions, conn net.Conn, onMessage func(*broker.Message)) (client, error) {
 	c := &clientV5{ends: make(chan error, 1)}
+	c.over, c.endNow = context.WithCancel(context.WithoutCancel(ctx))
 	c.paho = paho.NewClient(paho.ClientConfig{
 		Conn:               devices.Coalesce(conn),
 		PacketTimeout:      answerTimeout,
@@ -75,6 +79,17 @@ func (c *clientV5) end(err error) {
 	case c.ends <- err:
 	default:
 	}
+	c.endNow()
+}
+
+// whileConnected is ctx until the connection ends or an answer is overdue: paho would wait for ever.
+func (c *clientV5) whileConnected(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	stop := context.AfterFunc(c.over, cancel)
+	return ctx, func() {
+		stop()
+		cancel()
+	}
 }
 
 func (c *clientV5) lost() <-chan error { return c.ends }
@@ -88,6 +103,8 @@ func dismissal(d *paho.Disconnect) error {
 }
 
 func (c *clientV5) publish(ctx context.Context, m *broker.Message) error {
+	ctx, done := c.whileConnected(ctx)
+	defer done()
 	resp, err := c.paho.Publish(ctx, toPublish(m))
 	if resp != nil && resp.ReasonCode >= 0x80 {
 		reason := ""
@@ -104,7 +121,7 @@ func (c *clientV5) publish(ctx context.Context, m *broker.Message) error {
 
 // because prefers the reason that the connection ended with, if it has.
 func (c *clientV5) because(err error) error {
-	if errors.Is(err, context.Canceled) {
+	if c.over.Err() == nil && errors.Is(err, context.Canceled) {
 		return err
 	}
 	select {
@@ -120,6 +137,8 @@ func (c *clientV5) subscribe(ctx context.Context, filters []string, qos byte, no
 	for _, f := range filters {
 		s.Subscriptions = append(s.Subscriptions, paho.SubscribeOptions{Topic: f, QoS: qos, NoLocal: noLocal})
 	}
+	ctx, done := c.whileConnected(ctx)
+	defer done()
 	ack, err := c.paho.Subscribe(ctx, s)
 	if ack == nil {
 		return nil, c.because(fmt.Errorf("subscribe: %w", err))
@@ -137,7 +156,10 @@ func (c *clientV5) subscribe(ctx context.Context, filters []string, qos byte, no
 	return refused, nil
 }
 
-func (c *clientV5) close() { _ = c.paho.Disconnect(&paho.Disconnect{}) }
+func (c *clientV5) close() {
+	_ = c.paho.Disconnect(&paho.Disconnect{})
+	c.endNow()
+}
 
 func toPublish(m *broker.Message) *paho.Publish {
 	p := &paho.PublishProperties{

@@ -67,6 +67,35 @@ func TestPubSources(t *testing.T) {
 	}
 }
 
+// endless is lines without end.
+type endless struct{}
+
+func (endless) Read(b []byte) (int, error) {
+	n := len(b) &^ 1
+	for i := 0; i < n; i += 2 {
+		b[i], b[i+1] = 'x', '\n'
+	}
+	return n, nil
+}
+
+func TestPubEndsWithTheBroker(t *testing.T) {
+	for _, version := range []string{"4", "5"} {
+		t.Run(version, func(t *testing.T) {
+			s := open(t)
+			c := connect5(t, s.url(), nil)
+			c.subscribe(0, "flow")
+			cmd := exec.Command(outcry, "pub", "--url", s.url(), "-V", version, "-t", "flow", "-q", "1", "-l")
+			cmd.Stdin = endless{}
+			p := startWith(t, cmd)
+			c.receive()
+			s.kill()
+			if status := p.wait(); status != 1 || !strings.Contains(p.errors(), "connection") {
+				t.Errorf("exit status %d, it told %q", status, p.errors())
+			}
+		})
+	}
+}
+
 func TestPubPropertiesAndWill(t *testing.T) {
 	s := open(t)
 	c := connect5(t, s.url(), nil)
