@@ -30,3 +30,23 @@ func TestReadmeShowsTheDevice(t *testing.T) {
 		t.Error("the README has Go that no test compiles")
 	}
 }
+
+// TestReadmeShowsTheBrowser holds the README's lines of JavaScript to those that the tests of the page run.
+func TestReadmeShowsTheBrowser(t *testing.T) {
+	t.Parallel()
+	var blocks [2]string
+	for i, file := range []string{"../../README.md", "../connect-browser.md"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, rest, ok := strings.Cut(string(text), "```js\n")
+		if !ok {
+			t.Fatalf("%s shows no JavaScript", file)
+		}
+		blocks[i], _, _ = strings.Cut(rest, "```")
+	}
+	if blocks[0] != blocks[1] {
+		t.Error("the README and connect-browser.md differ in what they show")
+	}
+}
