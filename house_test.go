@@ -104,7 +104,7 @@ func forbidden(folder, imported string) string {
 		return "the engine knows nothing of what is around it"
 	case inside(folder, "devices") && !inside(inner, "devices"):
 		return "devices are clients, and know nothing of the broker"
-	case inside(folder, "hooks") && inside(inner, "hooks") && hookOf(folder) != hookOf(inner):
+	case inside(folder, "hooks") && inside(inner, "hooks") && !inside(inner, "hooks/internal") && hookOf(folder) != hookOf(inner):
 		return "hooks don't know each other"
 	case inside(folder, "hooks") && inside(inner, "listeners", "devices", "web"):
 		return "hooks know the broker only"

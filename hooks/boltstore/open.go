@@ -6,11 +6,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"runtime/debug"
 	"syscall"
 	"time"
 
+	"github.com/outcry-mqtt/outcry/hooks/internal/folder"
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 )
@@ -26,8 +26,8 @@ func openFile(path string) (*bbolt.DB, *os.File, error) {
 	if path == "" {
 		return nil, nil, errors.New("no path is given")
 	}
-	folder := filepath.Dir(path)
-	if err := os.MkdirAll(folder, folderMode); err != nil {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, folderMode); err != nil {
 		return nil, nil, err
 	}
 	isNew, err := verifyFile(path)
@@ -39,7 +39,7 @@ func openFile(path string) (*bbolt.DB, *os.File, error) {
 		return nil, nil, err
 	}
 	if isNew {
-		err = errors.Join(syncFolder(folder), syncFolder(filepath.Dir(folder)))
+		err = errors.Join(folder.Sync(dir), folder.Sync(filepath.Dir(dir)))
 	}
 	if err == nil {
 		err = prepareDB(db)
@@ -144,18 +144,6 @@ func guard(fn func() error) (err error) {
 		}
 	}()
 	return fn()
-}
-
-// syncFolder makes a new file's name as lasting as its content.
-func syncFolder(path string) error {
-	if runtime.GOOS == "windows" {
-		return nil // a folder cannot be synced there
-	}
-	folder, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(folder.Sync(), folder.Close())
 }
 
 // rewriteMetas writes the file's two meta pages as they are and syncs them. After a failed sync the operating system may

@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+
+	"github.com/outcry-mqtt/outcry/hooks/internal/folder"
 )
 
 const secretMode fs.FileMode = 0o600
@@ -83,17 +85,5 @@ func createSecret(path string) (secret []byte, err error) {
 	if err = errors.Join(err, file.Close()); err != nil {
 		return nil, err
 	}
-	return secret, syncFolder(filepath.Dir(path))
-}
-
-// syncFolder makes a new file's name as lasting as its content.
-func syncFolder(path string) error {
-	if runtime.GOOS == "windows" {
-		return nil // a folder cannot be synced there
-	}
-	folder, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(folder.Sync(), folder.Close())
+	return secret, folder.Sync(filepath.Dir(path))
 }

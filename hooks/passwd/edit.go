@@ -8,9 +8,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
+
+	"github.com/outcry-mqtt/outcry/hooks/internal/folder"
 )
 
 // maxPasswordBytes is what MQTT's length of a password can say [MQTT-3.1.3.6].
@@ -124,8 +125,8 @@ func writeFile(path string, lines []string) (err error) {
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		path = target
 	}
-	folder := filepath.Dir(path)
-	file, err := os.CreateTemp(folder, filepath.Base(path)+".new-*") // with mode 0600
+	dir := filepath.Dir(path)
+	file, err := os.CreateTemp(dir, filepath.Base(path)+".new-*") // with mode 0600
 	if err != nil {
 		return fmt.Errorf("password file: %w", err)
 	}
@@ -148,17 +149,5 @@ func writeFile(path string, lines []string) (err error) {
 	if err = os.Rename(file.Name(), path); err != nil {
 		return fmt.Errorf("password file: %w", err)
 	}
-	return syncFolder(folder)
-}
-
-// syncFolder makes a file's new name as lasting as its content.
-func syncFolder(path string) error {
-	if runtime.GOOS == "windows" {
-		return nil // a folder cannot be synced there
-	}
-	folder, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(folder.Sync(), folder.Close())
+	return folder.Sync(dir)
 }
