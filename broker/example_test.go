@@ -12,36 +12,24 @@ import (
 	"github.com/outcry-mqtt/outcry/broker"
 )
 
-// Example runs a broker inside another program: it listens where the program wants and publishes without a connection.
+// Example runs a broker inside another program, and publishes without a connection.
 func Example() {
 	b, err := broker.New(broker.Options{})
 	if err != nil {
 		log.Fatal(err)
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		log.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- b.Run(ctx) }()
-	go accept(b, ln)
+	addr, stop := serve(b)
+	defer stop()
 
 	heard := make(chan string, 1)
-	client := connect(ln.Addr().String())
+	client := connect(addr)
 	client.Subscribe("greetings/#", 1, func(_ mqtt.Client, m mqtt.Message) { heard <- string(m.Payload()) }).Wait()
 	if err := b.Publish(broker.Message{Topic: "greetings/world", Payload: []byte("hello"), QoS: 1}); err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println(<-heard)
-
 	client.Disconnect(0)
-	_ = ln.Close()
-	cancel()
-	fmt.Println(<-ended)
-	// Output:
-	// hello
-	// <nil>
+	// Output: hello
 }
 
 // shouting is a hook of one's own: it sees every message before it is routed and may change or refuse it.
@@ -62,6 +50,20 @@ func ExamplePublishInterceptor() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	addr, stop := serve(b)
+	defer stop()
+
+	heard := make(chan string, 1)
+	client := connect(addr)
+	client.Subscribe("room", 0, func(_ mqtt.Client, m mqtt.Message) { heard <- string(m.Payload()) }).Wait()
+	client.Publish("room", 1, false, "hear me").Wait()
+	fmt.Println(<-heard)
+	client.Disconnect(0)
+	// Output: HEAR ME
+}
+
+// serve runs a broker that listens on a free port, until stop is called: listening is the program's, the rest is Run's.
+func serve(b *broker.Broker) (addr string, stop func()) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		log.Fatal(err)
@@ -70,18 +72,13 @@ func ExamplePublishInterceptor() {
 	ended := make(chan error, 1)
 	go func() { ended <- b.Run(ctx) }()
 	go accept(b, ln)
-
-	heard := make(chan string, 1)
-	client := connect(ln.Addr().String())
-	client.Subscribe("room", 0, func(_ mqtt.Client, m mqtt.Message) { heard <- string(m.Payload()) }).Wait()
-	client.Publish("room", 1, false, "hear me").Wait()
-	fmt.Println(<-heard)
-
-	client.Disconnect(0)
-	_ = ln.Close()
-	cancel()
-	<-ended
-	// Output: HEAR ME
+	return ln.Addr().String(), func() {
+		_ = ln.Close()
+		cancel()
+		if err := <-ended; err != nil {
+			log.Fatal(err)
+		}
+	}
 }
 
 // accept hands every connection to the broker until the listener is closed.
