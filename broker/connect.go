@@ -60,8 +60,7 @@ func assignedID() string {
 
 // checkWill looks at what a will must be like, apart from the rules.
 func (c *conn) checkWill(w *wire.Will) (code byte, reason string) {
-	if topic.CheckName(w.Topic) != nil || len(w.Topic) > c.b.limits.MaxTopicBytes ||
-		topic.Levels(w.Topic) > c.b.limits.MaxTopicLevels || reserved(w.Topic) {
+	if topic.CheckName(w.Topic) != nil || !c.b.limits.takesTopic(w.Topic) || reserved(w.Topic) {
 		return wire.TopicNameInvalid, "the will's topic is no topic name that can be published to"
 	}
 	return 0, ""

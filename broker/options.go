@@ -4,6 +4,8 @@ import (
 	"log/slog"
 	"runtime"
 	"time"
+
+	"github.com/outcry-mqtt/outcry/broker/topic"
 )
 
 // MaxShards is the most shards that a broker can have.
@@ -52,6 +54,11 @@ const (
 	unlimited     = int(^uint(0) >> 1)
 	unlimitedTime = time.Duration(1<<63 - 1)
 )
+
+// takesTopic tells whether a topic name or filter is within the limits.
+func (l *Limits) takesTopic(text string) bool {
+	return len(text) <= l.MaxTopicBytes && topic.Levels(text) <= l.MaxTopicLevels
+}
 
 func (o *Options) setDefaults() {
 	if o.Logger == nil {

@@ -41,7 +41,7 @@ func (s *shard) route(name []byte) (*route, error) {
 	case err != nil:
 		return nil, errTopicName
 	}
-	if l := &s.b.limits; len(text) > l.MaxTopicBytes || topic.Levels(text) > l.MaxTopicLevels {
+	if !s.b.limits.takesTopic(text) {
 		return nil, errTopicLimits
 	}
 	return s.newRoute(text), nil

@@ -26,14 +26,13 @@ type session struct {
 	expiry   time.Duration
 	endsAt   int64 // on the broker's clock, while offline
 	willAt   int64
-	rulesGen uint64 // of the rules that what waits in the queue was checked with
 	seen     uint64 // the delivery that last met this session
 	merge    int32  // its place among what that delivery merged
 	ended    bool
 }
 
 func (s *shard) newSession(id, user string) *session {
-	ss := &session{id: id, user: user, shard: s, rulesGen: s.b.rulesGen.Load()}
+	ss := &session{id: id, user: user, shard: s}
 	ss.timer.owner = ss
 	s.sessions[id] = ss
 	return ss
@@ -146,24 +145,16 @@ func (ss *session) abandon() {
 
 // resume sends again what was sent and not acknowledged, then what has waited [MQTT-4.4.0-1].
 func (ss *session) resume() {
-	if gen := ss.shard.b.rulesGen.Load(); gen != ss.rulesGen {
-		ss.recheck()
-	} else if len(ss.shard.b.authorizers) > 0 {
-		ss.recheckSubscriptions() // the identity may carry other claims than it did
-	}
+	ss.recheck() // rules may have changed, or the identity carries other claims than it did
 	ss.shareOnline()
 	ss.pump()
 }
 
-// recheck holds the session to rules that have changed: subscriptions that are no longer allowed end.
+// recheck holds a connected session to the rules as they are now: subscriptions that are not allowed end, and so does
+// what waits in the queue because of them.
 func (ss *session) recheck() {
-	ss.rulesGen = ss.shard.b.rulesGen.Load()
-	ss.recheckSubscriptions()
-}
-
-func (ss *session) recheckSubscriptions() {
 	s, c := ss.shard, ss.conn
-	if c == nil {
+	if len(s.b.authorizers) == 0 {
 		return
 	}
 	var lost []*subscription
@@ -245,7 +236,7 @@ func (ss *session) transmit(d delivery) {
 }
 
 // retransmit sends a message again, with DUP only if it was sent before [MQTT-3.3.1-1]. What has grown too large for a
-// client that takes less than it did is dropped, and its place is kept until the session ends or the client comes back.
+// client that takes less than it did is dropped, as if it had been acknowledged.
 func (ss *session) retransmit(o *outgoing) {
 	if ss.conn.sendPublish(&o.d, o.id, o.sent) {
 		o.sent = true
