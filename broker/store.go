@@ -3,9 +3,14 @@ package broker
 // Space is a family of keys in a Store.
 type Space uint8
 
-// The spaces. Sessions and queues will have theirs.
+// The spaces. Numbers in keys are 8 bytes, the most significant first, so that they are loaded in their order.
 const (
-	SpaceRetained Space = iota // key: topic; value: an encoded retained message
+	SpaceRetained      Space = iota // key: topic; value: an encoded retained message
+	SpaceSessions                   // key: client identifier; value: an encoded session
+	SpaceSubscriptions              // key: number of the session, filter with its $share prefix; value: options
+	SpaceFlows                      // key: number of the session; value: what is under way in both directions
+	SpaceMessages                   // key: number of the message; value: the message and the sessions that it is for
+	SpaceNotes                      // key: a word; value: what the broker has to know about itself
 	spaceCount
 )
 

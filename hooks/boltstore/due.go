@@ -2,6 +2,15 @@ package boltstore
 
 import "time"
 
+// A group is as large as what came while the last one was written, within these bounds: under load the syncs become
+// fewer, and a transaction still ends soon.
+const (
+	groupFactor = 16 // times Options.MaxOps
+	groupBytes  = 16 << 20
+)
+
+func (o *Options) groupOps() int { return groupFactor * o.MaxOps }
+
 // batch is what goes into one transaction.
 type batch struct {
 	commits []request
@@ -126,13 +135,14 @@ func (s *Store) take(now time.Time) (b *batch, ended map[laterKey]laterOp) {
 }
 
 func (s *Store) takeCommits() []request {
-	ops, n := 0, 0
-	for n < len(s.queue) && (n == 0 || ops+len(s.queue[n].ops) <= s.options.MaxOps) {
+	ops, bytes, n := 0, int64(0), 0
+	for n < len(s.queue) && (n == 0 || ops+len(s.queue[n].ops) <= s.options.groupOps() && bytes+s.queue[n].bytes <= groupBytes) {
 		ops += len(s.queue[n].ops)
-		s.queuedBytes -= s.queue[n].bytes
+		bytes += s.queue[n].bytes
 		n++
 	}
 	s.queuedOps -= ops
+	s.queuedBytes -= bytes
 	commits := s.queue[:n:n]
 	s.queue = s.queue[n:]
 	if len(s.queue) == 0 {

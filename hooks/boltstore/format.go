@@ -13,16 +13,19 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// The file, format 1. A bucket per space holds its keys. A bbolt key has 1 to 32,768 bytes, but a topic may have up to
+// The file, format 2. A bucket per space holds its keys. A bbolt key has 1 to 32,768 bytes, but a topic may have up to
 // 65,535: a key that does not fit stands in the space's second bucket under its SHA-256, with the key itself in front
 // of the value. Every value ends with a CRC-32C of key and value, for bbolt has checksums of its meta pages only.
 //
-//	outcry           "format" → "1"
+//	outcry           "format" → "2"
 //	retained         key → value crc32
 //	retained.long    SHA-256 of key → length of key (4 bytes) key value crc32
+//
+// Format 1 had the space of retained messages only. A file of it is carried over when it is opened: it gets the buckets
+// that it lacks. A program of format 1 would not see them, and so refuses a file of format 2.
 
 const (
-	format        = 1
+	format        = 2
 	maxPlainKey   = bbolt.MaxKeySize
 	checksumBytes = 4
 )
@@ -35,7 +38,12 @@ var (
 
 // spaceNames are the names of the spaces' buckets; they are part of the format.
 var spaceNames = [broker.Spaces]string{
-	broker.SpaceRetained: "retained",
+	broker.SpaceRetained:      "retained",
+	broker.SpaceSessions:      "sessions",
+	broker.SpaceSubscriptions: "subscriptions",
+	broker.SpaceFlows:         "flows",
+	broker.SpaceMessages:      "messages",
+	broker.SpaceNotes:         "notes",
 }
 
 var errChecksum = errors.New("checksum does not match")
@@ -136,10 +144,14 @@ func checkFormat(tx *bbolt.Tx) error {
 
 // isPrepared tells whether prepare has nothing to do, so that opening a file need not write to it.
 func isPrepared(tx *bbolt.Tx) bool {
+	meta := tx.Bucket(metaBucket)
+	if meta == nil || !bytes.Equal(meta.Get(formatKey), formatValue()) {
+		return false
+	}
 	for s := range broker.Space(broker.Spaces) {
 		if tx.Bucket(plainBucket(s)) == nil || tx.Bucket(longBucket(s)) == nil {
 			return false
 		}
 	}
-	return tx.Bucket(metaBucket) != nil
+	return true
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/outcry-mqtt/outcry/broker"
 	"github.com/outcry-mqtt/outcry/hooks/boltstore"
 	"go.etcd.io/bbolt"
 )
@@ -55,8 +56,8 @@ func TestOpenRefuses(t *testing.T) {
 			})
 		}, boltstore.ErrForeign, "choose another path"},
 		{"a newer format", func(tb testing.TB, path string) {
-			update(tb, path, func(tx *bbolt.Tx) error { return setFormat(tx, "2") })
-		}, boltstore.ErrNewer, "format 2, and this one knows up to 1"},
+			update(tb, path, func(tx *bbolt.Tx) error { return setFormat(tx, "3") })
+		}, boltstore.ErrNewer, "format 3, and this one knows up to 2"},
 		{"a format that is none", func(tb testing.TB, path string) {
 			update(tb, path, func(tx *bbolt.Tx) error { return setFormat(tx, "one") })
 		}, boltstore.ErrDamaged, "move it away"},
@@ -90,6 +91,41 @@ func TestOpenRefuses(t *testing.T) {
 	if _, err := boltstore.Open(boltstore.Options{}); err == nil {
 		t.Error("a store without a path was opened")
 	}
+}
+
+// TestOlderFormatIsCarriedOver makes a file of format 1, which had no more than the retained messages.
+func TestOlderFormatIsCarriedOver(t *testing.T) {
+	path := tempPath(t)
+	s := mustOpen(t, boltstore.Options{Path: path})
+	mustCommit(t, s, put("a", "1"))
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	update(t, path, func(tx *bbolt.Tx) error {
+		for _, name := range []string{"sessions", "subscriptions", "flows", "messages", "notes"} {
+			if err := errors.Join(tx.DeleteBucket([]byte(name)), tx.DeleteBucket([]byte(name+".long"))); err != nil {
+				return err
+			}
+		}
+		return tx.Bucket([]byte("outcry")).Put([]byte("format"), []byte("1"))
+	})
+	s = mustOpen(t, boltstore.Options{Path: path})
+	wantPairs(t, load(t, s), map[string]string{"a": "1"})
+	mustCommit(t, s, broker.Op{Space: broker.SpaceSessions, Key: "c", Value: []byte("s")})
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	_ = db.View(func(tx *bbolt.Tx) error {
+		if got := tx.Bucket([]byte("outcry")).Get([]byte("format")); string(got) != "2" {
+			t.Errorf("the file says format %q, want 2", got)
+		}
+		return nil
+	})
 }
 
 func write(tb testing.TB, path string, file []byte) {

@@ -27,7 +27,8 @@ type Options struct {
 	// negative: written at once, but not waited for.
 	Window time.Duration
 
-	// MaxOps ends the gathering of commits early when so many ops wait. 0: DefaultMaxOps.
+	// MaxOps ends the gathering of commits early when so many ops wait; what has come while the disk was busy may be
+	// more. 0: DefaultMaxOps.
 	MaxOps int
 
 	// MaxPendingBytes bounds what waits to be written, of commits and of later ops each, in bytes of keys and values
