@@ -202,16 +202,15 @@ func TestMosquittoRequestResponse(t *testing.T) {
 	installed(t, "mosquitto_rr")
 	s := open(t)
 	answerer := connect5(t, s.url(), nil)
-	answerer.onMessage = func(m *paho.Publish) {
-		answerer.publish(&paho.Publish{
-			Topic: m.Properties.ResponseTopic, QoS: 1, Payload: append([]byte("answer to "), m.Payload...),
-			Properties: &paho.PublishProperties{CorrelationData: m.Properties.CorrelationData},
-		})
-	}
 	answerer.subscribe(1, "question")
-	out := must(t, "mosquitto_rr", s.at("-V", "mqttv5", "-t", "question", "-e", "answers/me", "-m", "why", "-q", "1", "-W", "10")...)
-	if out != "answer to why\n" {
-		t.Errorf("got %q", out)
+	asker := start(t, "mosquitto_rr", s.at("-V", "mqttv5", "-t", "question", "-e", "answers/me", "-m", "why", "-q", "1")...)
+	q := answerer.receive()
+	answerer.publish(&paho.Publish{
+		Topic: q.Properties.ResponseTopic, QoS: 1, Payload: append([]byte("answer to "), q.Payload...),
+		Properties: &paho.PublishProperties{CorrelationData: q.Properties.CorrelationData},
+	})
+	if status, out := asker.wait(), asker.rest(); status != 0 || !slices.Equal(out, []string{"answer to why"}) {
+		t.Errorf("exit status %d, got %q: %s", status, out, asker.errors())
 	}
 }
 
