@@ -196,8 +196,8 @@ func newKey(t *testing.T) *ecdsa.PrivateKey {
 	return key
 }
 
-// issue returns a certificate for name, valid at 127.0.0.1, and its key, both as PEM.
-func (a *authority) issue(t *testing.T, name string) (cert, key []byte) {
+// issue returns a certificate for name, valid at 127.0.0.1 and at hosts, and its key, both as PEM.
+func (a *authority) issue(t *testing.T, name string, hosts ...string) (cert, key []byte) {
 	t.Helper()
 	private := newKey(t)
 	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
@@ -210,6 +210,7 @@ func (a *authority) issue(t *testing.T, name string) (cert, key []byte) {
 		NotBefore:    time.Now().Add(-time.Hour),
 		NotAfter:     time.Now().Add(time.Hour),
 		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
+		DNSNames:     hosts,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &private.PublicKey, a.key)
@@ -242,11 +243,11 @@ func (a *authority) pair(t *testing.T, name string) tls.Certificate {
 // files writes a certificate for name into a folder and returns options that name them.
 func (a *authority) files(t *testing.T, folder, name string) listeners.CertOptions {
 	t.Helper()
-	o := listeners.CertOptions{CertFile: filepath.Join(folder, "cert.pem"), KeyFile: filepath.Join(folder, "key.pem")}
+	pair := listeners.Pair{CertFile: filepath.Join(folder, "cert.pem"), KeyFile: filepath.Join(folder, "key.pem")}
 	cert, key := a.issue(t, name)
-	writeFile(t, o.CertFile, cert)
-	writeFile(t, o.KeyFile, key)
-	return o
+	writeFile(t, pair.CertFile, cert)
+	writeFile(t, pair.KeyFile, key)
+	return listeners.CertOptions{Pairs: []listeners.Pair{pair}}
 }
 
 // writeFile replaces a file at once.

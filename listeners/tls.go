@@ -5,10 +5,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,19 +24,27 @@ const (
 	ClientCertRequire                   // it must be there and valid
 )
 
-// CertOptions name the files of a server certificate, PEM all of them. Zero fields mean the defaults given with them.
-type CertOptions struct {
+// Pair names the files of a server certificate, PEM both of them.
+type Pair struct {
 	CertFile string // the certificate, and the intermediate ones after it
 	KeyFile  string // its private key
+}
+
+// CertOptions say what a server shows of itself, and what it asks of its clients. Zero fields mean the defaults given
+// with them.
+type CertOptions struct {
+	// Pairs are the server's certificates, at least one. A client gets the first that is for the name it asks for
+	// (SNI) and that it can verify; one that asks for no name, or one that none is for, gets the first of all.
+	Pairs []Pair
 
 	ClientAuth   ClientAuth    // ClientCertNone
-	ClientCAFile string        // whose client certificates are valid; required unless ClientAuth is ClientCertNone
+	ClientCAFile string        // PEM, whose client certificates are valid; required unless ClientAuth is ClientCertNone
 	CheckEvery   time.Duration // how often the files are looked at, 5 s, as long as clients come
 	Logger       *slog.Logger  // nil: discard
 }
 
 // CertReloader is a TLS configuration that follows its files. When they change, the next handshake uses what they hold
-// now; while they are broken or half written, what they held before.
+// now; while one of them is broken or half written, what that one held before.
 type CertReloader struct {
 	// Static after construction.
 	options CertOptions
@@ -47,8 +53,9 @@ type CertReloader struct {
 	current   atomic.Pointer[loaded]
 	nextCheck atomic.Int64 // Unix nanoseconds
 
-	mu   sync.Mutex    // guards what follows; held while files are read
-	seen []fs.FileInfo // of the files when they were last read, whether that succeeded or not
+	mu    sync.Mutex // guards what follows; held while files are read
+	pairs []*followed[tls.Certificate]
+	ca    *followed[*x509.CertPool] // nil: clients are not asked
 }
 
 // loaded is what the files held once. It never changes.
@@ -62,22 +69,31 @@ func NewCertReloader(o CertOptions) (*CertReloader, error) {
 	if o.CheckEvery <= 0 {
 		o.CheckEvery = defaultCheckEvery
 	}
-	if o.ClientAuth != ClientCertNone && o.ClientCAFile == "" {
-		return nil, errors.New("client certificates are asked for, but no file says which are valid; set the client CA file")
+	if len(o.Pairs) == 0 {
+		return nil, errors.New("there is no certificate to show; name the files of one")
 	}
 	r := &CertReloader{options: o, log: logger(o.Logger, "tls")}
+	for _, p := range o.Pairs {
+		r.pairs = append(r.pairs, &followed[tls.Certificate]{names: []string{p.CertFile, p.KeyFile}, load: p.load})
+	}
+	if o.ClientAuth != ClientCertNone {
+		if o.ClientCAFile == "" {
+			return nil, errors.New("client certificates are asked for, but no file says which are valid; set the client CA file")
+		}
+		load := func() (*x509.CertPool, error) { return loadPool(o.ClientCAFile) }
+		r.ca = &followed[*x509.CertPool]{names: []string{o.ClientCAFile}, load: load}
+	}
 	if err := r.Reload(); err != nil {
 		return nil, err
 	}
 	return r, nil
 }
 
-// Config returns the configuration for a listener: TLS 1.2 or newer, always with what the files hold now.
+// Config returns the configuration for a listener: TLS 1.2 or newer with the cipher suites that the standard library
+// chooses, always with what the files hold now.
 func (r *CertReloader) Config() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
-		// To choose among several certificates by the name that the client asks for (SNI), put them all in the
-		// Certificates of what load makes.
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
 			r.follow()
 			return r.current.Load().config, nil
@@ -85,91 +101,99 @@ func (r *CertReloader) Config() *tls.Config {
 	}
 }
 
-// NotAfter returns when the certificate in use expires.
+// NotAfter returns when the first of the certificates in use expires.
 func (r *CertReloader) NotAfter() time.Time { return r.current.Load().notAfter }
 
-// Reload reads the files now. If they are broken, it returns why and what they held before stays in use.
+// Reload reads the files now. If some are broken, it returns why and what they held before stays in use.
 func (r *CertReloader) Reload() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.read(r.stat())
+	var all []error
+	for _, p := range r.pairs {
+		all = append(all, p.read())
+	}
+	if r.ca != nil {
+		all = append(all, r.ca.read())
+	}
+	err := errors.Join(all...)
+	if err == nil || r.current.Load() != nil {
+		r.use()
+	}
+	return err
 }
 
-// follow reads the files if they have changed; it looks at most once in CheckEvery, and in one goroutine.
+// follow reads the files that have changed; it looks at most once in CheckEvery, and in one goroutine.
 func (r *CertReloader) follow() {
 	now, due := time.Now(), r.nextCheck.Load()
 	if now.UnixNano() < due || !r.nextCheck.CompareAndSwap(due, now.Add(r.options.CheckEvery).UnixNano()) {
 		return
 	}
-	changed, err := r.readIfChanged()
-	switch {
-	case err != nil:
-		r.log.Error("certificate not reloaded, the old one stays", "file", r.options.CertFile, "error", err)
-	case changed:
-		r.log.Info("certificate reloaded", "file", r.options.CertFile, "not_after", r.NotAfter())
-	}
-}
-
-func (r *CertReloader) readIfChanged() (changed bool, err error) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	files := r.stat()
-	if slices.EqualFunc(files, r.seen, sameFile) {
-		return false, nil
+	var all []reread
+	for _, p := range r.pairs {
+		all = readChanged(all, p)
 	}
-	return true, r.read(files)
+	if r.ca != nil {
+		all = readChanged(all, r.ca)
+	}
+	if len(all) > 0 {
+		r.use()
+	}
+	r.mu.Unlock()
+	for _, f := range all {
+		if f.err != nil {
+			r.log.Error("certificate not reloaded, the old one stays", "file", f.file, "error", f.err)
+			continue
+		}
+		r.log.Info("certificate reloaded", "file", f.file, "not_after", r.NotAfter())
+	}
 }
 
-// read loads the files and notes what they looked like before, so that a change in between is found the next time.
-func (r *CertReloader) read(files []fs.FileInfo) error {
-	r.seen = files
-	next, err := load(r.options)
-	if err != nil {
-		return err
+// reread tells of a file that was read again.
+type reread struct {
+	file string
+	err  error
+}
+
+func readChanged[T any](all []reread, f *followed[T]) []reread {
+	if !f.changed() {
+		return all
+	}
+	return append(all, reread{f.names[0], f.read()})
+}
+
+// use makes a configuration of what is loaded; r.mu is held.
+func (r *CertReloader) use() {
+	next := &loaded{config: &tls.Config{MinVersion: tls.VersionTLS12}}
+	for _, p := range r.pairs {
+		next.config.Certificates = append(next.config.Certificates, p.value)
+		if end := p.value.Leaf.NotAfter; next.notAfter.IsZero() || end.Before(next.notAfter) {
+			next.notAfter = end
+		}
+	}
+	if r.ca != nil {
+		r.askClients(next.config)
 	}
 	r.current.Store(next)
-	return nil
 }
 
-// stat describes the files; nil stands for one that is missing.
-func (r *CertReloader) stat() []fs.FileInfo {
-	var files []fs.FileInfo
-	for _, name := range []string{r.options.CertFile, r.options.KeyFile, r.options.ClientCAFile} {
-		info, err := os.Stat(name)
-		if err != nil {
-			info = nil
-		}
-		files = append(files, info)
+// askClients makes c ask for certificates. Sessions are then not resumed: each handshake verifies the client anew, so
+// an authority that was taken out of the file counts no more.
+func (r *CertReloader) askClients(c *tls.Config) {
+	c.ClientAuth = tls.VerifyClientCertIfGiven
+	if r.options.ClientAuth == ClientCertRequire {
+		c.ClientAuth = tls.RequireAndVerifyClientCert
 	}
-	return files
+	c.ClientCAs = r.ca.value
+	c.SessionTicketsDisabled = true
 }
 
-func sameFile(a, b fs.FileInfo) bool {
-	if a == nil || b == nil {
-		return a == nil && b == nil
-	}
-	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
-}
-
-// load reads a configuration from its files.
-func load(o CertOptions) (*loaded, error) {
-	cert, err := tls.LoadX509KeyPair(o.CertFile, o.KeyFile)
+func (p Pair) load() (tls.Certificate, error) {
+	cert, err := tls.LoadX509KeyPair(p.CertFile, p.KeyFile)
 	if err != nil {
-		return nil, fmt.Errorf("certificate %s with key %s: %w", o.CertFile, o.KeyFile, err)
+		return cert, fmt.Errorf("certificate %s with key %s: %w", p.CertFile, p.KeyFile, err)
 	}
-	next := &loaded{
-		notAfter: cert.Leaf.NotAfter,
-		config:   &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}},
-	}
-	if o.ClientAuth == ClientCertNone {
-		return next, nil
-	}
-	next.config.ClientAuth = tls.VerifyClientCertIfGiven
-	if o.ClientAuth == ClientCertRequire {
-		next.config.ClientAuth = tls.RequireAndVerifyClientCert
-	}
-	next.config.ClientCAs, err = loadPool(o.ClientCAFile)
-	return next, err
+	return cert, nil
 }
 
 func loadPool(file string) (*x509.CertPool, error) {

@@ -41,7 +41,7 @@ func TestCertificateFollowsItsFiles(t *testing.T) {
 		t.Errorf("served %q", got)
 	}
 
-	writeFile(t, o.CertFile, []byte("half a cert"))
+	writeFile(t, o.Pairs[0].CertFile, []byte("half a cert"))
 	for range 3 {
 		if got := servedName(t, l, ca); got != "first" {
 			t.Errorf("while the file is broken it served %q", got)
@@ -50,7 +50,7 @@ func TestCertificateFollowsItsFiles(t *testing.T) {
 	if n := strings.Count(log.String(), "certificate not reloaded"); n != 1 {
 		t.Errorf("the broken file was told of %d times: %s", n, log.String())
 	}
-	if err := os.Remove(o.CertFile); err != nil {
+	if err := os.Remove(o.Pairs[0].CertFile); err != nil {
 		t.Fatal(err)
 	}
 	if got := servedName(t, l, ca); got != "first" {
@@ -73,11 +73,11 @@ func TestCertificateWaitsForItsKey(t *testing.T) {
 	o.CheckEvery = time.Nanosecond
 	l := listenTCP(t, listeners.TCPOptions{Attacher: newTaker(), TLS: newReloader(t, o).Config()})
 	cert, key := ca.issue(t, "second")
-	writeFile(t, o.CertFile, cert)
+	writeFile(t, o.Pairs[0].CertFile, cert)
 	if got := servedName(t, l, ca); got != "first" {
 		t.Errorf("with the old key it served %q", got)
 	}
-	writeFile(t, o.KeyFile, key)
+	writeFile(t, o.Pairs[0].KeyFile, key)
 	if got := servedName(t, l, ca); got != "second" {
 		t.Errorf("with its key it served %q", got)
 	}
@@ -102,8 +102,8 @@ func TestCertificateReload(t *testing.T) {
 	if got := servedName(t, l, ca); got != "second" {
 		t.Errorf("after Reload it served %q", got)
 	}
-	writeFile(t, o.KeyFile, nil)
-	if err := r.Reload(); err == nil || !strings.Contains(err.Error(), o.KeyFile) {
+	writeFile(t, o.Pairs[0].KeyFile, nil)
+	if err := r.Reload(); err == nil || !strings.Contains(err.Error(), o.Pairs[0].KeyFile) {
 		t.Errorf("Reload of a broken key: %v", err)
 	}
 	if got := servedName(t, l, ca); got != "second" {
@@ -172,9 +172,14 @@ func TestBadCertOptions(t *testing.T) {
 		change func(o *listeners.CertOptions)
 		want   string
 	}{
-		"no certificate": {func(o *listeners.CertOptions) { o.CertFile = "missing.pem" }, "missing.pem"},
-		"no key":         {func(o *listeners.CertOptions) { o.KeyFile = "missing.pem" }, "missing.pem"},
-		"no client CA":   {func(o *listeners.CertOptions) { o.ClientAuth = listeners.ClientCertRequest }, "set the client CA file"},
+		"nothing": {func(o *listeners.CertOptions) { o.Pairs = nil }, "no certificate to show"},
+		"no certificate": {func(o *listeners.CertOptions) {
+			o.Pairs = []listeners.Pair{{CertFile: "missing.pem", KeyFile: good.Pairs[0].KeyFile}}
+		}, "missing.pem"},
+		"no key": {func(o *listeners.CertOptions) {
+			o.Pairs = []listeners.Pair{{CertFile: good.Pairs[0].CertFile, KeyFile: "missing.pem"}}
+		}, "missing.pem"},
+		"no client CA": {func(o *listeners.CertOptions) { o.ClientAuth = listeners.ClientCertRequest }, "set the client CA file"},
 		"empty client CA": {func(o *listeners.CertOptions) {
 			o.ClientAuth, o.ClientCAFile = listeners.ClientCertRequire, empty
 		}, "no certificate in it"},

@@ -5,6 +5,7 @@ import (
 
 	"github.com/outcry-mqtt/outcry/cmd/outcry/config"
 	"github.com/outcry-mqtt/outcry/hooks/anonymous"
+	"github.com/outcry-mqtt/outcry/hooks/clientcert"
 	"github.com/outcry-mqtt/outcry/hooks/jwt"
 	"github.com/outcry-mqtt/outcry/hooks/passwd"
 	"github.com/outcry-mqtt/outcry/hooks/rules"
@@ -16,6 +17,7 @@ type access struct {
 	keys   *configuredKeys
 	tokens *jwt.Authenticator
 	users  *passwd.Authenticator
+	certs  *clientcert.Authenticator
 	rules  *rules.Authorizer
 }
 
@@ -38,6 +40,11 @@ func newAccess(c *config.Loaded) (*access, error) {
 			problems = append(problems, c.Problem("auth.password_file", err.Error(), ""))
 		}
 	}
+	if name := c.Auth.ClientCertificate; name != "none" {
+		if a.certs, err = clientcert.New(clientcert.Options{User: clientcert.Name(name)}); err != nil { // config.Load has checked it
+			problems = append(problems, c.Problem("auth.client_certificate", err.Error(), ""))
+		}
+	}
 	if a.rules, err = rules.New(c.RuleOptions()); err != nil { // config.Load has checked them
 		problems = append(problems, c.Problem("rules", err.Error(), ""))
 	}
@@ -47,7 +54,8 @@ func newAccess(c *config.Loaded) (*access, error) {
 	return a, nil
 }
 
-// hooks are all hooks of the broker, in the order in which they are asked.
+// hooks are all hooks of the broker, in the order in which they are asked: a client that shows a password is judged by
+// that, also if it has a certificate.
 func (a *access) hooks(c *config.Config) []any {
 	hooks := []any{}
 	if a.tokens != nil {
@@ -55,6 +63,9 @@ func (a *access) hooks(c *config.Config) []any {
 	}
 	if a.users != nil {
 		hooks = append(hooks, a.users)
+	}
+	if a.certs != nil {
+		hooks = append(hooks, a.certs)
 	}
 	if c.Auth.Anonymous {
 		hooks = append(hooks, anonymous.Authenticator{OnlyWithoutCredentials: true})

@@ -72,7 +72,7 @@ func bindTCP(c config.TCP, to listeners.Attacher, log *slog.Logger) (listeners.L
 }
 
 func (e *entrance) bindTLS(c config.TLS, to listeners.Attacher, log *slog.Logger) (listeners.Listener, error) {
-	conf, err := e.certificate("listeners.tls.certificate", c.Certificate, log)
+	conf, err := e.certificate("listeners.tls.certificate", c.Certificate, c.Certificates, log)
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +96,7 @@ func bindWebSocket(c config.WebSocket, conf *tls.Config, to listeners.Attacher, 
 }
 
 func (e *entrance) bindWSS(c config.WSS, to listeners.Attacher, hosts []string, log *slog.Logger) (listeners.Listener, error) {
-	conf, err := e.certificate("listeners.wss.certificate", c.Certificate, log)
+	conf, err := e.certificate("listeners.wss.certificate", c.Certificate, c.Certificates, log)
 	if err != nil {
 		return nil, err
 	}
@@ -107,16 +107,21 @@ func bindUnix(c config.Unix, to listeners.Attacher, log *slog.Logger) (listeners
 	return listeners.ListenUnix(listeners.UnixOptions{Path: c.Address, Attacher: to, Mode: c.Mode, Logger: log})
 }
 
-// certificate reads a listener's certificate and keeps it for reloading.
-func (e *entrance) certificate(path string, c config.Certificate, log *slog.Logger) (*tls.Config, error) {
+// certificate reads a listener's certificates and keeps them for reloading.
+func (e *entrance) certificate(path string, c config.Certificate, more []config.Pair, log *slog.Logger) (*tls.Config, error) {
 	ask := map[string]listeners.ClientAuth{
 		"none":    listeners.ClientCertNone,
 		"request": listeners.ClientCertRequest,
 		"require": listeners.ClientCertRequire,
 	}
-	r, err := listeners.NewCertReloader(listeners.CertOptions{
-		CertFile: c.File, KeyFile: c.Key, ClientAuth: ask[c.Clients], ClientCAFile: c.ClientCA, Logger: log,
-	})
+	o := listeners.CertOptions{ClientAuth: ask[c.Clients], ClientCAFile: c.ClientCA, Logger: log}
+	if c.File != "" {
+		o.Pairs = append(o.Pairs, listeners.Pair{CertFile: c.File, KeyFile: c.Key})
+	}
+	for _, p := range more {
+		o.Pairs = append(o.Pairs, listeners.Pair{CertFile: p.File, KeyFile: p.Key})
+	}
+	r, err := listeners.NewCertReloader(o)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

@@ -20,6 +20,9 @@ import (
 type certificate struct {
 	cert, key string      // files
 	trust     *tls.Config // of a client that trusts it
+
+	parsed  *x509.Certificate
+	private *ecdsa.PrivateKey
 }
 
 func newCertificate(t *testing.T) certificate {
@@ -42,21 +45,49 @@ func newCertificate(t *testing.T) certificate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := certificate{
-		cert:  writePEM(t, "cert.pem", "CERTIFICATE", der),
-		key:   writePEM(t, "key.pem", "PRIVATE KEY", keyDER),
-		trust: &tls.Config{RootCAs: x509.NewCertPool()},
-	}
 	parsed, err := x509.ParseCertificate(der)
 	if err != nil {
 		t.Fatal(err)
 	}
+	c := certificate{
+		cert:    writePEM(t, "cert.pem", "CERTIFICATE", der),
+		key:     writeKey(t, key),
+		trust:   &tls.Config{RootCAs: x509.NewCertPool()},
+		parsed:  parsed,
+		private: key,
+	}
 	c.trust.RootCAs.AddCert(parsed)
 	return c
+}
+
+// issue returns the files of a client's certificate that c vouches for.
+func (c certificate) issue(t *testing.T, commonName string) (cert, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(2),
+		Subject:      pkix.Name{CommonName: commonName, OrganizationalUnit: []string{"pumps"}},
+		NotBefore:    time.Now().Add(-time.Hour),
+		NotAfter:     time.Now().Add(time.Hour),
+		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, c.parsed, &private.PublicKey, c.private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return writePEM(t, "client.pem", "CERTIFICATE", der), writeKey(t, private)
+}
+
+func writeKey(t *testing.T, key *ecdsa.PrivateKey) string {
+	t.Helper()
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return writePEM(t, "key.pem", "PRIVATE KEY", der)
 }
 
 func writePEM(t *testing.T, name, kind string, der []byte) string {

@@ -42,9 +42,10 @@ type TCP struct {
 
 // TLS is MQTT over TLS.
 type TLS struct {
-	Address     string        `key:"address"`
-	KeepAlive   time.Duration `key:"keepalive" least:"1s" none:"no probes"`
-	Certificate Certificate   `key:"certificate"`
+	Address      string        `key:"address"`
+	KeepAlive    time.Duration `key:"keepalive" least:"1s" none:"no probes"`
+	Certificate  Certificate   `key:"certificate"`
+	Certificates []Pair        `key:"certificates"`
 }
 
 // WebSocket is MQTT over WebSocket, and the pages.
@@ -60,16 +61,23 @@ type WebSocket struct {
 
 // WSS is WebSocket with TLS.
 type WSS struct {
-	WebSocket   `key:",inline"`
-	Certificate Certificate `key:"certificate"`
+	WebSocket    `key:",inline"`
+	Certificate  Certificate `key:"certificate"`
+	Certificates []Pair      `key:"certificates"`
 }
 
-// Certificate are the PEM files of a server.
+// Certificate are the PEM files of a server, and what it asks of its clients.
 type Certificate struct {
 	File     string `key:"file"`
 	Key      string `key:"key"`
 	ClientCA string `key:"client_ca"`
 	Clients  string `key:"clients" oneof:"none request require"`
+}
+
+// Pair are the PEM files of a further certificate, which is shown to clients that ask for its name.
+type Pair struct {
+	File string `key:"file"`
+	Key  string `key:"key"`
 }
 
 // Unix is MQTT over a unix socket.
@@ -87,9 +95,10 @@ type HTTP struct {
 
 // Auth says who clients are.
 type Auth struct {
-	JWT          JWT    `key:"jwt"`
-	PasswordFile string `key:"password_file"`
-	Anonymous    bool   `key:"anonymous"`
+	JWT               JWT    `key:"jwt"`
+	PasswordFile      string `key:"password_file"`
+	ClientCertificate string `key:"client_certificate" oneof:"none cn dns email uri"`
+	Anonymous         bool   `key:"anonymous"`
 }
 
 // JWT are tokens as passwords.

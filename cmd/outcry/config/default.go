@@ -16,8 +16,11 @@ func Default() Config {
 			WSS:  WSS{WebSocket: defaultWebSocket(""), Certificate: Certificate{Clients: "none"}},
 			Unix: Unix{Mode: 0o660},
 		},
-		HTTP:   HTTP{Address: "127.0.0.1:9090"},
-		Auth:   Auth{JWT: JWT{Leeway: 10 * time.Second, UserClaim: "sub", RequireExpiry: true}},
+		HTTP: HTTP{Address: "127.0.0.1:9090"},
+		Auth: Auth{
+			JWT:               JWT{Leeway: 10 * time.Second, UserClaim: "sub", RequireExpiry: true},
+			ClientCertificate: "none",
+		},
 		Rules:  defaultRules(),
 		Rooms:  defaultRooms(),
 		Limits: defaultLimits(),

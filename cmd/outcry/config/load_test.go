@@ -78,8 +78,14 @@ func TestEveryProblemIsToldWithItsPlace(t *testing.T) {
 			"config.yaml:3:14: listeners.tls.address: there is no key for its certificate; set listeners.tls.certificate.key to a PEM file",
 			"config.yaml:4:28: listeners.tls.certificate.clients: client certificates are asked for, but nothing says which are valid; set listeners.tls.certificate.client_ca to a PEM file",
 		}},
+		{"certificates for more names", "listeners:\n  tls:\n    address: :8883\n    certificates: [{file: a.pem, key: a.key}, {file: b.pem}]\n", []string{
+			"config.yaml:4:47: listeners.tls.certificates[1]: has no file or no key; write {file: cert.pem, key: key.pem}",
+		}},
+		{"identities by certificates that nobody asks for", "auth: {client_certificate: dns}\n", []string{
+			"config.yaml:1:28: auth.client_certificate: no listener asks clients for a certificate; set listeners.tls.certificate.clients or listeners.wss.certificate.clients to request or require",
+		}},
 		{"nobody could connect", "auth:\n  jwt:\n    secret_file: none\nlisteners: {tcp: {address: \"\"}, ws: {address: \"\"}}\n", []string{
-			"config.yaml:3:18: auth.jwt.secret_file: without a secret, keys, a password file and anonymous clients nobody could connect; leave it empty for one that is made in the data folder",
+			"config.yaml:3:18: auth.jwt.secret_file: without a secret, keys, a password file, client certificates and anonymous clients nobody could connect; leave it empty for one that is made in the data folder",
 			"config.yaml:4:12: listeners: no listener has an address: nobody could connect; set listeners.tcp.address, such as 127.0.0.1:1883",
 		}},
 		{"a mode and a number", "listeners: {unix: {mode: 9}}\ndemo: {ticker: {rate: fast}}\n", []string{

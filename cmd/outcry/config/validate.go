@@ -47,8 +47,8 @@ func (v *validator) listeners() {
 			v.address(a.path, a.address, taken)
 		}
 	}
-	v.certificate("listeners.tls", l.TLS.Address, l.TLS.Certificate)
-	v.certificate("listeners.wss", l.WSS.Address, l.WSS.Certificate)
+	v.certificate("listeners.tls", l.TLS.Address, l.TLS.Certificate, l.TLS.Certificates)
+	v.certificate("listeners.wss", l.WSS.Address, l.WSS.Certificate, l.WSS.Certificates)
 	v.paths("listeners.ws.paths", l.WS.Paths)
 	v.paths("listeners.wss.paths", l.WSS.Paths)
 	if l.TCP.Address+l.TLS.Address+l.WS.Address+l.WSS.Address+l.Unix.Address == "" {
@@ -88,12 +88,17 @@ func (v *validator) address(path, text string, taken map[string]string) {
 	}
 }
 
-func (v *validator) certificate(path, address string, c Certificate) {
+func (v *validator) certificate(path, address string, c Certificate, more []Pair) {
 	if c.Clients != "none" && c.ClientCA == "" {
 		v.report(path+".certificate.clients", "client certificates are asked for, but nothing says which are valid",
 			"set "+path+".certificate.client_ca to a PEM file")
 	}
-	if address == "" {
+	for i, p := range more {
+		if p.File == "" || p.Key == "" {
+			v.report(Item(path+".certificates", i), "has no file or no key", "write {file: cert.pem, key: key.pem}")
+		}
+	}
+	if address == "" || c.File == "" && c.Key == "" && len(more) > 0 {
 		return
 	}
 	if c.File == "" {
@@ -125,9 +130,14 @@ func (v *validator) auth() {
 	if a.JWT.UserClaim == "" {
 		v.report("auth.jwt.user_claim", "is empty", "write the claim that names the user, such as sub")
 	}
-	if a.JWT.SecretFile == SecretNone && len(a.JWT.Keys) == 0 && a.PasswordFile == "" && !a.Anonymous {
-		v.report("auth.jwt.secret_file", "without a secret, keys, a password file and anonymous clients nobody could connect",
+	if a.JWT.SecretFile == SecretNone && len(a.JWT.Keys) == 0 && a.PasswordFile == "" && a.ClientCertificate == "none" && !a.Anonymous {
+		v.report("auth.jwt.secret_file", "without a secret, keys, a password file, client certificates and anonymous clients nobody could connect",
 			"leave it empty for one that is made in the data folder")
+	}
+	l := &v.loaded.Listeners
+	if a.ClientCertificate != "none" && l.TLS.Certificate.Clients == "none" && l.WSS.Certificate.Clients == "none" {
+		v.report("auth.client_certificate", "no listener asks clients for a certificate",
+			"set listeners.tls.certificate.clients or listeners.wss.certificate.clients to request or require")
 	}
 }
 
