@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"slices"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -122,32 +121,10 @@ func (c *Client) Publish(p Publish) byte {
 // Read reads the next packet; io.EOF says that the server has closed the connection.
 func (c *Client) Read() (*Received, error) {
 	_ = c.conn.SetReadDeadline(time.Now().Add(Patience))
-	header, err := c.r.ReadByte()
+	p, err := ReadPacket(c.r, c.Version)
 	if err != nil {
-		return nil, closed(err)
+		return nil, err
 	}
-	raw := []byte{header}
-	size := 0
-	for i := range 4 {
-		b, err := c.r.ReadByte()
-		if err != nil {
-			return nil, closed(err)
-		}
-		raw = append(raw, b)
-		size |= int(b&0x7F) << (7 * i)
-		if b < 0x80 {
-			break
-		}
-	}
-	body := make([]byte, size)
-	if _, err := io.ReadFull(c.r, body); err != nil {
-		return nil, closed(err)
-	}
-	p, err := decode(header, body, c.Version)
-	if err != nil {
-		return nil, fmt.Errorf("%w in %02X % X", err, raw, body[:min(len(body), 64)])
-	}
-	p.Bytes = append(raw, body...)
 	return p, c.remember(p)
 }
 
@@ -169,14 +146,6 @@ func (c *Client) remember(p *Received) error {
 		p.Topic = c.aliases[alias]
 	}
 	return nil
-}
-
-// closed makes one error of the ways in which a connection ends.
-func closed(err error) error {
-	if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return io.EOF
-	}
-	return err
 }
 
 // Expect reads the next packet, which must be of a type.

@@ -1,10 +1,13 @@
 package raw
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // Received is a packet that a server sent. What its type does not have is zero.
@@ -34,6 +37,46 @@ func (p *Received) String() string {
 		s += fmt.Sprintf(" id=%d code=0x%02X %v", p.ID, p.Code, p.Props)
 	}
 	return s
+}
+
+// ReadPacket reads the next packet that a server sends to a client of a version, as strictly as a Client does. io.EOF
+// says that the server has closed the connection.
+func ReadPacket(r *bufio.Reader, version byte) (*Received, error) {
+	header, err := r.ReadByte()
+	if err != nil {
+		return nil, closed(err)
+	}
+	raw := []byte{header}
+	size := 0
+	for i := range 4 {
+		b, err := r.ReadByte()
+		if err != nil {
+			return nil, closed(err)
+		}
+		raw = append(raw, b)
+		size |= int(b&0x7F) << (7 * i)
+		if b < 0x80 {
+			break
+		}
+	}
+	body := make([]byte, size)
+	if _, err := io.ReadFull(r, body); err != nil {
+		return nil, closed(err)
+	}
+	p, err := decode(header, body, version)
+	if err != nil {
+		return nil, fmt.Errorf("%w in %02X % X", err, raw, body[:min(len(body), 64)])
+	}
+	p.Bytes = append(raw, body...)
+	return p, nil
+}
+
+// closed makes one error of the ways in which a connection ends.
+func closed(err error) error {
+	if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return io.EOF
+	}
+	return err
 }
 
 // decode takes a server's packet apart and refuses whatever the specification does not allow it to be.
