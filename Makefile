@@ -13,7 +13,7 @@ folders := cmd broker hooks listeners devices web bench tests
 modules := web/node_modules/.package-lock.json
 pages   := web/dist/index.html
 
-.PHONY: help run build web pages test lint format vet staticcheck race fuzz bench check clean tools test-web test-fuzz
+.PHONY: help run build web pages test lint format vet staticcheck race fuzz crash bench check clean tools test-web test-fuzz
 
 help: ## show what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -78,6 +78,9 @@ test-fuzz:
 test-web: pages build
 	@if ! command -v npm >/dev/null; then echo "make: npm is missing: the pages are NOT TESTED"; exit 0; fi; \
 	cd web && npm test
+
+crash: ## kill the broker 200 times, and see that nothing acknowledged is lost
+	$(GO) run ./tests/crash
 
 bench: ## run the Go benchmarks that match BENCH
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...

@@ -1,0 +1,45 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/outcry-mqtt/outcry/broker/conformance/raw"
+	"github.com/outcry-mqtt/outcry/tests/crash/history"
+)
+
+// Retained asks the broker for what is retained under a filter, by topic. It waits until there are as many as wanted, or
+// nothing comes for some seconds.
+func (o *Options) Retained(ctx context.Context, filter string, want int) (map[string]history.ID, error) {
+	l, err := o.connect(ctx, raw.Connect{Version: o.Version, ID: o.ID, Clean: true})
+	if err != nil {
+		return nil, err
+	}
+	defer l.close()
+	s := raw.Subscribe{ID: 1, Filters: []raw.Filter{{Name: filter}}}
+	if err := l.send("SUBSCRIBE "+filter, s.Bytes(o.Version)); err != nil {
+		return nil, err
+	}
+	found := map[string]history.ID{}
+	for len(found) < want {
+		select {
+		case p, open := <-l.packets:
+			if !open {
+				return nil, fmt.Errorf("the broker ended the connection that was to get what is retained under %s", filter)
+			}
+			if p.Type != raw.PUBLISH {
+				continue
+			}
+			id, err := history.ParsePayload(p.Payload)
+			if err != nil {
+				return nil, fmt.Errorf("retained %s: %w", p.Topic, err)
+			}
+			o.Log.Trace(o.ID, "< PUBLISH %v %s retain=%t", id, p.Topic, p.Retain)
+			found[p.Topic] = id
+		case <-time.After(patience):
+			return found, nil
+		}
+	}
+	return found, nil
+}

@@ -1,0 +1,72 @@
+package client
+
+import (
+	"context"
+	"sync"
+)
+
+// Stage tells clients where the broker is and how far the run has come.
+type Stage struct {
+	// Address of the broker. Static after the first round.
+	Address string
+
+	mu      sync.Mutex // guards what follows
+	changed chan struct{}
+	round   int
+	ending  bool
+}
+
+// NewStage makes one at round 0.
+func NewStage() *Stage { return &Stage{changed: make(chan struct{})} }
+
+// Next begins a round.
+func (s *Stage) Next(round int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.round = round
+	s.change()
+}
+
+// End tells publishers to send nothing new, and subscribers to come back, stay and acknowledge at once.
+func (s *Stage) End() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ending = true
+	s.change()
+}
+
+func (s *Stage) change() {
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// Round is the present one.
+func (s *Stage) Round() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.round
+}
+
+// Ending returns whether End was called.
+func (s *Stage) Ending() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ending
+}
+
+// await waits for a round, or the end of the run.
+func (s *Stage) await(ctx context.Context, round int) {
+	for {
+		s.mu.Lock()
+		changed, there := s.changed, s.round >= round || s.ending
+		s.mu.Unlock()
+		if there {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}

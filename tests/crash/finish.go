@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/outcry-mqtt/outcry/broker"
+	"github.com/outcry-mqtt/outcry/broker/conformance/raw"
+	"github.com/outcry-mqtt/outcry/hooks/boltstore"
+	"github.com/outcry-mqtt/outcry/tests/crash/client"
+	"github.com/outcry-mqtt/outcry/tests/crash/history"
+)
+
+// finish has publishers and subscribers come to an end, stops and starts the broker once more to see that nothing comes
+// again, looks at what is retained and at the store, and notes every fault.
+func (t *trial) finish(ctx context.Context) error {
+	if err := t.revive(ctx); err != nil {
+		return err
+	}
+	t.stage.End()
+	published := t.crew.published()
+	if !t.await(ctx, func() bool { return isClosed(published) }) {
+		t.log.Fault(history.Lost, "publishers", "some messages are not acknowledged, although they were sent again")
+	}
+	if err := t.drain(ctx); err != nil {
+		return err
+	}
+	kept := &client.Options{ID: "kept", Version: raw.V5, Stage: t.stage, Log: t.log}
+	found, err := kept.Retained(ctx, keptTopics, t.log.Kept())
+	if err != nil {
+		return err
+	}
+	if err := t.stop(ctx); err != nil {
+		return err
+	}
+	t.log.Verify(found)
+	return errors.Join(ctx.Err(), t.checkStore())
+}
+
+// drain waits until everybody has what is owed, also after another start.
+func (t *trial) drain(ctx context.Context) error {
+	t.await(ctx, func() bool { return t.log.Owed(1) == 0 })
+	if err := t.stop(ctx); err != nil {
+		return err
+	}
+	if err := t.revive(ctx); err != nil {
+		return err
+	}
+	if !t.await(ctx, func() bool { return t.crew.settled(t.round) }) {
+		t.log.Fault(history.Protocol, "subscribers", "some don't come to rest: see the trace's last lines")
+	}
+	return ctx.Err()
+}
+
+// revive starts the broker if there is none.
+func (t *trial) revive(ctx context.Context) error {
+	if t.life != nil {
+		return nil
+	}
+	if err := t.begin(ctx); err != nil {
+		return err
+	}
+	return t.ready(ctx)
+}
+
+// stop stops the broker in good order.
+func (t *trial) stop(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, stopPatience)
+	defer cancel()
+	t.log.Trace("", "SIGTERM")
+	err := t.life.Stop(ctx)
+	t.life = nil
+	return err
+}
+
+// await waits for a condition, as long as something happens. It reports whether it came about.
+func (t *trial) await(ctx context.Context, done func() bool) bool {
+	last, since := t.events(), time.Now()
+	for !done() {
+		pause(ctx, 20*time.Millisecond)
+		if now := t.events(); now != last {
+			last, since = now, time.Now()
+		}
+		if ctx.Err() != nil || time.Since(since) > t.patience {
+			return false
+		}
+		t.display.show(t)
+	}
+	return true
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// storeFile is the broker's store in its data folder.
+const storeFile = "outcry.db"
+
+// checkStore opens the store, which checks its tree, and reads every value, which checks its sum.
+func (t *trial) checkStore() error {
+	path := filepath.Join(t.victim.Data, storeFile)
+	if _, err := os.Stat(path); err != nil {
+		return err
+	}
+	store, err := boltstore.Open(boltstore.Options{Path: path})
+	if err != nil {
+		return fmt.Errorf("check the store: %w", err)
+	}
+	for space := range broker.Spaces {
+		err = errors.Join(err, store.Load(broker.Space(space), func(string, []byte) error { return nil }))
+	}
+	return errors.Join(err, store.Close())
+}

@@ -1,0 +1,198 @@
+package history
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"math"
+	"sync"
+	"time"
+)
+
+// Log is a history while it is made. Its methods may be called from any goroutine.
+type Log struct {
+	began time.Time
+
+	mu       sync.Mutex // guards what follows
+	trace    *bufio.Writer
+	now      Moment
+	messages []*Message // in the order in which they were sent
+	index    map[ID]int // of messages
+	holders  []*holder
+	byClient map[string]*holder
+	faults   []Fault
+	stats    Stats
+}
+
+// Stats are counts of what happened.
+type Stats struct {
+	Sent, Acked, Refused uint64 // messages
+	Resent               uint64 // PUBLISH with DUP
+	Received             uint64 // deliveries, each message once per subscription
+	Duplicates           uint64 // more deliveries, of QoS 1
+	SharedTwice          uint64 // deliveries to a second member of a group, of any QoS
+}
+
+// New makes an empty history. Every packet that is told to Trace is written to trace.
+func New(trace io.Writer) *Log {
+	return &Log{
+		began:    time.Now(),
+		trace:    bufio.NewWriterSize(trace, 1<<16),
+		index:    map[ID]int{},
+		byClient: map[string]*holder{},
+	}
+}
+
+// BeginRound notes that the broker begins another life.
+func (l *Log) BeginRound(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.now.Round = n
+}
+
+// Trace writes a line to the trace: the time since the beginning, the round, who, and what.
+func (l *Log) Trace(who, format string, args ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	fmt.Fprintf(l.trace, "%10.4f r%03d %-4s ", time.Since(l.began).Seconds(), l.now.Round, who)
+	fmt.Fprintf(l.trace, format, args...)
+	l.trace.WriteByte('\n') // an error stays, and is Flush's
+}
+
+// Flush writes all of the trace that is still held back.
+func (l *Log) Flush() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.trace.Flush()
+}
+
+// Stats are the counts so far.
+func (l *Log) Stats() Stats {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.stats
+}
+
+// tick is the next moment. l.mu is held.
+func (l *Log) tick() Moment {
+	l.now.Event++
+	return l.now
+}
+
+// Send notes a message that is about to be sent for the first time.
+func (l *Log) Send(m Message) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m.Sent = l.tick()
+	l.index[m.ID] = len(l.messages)
+	l.messages = append(l.messages, &m)
+	l.stats.Sent++
+}
+
+// Resend notes that a message is sent again.
+func (l *Log) Resend() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stats.Resent++
+}
+
+// Ack notes that the broker has taken a message.
+func (l *Log) Ack(id ID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.messages[l.index[id]].Acked = l.tick()
+	l.stats.Acked++
+}
+
+// Refuse notes that the broker has refused a message. Its publisher gives it up.
+func (l *Log) Refuse(id ID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.messages[l.index[id]].Refused = l.tick()
+	l.stats.Refused++
+}
+
+// Subscribed notes that a client's filters have been granted. Clients that name the same group are members of one
+// shared subscription.
+func (l *Log) Subscribed(client, group string, filters []Filter) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	h := l.byClient[client]
+	if h == nil {
+		h = l.holder(client, group)
+		l.byClient[client] = h
+	}
+	for _, f := range filters {
+		h.grant(f, l.tick())
+	}
+}
+
+// holder finds or makes the holder of a client's subscriptions.
+func (l *Log) holder(client, group string) *holder {
+	name := client
+	if group != "" {
+		name = "$share/" + group
+	}
+	for _, h := range l.holders {
+		if h.name == name {
+			return h
+		}
+	}
+	h := &holder{name: name, shared: group != "", last: map[stream]*Message{}}
+	l.holders = append(l.holders, h)
+	return h
+}
+
+// Arrival is a message as a subscriber received it. What it received with QoS 2 is noted once for each handshake.
+type Arrival struct {
+	Topic, Payload string
+	QoS            byte
+	Retain         bool // a copy of what is retained, which no promise is about
+}
+
+// Receive notes an arrival and what is wrong with it, and returns which message it was.
+func (l *Log) Receive(client string, a Arrival) ID {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	id, err := ParsePayload(a.Payload)
+	i, sent := l.index[id]
+	switch {
+	case err != nil:
+		l.fault(Foreign, client, nil, "%v, topic %q", err, a.Topic)
+		return ID{}
+	case !sent || l.messages[i].Topic != a.Topic:
+		l.fault(Foreign, client, nil, "%v was not sent to topic %q", id, a.Topic)
+	case a.Retain:
+	case l.byClient[client] == nil:
+		l.fault(Foreign, client, l.messages[i], "arrived before the SUBACK of any subscription")
+	default:
+		l.receive(client, l.byClient[client], i, a)
+	}
+	return id
+}
+
+func (l *Log) receive(client string, h *holder, i int, a Arrival) {
+	m := l.messages[i]
+	now := l.tick()
+	count := h.count(i)
+	if *count == 0 {
+		l.stats.Received++
+		if late := h.first(m); late != nil && !h.shared {
+			l.fault(Order, client, m, "arrived after %v, which was sent %v to the same topic with the same QoS", late.ID, late.Sent)
+		}
+	}
+	switch {
+	case *count == 0:
+	case h.shared:
+		l.stats.SharedTwice++
+	case a.QoS == 2:
+		l.fault(Twice, client, m, "arrived with QoS 2 for the %d. time, before: %v", *count+1, h.lastAt)
+	default:
+		l.stats.Duplicates++
+	}
+	if want := h.promised(m); a.QoS < want && !h.shared {
+		l.fault(Protocol, client, m, "arrived with QoS %d, want %d", a.QoS, want)
+	}
+	*count = min(*count+1, math.MaxUint8-1)
+	h.lastAt = now
+}

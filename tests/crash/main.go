@@ -1,0 +1,88 @@
+// Command crash shows that the broker loses nothing that it has acknowledged. It runs the real program with publishers
+// and durable subscribers, kills it at random moments, starts it again on the same data, and holds what arrived against
+// what was acknowledged. See README.md for what it checks and how to read a failure.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+// settings are what the flags say.
+type settings struct {
+	outcry   string
+	seed     uint64
+	rounds   int
+	clients  int
+	duration time.Duration
+	patience time.Duration
+	lie      bool
+	args     []string // for outcry serve
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(execute(ctx, os.Args[1:], os.Stdout))
+}
+
+// execute runs the program with its arguments and returns its exit status: 0 if all promises were kept, 1 if not, 2 if
+// it could not be found out.
+func execute(ctx context.Context, args []string, out io.Writer) int {
+	s, err := parse(args, out)
+	if errors.Is(err, flag.ErrHelp) {
+		return 0
+	}
+	if err == nil {
+		err = run(ctx, s, out)
+	}
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errBroken):
+		return 1
+	}
+	fmt.Fprintln(out, "crash:", err)
+	return 2
+}
+
+const usage = `Kill the broker at random moments, and see that it loses nothing that it has acknowledged.
+
+  crash [flags] [arguments for "outcry serve"]
+
+`
+
+func parse(args []string, out io.Writer) (*settings, error) {
+	s := &settings{}
+	fs := flag.NewFlagSet("crash", flag.ContinueOnError)
+	fs.SetOutput(out)
+	fs.Usage = func() { fmt.Fprint(out, usage); fs.PrintDefaults() }
+	fs.StringVar(&s.outcry, "outcry", "", "the program to kill; without it, one is built from the source")
+	fs.Uint64Var(&s.seed, "seed", 0, "repeats the schedule of kills and the clients' choices of an earlier run, as far as\n"+
+		"the machine's own timing allows; 0: another one each time")
+	fs.IntVar(&s.rounds, "rounds", 200, "kills with SIGKILL; orderly stops come on top")
+	fs.IntVar(&s.clients, "clients", 24, "publishers and subscribers; a third publish")
+	fs.DurationVar(&s.duration, "duration", 0, "kill no more after this time; 0: no limit")
+	fs.DurationVar(&s.patience, "patience", time.Minute, "how long nothing may happen before the run gives up waiting")
+	fs.BoolVar(&s.lie, "lie", false, "put back an older store now and then, as a disk that lies would: the run has to fail,\n"+
+		"which shows that it can")
+	if err := fs.Parse(args); err != nil {
+		return nil, err
+	}
+	s.args = fs.Args()
+	if s.rounds < 1 || s.clients < 12 {
+		return nil, errors.New("there have to be at least 1 round and 12 clients")
+	}
+	for s.seed == 0 {
+		s.seed = uint64(rand.Uint32())
+	}
+	return s, nil
+}

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// The longest that a broker lives: so many acknowledgements and deliveries, or so much time if fewer come.
+const (
+	maxEvents = 1500
+	maxLife   = 3 * time.Second
+)
+
+// killing ends the broker and starts it again until it was killed often enough, or a promise was broken.
+func (t *trial) killing(ctx context.Context) error {
+	began := time.Now()
+	for t.kills.hard() < t.rounds && len(t.log.Faults()) == 0 {
+		if t.duration > 0 && time.Since(began) > t.duration {
+			break
+		}
+		if err := t.endLife(ctx); err != nil {
+			return err
+		}
+		if err := t.begin(ctx); err != nil {
+			return err
+		}
+		if t.random.IntN(6) == 0 {
+			t.killStarting(ctx)
+			continue
+		}
+		if err := t.ready(ctx); err != nil {
+			return err
+		}
+		t.display.show(t)
+	}
+	return nil
+}
+
+// begin starts the next life.
+func (t *trial) begin(ctx context.Context) (err error) {
+	if err := t.deceive(); err != nil {
+		return err
+	}
+	t.round++
+	t.log.BeginRound(t.round)
+	t.stage.Next(t.round)
+	t.life, err = t.victim.Begin(t.round)
+	return err
+}
+
+// ready waits until the broker takes clients.
+func (t *trial) ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, stopPatience)
+	defer cancel()
+	took, err := t.life.Ready(ctx)
+	if err != nil {
+		return fmt.Errorf("round %d: %w; see %s", t.round, err, t.victim.LogFile())
+	}
+	t.starts = append(t.starts, took)
+	return nil
+}
+
+// killStarting kills the broker at a moment of its start, or shortly after.
+func (t *trial) killStarting(ctx context.Context) {
+	usual := t.starts[len(t.starts)-1]
+	pause(ctx, time.Duration(t.random.Float64()*1.2*float64(usual)))
+	t.log.Trace("", "SIGKILL while starting")
+	if t.life.Kill() {
+		t.kills.starting++
+	}
+	t.life = nil
+}
+
+// endLife ends a broker that is at work, at a random moment and in a random way.
+func (t *trial) endLife(ctx context.Context) error {
+	if t.life == nil {
+		return nil // it was killed while it started
+	}
+	if err := t.watch(ctx, t.random.IntN(maxEvents)); err != nil {
+		return err
+	}
+	life := t.life
+	t.life = nil
+	switch way := t.random.IntN(20); {
+	case way < 2:
+		t.log.Trace("", "SIGTERM")
+		t.kills.orderly++
+		ctx, cancel := context.WithTimeout(ctx, stopPatience)
+		defer cancel()
+		if err := life.Stop(ctx); err != nil {
+			return fmt.Errorf("round %d: %w; see %s", t.round, err, t.victim.LogFile())
+		}
+	case way < 4:
+		t.log.Trace("", "SIGTERM, and SIGKILL soon")
+		_ = life.Terminate()
+		pause(ctx, time.Duration(t.random.IntN(30))*time.Millisecond)
+		if life.Kill() {
+			t.kills.stopping++
+		}
+	default:
+		t.log.Trace("", "SIGKILL")
+		if life.Kill() {
+			t.kills.running++
+		}
+	}
+	return nil
+}
+
+// watch lets the broker live until so many acknowledgements and deliveries have come.
+func (t *trial) watch(ctx context.Context, events int) error {
+	before := t.events()
+	deadline := time.Now().Add(maxLife)
+	for t.events()-before < uint64(events) && time.Now().Before(deadline) {
+		select {
+		case <-t.life.Exited():
+			return fmt.Errorf("round %d: the broker ended by itself: %s; see %s", t.round, t.life.Outcome(), t.victim.LogFile())
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(500 * time.Microsecond):
+		}
+	}
+	return nil
+}
+
+func (t *trial) events() uint64 {
+	s := t.log.Stats()
+	return s.Acked + s.Received + s.Duplicates
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}
