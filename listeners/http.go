@@ -46,6 +46,9 @@ type httpListener struct {
 	accept *acceptor
 	conns  *httpConns
 	tls    *tls.Config // nil: none
+
+	proxies proxies    // that begin with the PROXY protocol
+	refused *throttled // connections of theirs
 }
 
 func newHTTPListener(name string, l net.Listener, limits httpLimits, h http.Handler, log *slog.Logger) *httpListener {
@@ -56,6 +59,8 @@ func newHTTPListener(name string, l net.Listener, limits httpLimits, h http.Hand
 		name:   name,
 		accept: accept,
 		conns:  conns,
+
+		refused: newThrottled(log),
 		server: &http.Server{
 			Handler:           h,
 			ReadHeaderTimeout: limits.headerTimeout,
@@ -78,8 +83,11 @@ func (l *httpListener) Addr() net.Addr { return l.accept.Addr() }
 // Serve answers requests until the listener is closed.
 func (l *httpListener) Serve() error {
 	var incoming net.Listener = l.accept
+	if len(l.proxies) > 0 {
+		incoming = &proxyListener{l.accept, l.proxies, l.server.ReadHeaderTimeout, l.refused}
+	}
 	if l.tls != nil {
-		incoming = tls.NewListener(l.accept, http1(l.tls))
+		incoming = tls.NewListener(incoming, http1(l.tls))
 	}
 	err := l.server.Serve(incoming)
 	if l.accept.closed() {

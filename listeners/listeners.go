@@ -54,6 +54,14 @@ func logger(l *slog.Logger, name string) *slog.Logger {
 // connection already.
 func attach(to Attacher, l broker.Link, log *throttled) {
 	if err := to.Attach(l); err != nil {
-		log.Log(slog.LevelWarn, "connection not taken", "remote", l.Conn.RemoteAddr().String(), "error", err)
+		log.Log(slog.LevelWarn, "connection not taken", "remote", remoteOf(&l), "error", err)
 	}
+}
+
+// remoteOf is the address that the Attacher takes the peer's to be.
+func remoteOf(l *broker.Link) string {
+	if l.Remote != "" {
+		return l.Remote
+	}
+	return l.Conn.RemoteAddr().String()
 }

@@ -18,6 +18,7 @@ type stream struct {
 	remote           string // overrides the peer's address, which a unix socket does not have
 	attacher         Attacher
 	tls              *tls.Config // nil: none
+	proxies          proxies     // that begin with the PROXY protocol
 	handshakeTimeout time.Duration
 	accept           *acceptor
 	handshakes       *throttled
@@ -60,8 +61,9 @@ func (s *stream) Serve() error {
 		if err != nil {
 			return err
 		}
-		if s.tls == nil {
+		if s.tls == nil && !s.proxies.sent(c) {
 			attach(s.attacher, s.link(c), s.refusals)
+			s.accept.release()
 			continue
 		}
 		s.running.Go(func() { s.handshake(c) })
@@ -83,23 +85,46 @@ func (s *stream) link(c net.Conn) broker.Link {
 	return broker.Link{Conn: c, Listener: s.name, Remote: s.remote}
 }
 
-// handshake does the TLS handshake within its time limit and hands the connection over.
+// handshake does within its time limit what comes before MQTT, and hands the connection over.
 func (s *stream) handshake(raw net.Conn) {
 	defer s.accept.release()
 	ctx, cancel := context.WithTimeout(s.ctx, s.handshakeTimeout)
 	defer cancel()
-	c := tls.Server(raw, s.tls)
-	if err := c.HandshakeContext(ctx); err != nil {
-		raw.Close()
-		if s.ctx.Err() == nil {
-			s.handshakes.Log(slog.LevelWarn, "tls handshake failed", "remote", raw.RemoteAddr().String(), "error", err)
-		}
+	link := s.link(raw)
+	if s.prepare(ctx, &link) {
+		attach(s.attacher, link, s.refusals)
 		return
 	}
+	raw.Close()
+}
+
+// prepare reads the header of the PROXY protocol, if a proxy must send one, and does the TLS handshake.
+func (s *stream) prepare(ctx context.Context, link *broker.Link) bool {
+	if s.proxies.sent(link.Conn) {
+		client, err := clientOf(ctx, link.Conn)
+		if err != nil {
+			if s.ctx.Err() == nil {
+				logProxyHeader(s.handshakes, link.Conn, err)
+			}
+			return false
+		}
+		if client.IsValid() {
+			link.Remote = client.String()
+		}
+	}
+	if s.tls == nil {
+		return true
+	}
+	c := tls.Server(link.Conn, s.tls)
+	if err := c.HandshakeContext(ctx); err != nil {
+		if s.ctx.Err() == nil {
+			s.handshakes.Log(slog.LevelWarn, "tls handshake failed", "remote", remoteOf(link), "error", err)
+		}
+		return false
+	}
 	state := c.ConnectionState()
-	link := s.link(c)
-	link.TLS = &state
-	attach(s.attacher, link, s.refusals)
+	link.Conn, link.TLS = c, &state
+	return true
 }
 
 // Shutdown stops accepting, drops handshakes in progress and waits until they have ended, or for ctx.

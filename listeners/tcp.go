@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"net"
+	"net/netip"
 	"time"
 )
 
@@ -19,10 +20,13 @@ type TCPOptions struct {
 
 	// TLS makes it MQTT over TLS; see CertReloader.Config.
 	TLS *tls.Config
-	// HandshakeTimeout is how long a TLS handshake may take, 10 s.
+	// ProxyProtocol are proxies that begin each connection with the PROXY protocol, version 1 or 2. What they say is the
+	// client's address; a connection of theirs without it is closed. From others it is malformed MQTT, or TLS.
+	ProxyProtocol []netip.Prefix
+	// HandshakeTimeout is how long a TLS handshake and the PROXY protocol before it may take, 10 s.
 	HandshakeTimeout time.Duration
-	// MaxHandshakes is how many TLS handshakes may be going on at once, 1000; while there are as many, further peers
-	// wait in the kernel's queue.
+	// MaxHandshakes is how many of them may be going on at once, 1000; while there are as many, further peers wait in
+	// the kernel's queue.
 	MaxHandshakes int
 
 	// KeepAlive is how long a connection may be silent until TCP probes it, 60 s; negative: it is never probed.
@@ -55,11 +59,11 @@ func ListenTCP(o TCPOptions) (*TCP, error) {
 		}
 	}
 	slots := 0
-	if o.TLS != nil {
+	if o.TLS != nil || len(o.ProxyProtocol) > 0 {
 		slots = o.MaxHandshakes
 	}
 	s := newStream(o.Name, l, o.Attacher, slots, o.Logger)
-	s.tls, s.handshakeTimeout = o.TLS, o.HandshakeTimeout
+	s.tls, s.proxies, s.handshakeTimeout = o.TLS, o.ProxyProtocol, o.HandshakeTimeout
 	return &TCP{s}, nil
 }
 

@@ -12,10 +12,9 @@ import (
 	"github.com/outcry-mqtt/outcry/broker"
 )
 
-// keptHeaders are the headers of the upgrade that an authenticator gets to see.
-var keptHeaders = []string{
-	"Authorization", "Cookie", "Forwarded", "Origin", "User-Agent", "X-Forwarded-For", "X-Real-Ip",
-}
+// keptHeaders are the headers of the upgrade that an authenticator gets to see. What those of proxies say is the link's
+// address, if it is to be believed.
+var keptHeaders = []string{"Authorization", "Cookie", "Origin", "User-Agent"}
 
 // upgrade makes a WebSocket of the connection and hands it over.
 func (w *WebSocket) upgrade(rw http.ResponseWriter, r *http.Request) {
@@ -28,7 +27,10 @@ func (w *WebSocket) upgrade(rw http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return // the client has been told, or is gone
 	}
-	link := broker.Link{Conn: c.NetConn(), Listener: w.name, Framed: true, Header: keep(r.Header), TLS: r.TLS}
+	link := broker.Link{
+		Conn: unwrap(c.NetConn()), Listener: w.name, Framed: true, Header: keep(r.Header), TLS: r.TLS,
+		Remote: w.forwarded.client(r),
+	}
 	attach(w.attacher, link, w.refusals)
 }
 
@@ -91,6 +93,6 @@ func (w *WebSocket) refuse(rw http.ResponseWriter, r *http.Request, no refusal) 
 		h.Set("Connection", "Upgrade")
 		level = slog.LevelDebug
 	}
-	w.refused.Log(level, "websocket refused", "remote", r.RemoteAddr, "status", no.status, "reason", no.text)
+	w.refused.Log(level, "websocket refused", "remote", w.forwarded.client(r), "status", no.status, "reason", no.text)
 	http.Error(rw, no.text, no.status)
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -41,6 +42,13 @@ type WebSocketOptions struct {
 	// [MQTT-6.0.0-3]; by default it is told so and refused.
 	AllowNoSubprotocol bool
 
+	// ProxyProtocol are proxies that begin each connection with the PROXY protocol, as in TCPOptions.
+	ProxyProtocol []netip.Prefix
+	// Forwarded are proxies that say in ForwardedHeader, XForwardedFor or Forwarded, whom they speak for. It is not
+	// looked at in requests of others, which are from who sent them.
+	Forwarded       []netip.Prefix
+	ForwardedHeader string // XForwardedFor
+
 	// HeaderTimeout is how long a peer may take to send the header of a request, and for a TLS handshake, 10 s.
 	HeaderTimeout time.Duration
 	// MaxHeaderBytes is how long such a header may be, 16 KiB (and 4 KiB that net/http adds).
@@ -67,6 +75,7 @@ type WebSocket struct {
 	attacher     Attacher
 	upgrader     websocket.Upgrader
 	origins      origins
+	forwarded    forwarded
 	needProtocol bool
 	configKey    string
 	refused      *throttled // clients that were turned away
@@ -98,6 +107,7 @@ func ListenWebSocket(o WebSocketOptions) (*WebSocket, error) {
 	w := &WebSocket{
 		attacher:     o.Attacher,
 		origins:      allowed,
+		forwarded:    forwarded{o.Forwarded, o.ForwardedHeader},
 		needProtocol: !o.AllowNoSubprotocol,
 		configKey:    o.ConfigKey,
 		refused:      newThrottled(log),
@@ -113,7 +123,7 @@ func ListenWebSocket(o WebSocketOptions) (*WebSocket, error) {
 	}
 	limits := httpLimits{o.HeaderTimeout, o.MaxHeaderBytes, o.MaxRequests}
 	w.httpListener = newHTTPListener(o.Name, l, limits, w.routes(&o), log)
-	w.tls = o.TLS
+	w.tls, w.proxies = o.TLS, o.ProxyProtocol
 	return w, nil
 }
 
@@ -123,6 +133,9 @@ func (o *WebSocketOptions) defaults() {
 	}
 	if o.Paths == nil {
 		o.Paths = []string{"/mqtt"}
+	}
+	if o.ForwardedHeader == "" {
+		o.ForwardedHeader = XForwardedFor
 	}
 	if o.Pages == nil {
 		o.Pages = http.NotFoundHandler()

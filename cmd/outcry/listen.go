@@ -68,7 +68,13 @@ func (e *entrance) shutdown(ctx context.Context) error {
 }
 
 func bindTCP(c config.TCP, to listeners.Attacher, log *slog.Logger) (listeners.Listener, error) {
-	return listeners.ListenTCP(listeners.TCPOptions{Address: c.Address, Attacher: to, KeepAlive: c.KeepAlive, Logger: log})
+	proxies, err := config.Prefixes(c.ProxyProtocol)
+	if err != nil {
+		return nil, err // config.Load has checked them
+	}
+	return listeners.ListenTCP(listeners.TCPOptions{
+		Address: c.Address, Attacher: to, KeepAlive: c.KeepAlive, ProxyProtocol: proxies, Logger: log,
+	})
 }
 
 func (e *entrance) bindTLS(c config.TLS, to listeners.Attacher, log *slog.Logger) (listeners.Listener, error) {
@@ -76,8 +82,12 @@ func (e *entrance) bindTLS(c config.TLS, to listeners.Attacher, log *slog.Logger
 	if err != nil {
 		return nil, err
 	}
+	proxies, err := config.Prefixes(c.ProxyProtocol)
+	if err != nil {
+		return nil, err // config.Load has checked them
+	}
 	return listeners.ListenTCP(listeners.TCPOptions{
-		Address: c.Address, Attacher: to, TLS: conf, KeepAlive: c.KeepAlive, Logger: log,
+		Address: c.Address, Attacher: to, TLS: conf, KeepAlive: c.KeepAlive, ProxyProtocol: proxies, Logger: log,
 	})
 }
 
@@ -89,9 +99,15 @@ func bindWebSocket(c config.WebSocket, conf *tls.Config, to listeners.Attacher, 
 	if c.Pages {
 		pages = web.Handler()
 	}
+	senders, err1 := config.Prefixes(c.ProxyProtocol)
+	forwarders, err2 := config.Prefixes(c.Forwarded)
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, err // config.Load has checked them
+	}
 	return listeners.ListenWebSocket(listeners.WebSocketOptions{
 		Address: c.Address, Attacher: to, TLS: conf, KeepAlive: c.KeepAlive, Logger: log,
 		Paths: c.Paths, Pages: pages, Origins: append([]string{}, c.Origins...), Hosts: hosts, AllowNoSubprotocol: c.AllowNoSubprotocol,
+		ProxyProtocol: senders, Forwarded: forwarders, ForwardedHeader: c.ForwardedHeader,
 	})
 }
 

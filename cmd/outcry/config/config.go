@@ -36,22 +36,27 @@ type Listeners struct {
 
 // TCP is MQTT over TCP.
 type TCP struct {
-	Address   string        `key:"address"`
-	KeepAlive time.Duration `key:"keepalive" least:"1s" none:"no probes"`
+	Address       string        `key:"address"`
+	KeepAlive     time.Duration `key:"keepalive" least:"1s" none:"no probes"`
+	ProxyProtocol []string      `key:"proxy_protocol"` // see Prefixes
 }
 
 // TLS is MQTT over TLS.
 type TLS struct {
-	Address      string        `key:"address"`
-	KeepAlive    time.Duration `key:"keepalive" least:"1s" none:"no probes"`
-	Certificate  Certificate   `key:"certificate"`
-	Certificates []Pair        `key:"certificates"`
+	Address       string        `key:"address"`
+	KeepAlive     time.Duration `key:"keepalive" least:"1s" none:"no probes"`
+	ProxyProtocol []string      `key:"proxy_protocol"` // see Prefixes
+	Certificate   Certificate   `key:"certificate"`
+	Certificates  []Pair        `key:"certificates"`
 }
 
 // WebSocket is MQTT over WebSocket, and the pages.
 type WebSocket struct {
 	Address            string        `key:"address"`
 	KeepAlive          time.Duration `key:"keepalive" least:"1s" none:"no probes"`
+	ProxyProtocol      []string      `key:"proxy_protocol"` // see Prefixes
+	Forwarded          []string      `key:"forwarded"`      // see Prefixes
+	ForwardedHeader    string        `key:"forwarded_header" oneof:"X-Forwarded-For Forwarded"`
 	Paths              []string      `key:"paths"`
 	Pages              bool          `key:"pages"`
 	Origins            []string      `key:"origins"`

@@ -39,10 +39,11 @@ func Default() Config {
 
 func defaultWebSocket(address string) WebSocket {
 	return WebSocket{
-		Address:   address,
-		KeepAlive: time.Minute,
-		Paths:     []string{"/mqtt"},
-		Pages:     true,
-		Origins:   []string{"self"},
+		Address:         address,
+		KeepAlive:       time.Minute,
+		ForwardedHeader: "X-Forwarded-For",
+		Paths:           []string{"/mqtt"},
+		Pages:           true,
+		Origins:         []string{"self"},
 	}
 }

@@ -78,6 +78,13 @@ func TestEveryProblemIsToldWithItsPlace(t *testing.T) {
 			"config.yaml:3:14: listeners.tls.address: there is no key for its certificate; set listeners.tls.certificate.key to a PEM file",
 			"config.yaml:4:28: listeners.tls.certificate.clients: client certificates are asked for, but nothing says which are valid; set listeners.tls.certificate.client_ca to a PEM file",
 		}},
+		{"proxies", "listeners:\n  tcp: {proxy_protocol: [10.0.0.0/8, proxy.example]}\n  ws:\n    forwarded: ['::1', 'fe80::1%eth0', '::ffff:1.2.3.4/120', 1.2.3.4/33]\n    forwarded_header: X-Real-IP\n", []string{
+			`config.yaml:2:38: listeners.tcp.proxy_protocol[1]: "proxy.example" is not a network; write an address or a network, such as 192.0.2.1 or 10.0.0.0/8`,
+			`config.yaml:4:24: listeners.ws.forwarded[1]: "fe80::1%eth0" is not a network; write an address or a network, such as 192.0.2.1 or 10.0.0.0/8`,
+			`config.yaml:4:40: listeners.ws.forwarded[2]: "::ffff:1.2.3.4/120" is not a network; write an address or a network, such as 192.0.2.1 or 10.0.0.0/8`,
+			`config.yaml:4:62: listeners.ws.forwarded[3]: "1.2.3.4/33" is not a network; write an address or a network, such as 192.0.2.1 or 10.0.0.0/8`,
+			`config.yaml:5:23: listeners.ws.forwarded_header: "X-Real-IP" is not one of its values; write X-Forwarded-For or Forwarded`,
+		}},
 		{"certificates for more names", "listeners:\n  tls:\n    address: :8883\n    certificates: [{file: a.pem, key: a.key}, {file: b.pem}]\n", []string{
 			"config.yaml:4:47: listeners.tls.certificates[1]: has no file or no key; write {file: cert.pem, key: key.pem}",
 		}},

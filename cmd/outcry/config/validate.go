@@ -49,6 +49,7 @@ func (v *validator) listeners() {
 	}
 	v.certificate("listeners.tls", l.TLS.Address, l.TLS.Certificate, l.TLS.Certificates)
 	v.certificate("listeners.wss", l.WSS.Address, l.WSS.Certificate, l.WSS.Certificates)
+	v.proxies()
 	v.paths("listeners.ws.paths", l.WS.Paths)
 	v.paths("listeners.wss.paths", l.WSS.Paths)
 	if l.TCP.Address+l.TLS.Address+l.WS.Address+l.WSS.Address+l.Unix.Address == "" {

@@ -1,0 +1,112 @@
+package listeners
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// proxies are the addresses of proxies whose word counts.
+type proxies []netip.Prefix
+
+// has reports whether an address is that of one of them.
+func (p proxies) has(addr netip.Addr) bool {
+	addr = addr.Unmap().WithZone("")
+	for _, prefix := range p {
+		if prefix.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}
+
+// sent reports whether one of them opened a connection.
+func (p proxies) sent(c net.Conn) bool {
+	tcp, ok := c.RemoteAddr().(*net.TCPAddr)
+	return ok && p.has(tcp.AddrPort().Addr())
+}
+
+// clientOf reads the header of the PROXY protocol from a connection, before ctx ends. It returns nothing if the proxy
+// speaks for itself.
+func clientOf(ctx context.Context, c net.Conn) (netip.AddrPort, error) {
+	stop := context.AfterFunc(ctx, func() { c.SetReadDeadline(time.Unix(1, 0)) })
+	client, err := readProxyHeader(c)
+	if !stop() {
+		return netip.AddrPort{}, context.Cause(ctx)
+	}
+	return client, err
+}
+
+// proxyListener reads the header of the PROXY protocol from the connections that proxies open, each when it is first
+// used: Accept waits for no peer.
+type proxyListener struct {
+	net.Listener
+	proxies proxies
+	timeout time.Duration // for the header
+	refused *throttled
+}
+
+// Accept returns the next connection. One of a proxy has the client's address and begins behind the header.
+func (l *proxyListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil || !l.proxies.sent(c) {
+		return c, err
+	}
+	return &proxiedConn{Conn: c, listener: l, accepted: time.Now()}, nil
+}
+
+// proxiedConn is a connection that a proxy opened.
+type proxiedConn struct {
+	net.Conn // the proxy's
+	listener *proxyListener
+	accepted time.Time
+
+	once   sync.Once
+	client net.Addr // whoever the proxy speaks for
+	err    error    // of the header
+}
+
+// RemoteAddr returns the client's address. The first call waits for the header.
+func (c *proxiedConn) RemoteAddr() net.Addr {
+	c.once.Do(c.readHeader)
+	return c.client
+}
+
+// Read reads what follows the header.
+func (c *proxiedConn) Read(p []byte) (int, error) {
+	c.once.Do(c.readHeader)
+	if c.err != nil {
+		return 0, &net.OpError{Op: "read", Net: "tcp", Addr: c.client, Err: c.err} // net/http does not answer these
+	}
+	return c.Conn.Read(p)
+}
+
+func (c *proxiedConn) readHeader() {
+	ctx, cancel := context.WithDeadline(context.Background(), c.accepted.Add(c.listener.timeout))
+	defer cancel()
+	c.client = c.Conn.RemoteAddr()
+	client, err := clientOf(ctx, c.Conn)
+	if err != nil {
+		c.err = err
+		logProxyHeader(c.listener.refused, c.Conn, err)
+	}
+	if client.IsValid() {
+		c.client = net.TCPAddrFromAddrPort(client)
+	}
+}
+
+// unwrap returns the connection itself, which the broker reads on from behind the header.
+func unwrap(c net.Conn) net.Conn {
+	if p, ok := c.(*proxiedConn); ok {
+		return p.Conn
+	}
+	return c
+}
+
+// logProxyHeader tells of a proxy that is set up in another way than we believe.
+func logProxyHeader(log *throttled, c net.Conn, err error) {
+	log.Log(slog.LevelWarn, "connection of a proxy refused", "proxy", c.RemoteAddr().String(), "error", err)
+}
