@@ -25,8 +25,7 @@ func (c *conn) onAck(t wire.Type, body []byte) error {
 		t == wire.TypePubrec && o.state == awaitRec && a.Code >= 0x80:
 		c.acknowledged(o)
 	case t == wire.TypePubrec && (o.state == awaitRec || o.state == awaitComp):
-		o.state, o.d = awaitComp, delivery{}
-		c.sendAck(wire.TypePubrel, a.PacketID, wire.Success)
+		c.onPubrec(o)
 	default:
 		return errAckState
 	}
@@ -35,45 +34,80 @@ func (c *conn) onAck(t wire.Type, body []byte) error {
 
 // acknowledged ends a message's way to the client, and lets the next one go.
 func (c *conn) acknowledged(o *outgoing) {
-	c.session.window.settle(o)
-	c.shard.stats.inflight--
+	c.session.settle(o)
 	c.quota = min(c.quota+1, c.maxQuota) // never above where it began (MQTT 5 4.9)
 	c.session.pump()
 }
 
-// onPubrel releases a QoS 2 message: its packet identifier may be used anew.
-func (c *conn) onPubrel(id uint16) {
-	code := wire.Success
-	if !c.session.received.remove(id) {
-		code = wire.PacketIDNotFound
+// onPubrec forgets a QoS 2 message that the client has, and releases its identifier. PUBREL leaves when the disk knows of
+// it: a client that got PUBREL and then, after a crash, the message again would take it for a new one.
+func (c *conn) onPubrec(o *outgoing) {
+	ss := c.session
+	if o.state == awaitRec {
+		ss.release(&o.d)
+		o.state, o.d = awaitComp, delivery{seq: o.d.seq, qos: 2}
 	}
-	c.sendAck(wire.TypePubcomp, id, code)
+	if ss.durable == nil || c.b.options.Relaxed {
+		ss.save(savingFlow)
+		c.answer(wire.TypePubrel, o.id, wire.Success, 0)
+		return
+	}
+	o.after = ss.saveFlow()
+	c.shard.openTxn().await(c, wire.TypePubrel, o.id)
+	c.answer(wire.TypePubrel, o.id, wire.Success, 1)
+}
+
+// onPubrel releases a QoS 2 message: its packet identifier may be used anew, once the disk knows it.
+func (c *conn) onPubrel(id uint16) {
+	ss := c.session
+	r, known := ss.received[id]
+	switch {
+	case !known:
+		c.answer(wire.TypePubcomp, id, wire.PacketIDNotFound, 0)
+	case ss.durable == nil || c.b.options.Relaxed:
+		ss.received.remove(id)
+		ss.save(savingFlow)
+		c.answer(wire.TypePubcomp, id, wire.Success, 0)
+	case r.released: // on an earlier connection, and the disk does not know it yet
+		r.txn.await(c, wire.TypePubcomp, id)
+		c.answer(wire.TypePubcomp, id, wire.Success, 1)
+	default:
+		t := c.shard.openTxn()
+		ss.received[id] = receipt{txn: t, released: true}
+		ss.saveNow(savingFlow)
+		t.await(c, wire.TypePubcomp, id)
+		c.answer(wire.TypePubcomp, id, wire.Success, 1)
+	}
 }
 
 // heldAck is an acknowledgement that waits for the store, or behind one that does: they leave in the order in which the
-// messages came [MQTT-4.6.0-2, MQTT-4.6.0-3].
+// packets came [MQTT-4.6.0-2, MQTT-4.6.0-3].
 type heldAck struct {
 	t     wire.Type
 	id    uint16
 	code  byte
-	ready bool
+	waits uint8   // how many things it still waits for
+	reply *subAck // instead of id and code
 }
 
-// answer acknowledges a message of the client: at once, or when the store says so.
-func (c *conn) answer(t wire.Type, id uint16, code byte, wait bool) {
-	if !wait && len(c.acks) == 0 {
+// answer acknowledges a packet of the client: at once, or when so many things that it waits for have come to pass.
+func (c *conn) answer(t wire.Type, id uint16, code byte, waits uint8) {
+	if waits == 0 && len(c.acks) == 0 {
 		c.sendAck(t, id, code)
 		return
 	}
-	c.acks = append(c.acks, heldAck{t, id, code, !wait})
+	c.acks = append(c.acks, heldAck{t: t, id: id, code: code, waits: waits})
 	if t == wire.TypePuback {
 		c.heldPubacks++
 	}
 }
 
+// nextAck is the number of the acknowledgement that is held next.
+func (c *conn) nextAck() uint64 { return c.ackBase + uint64(len(c.acks)) }
+
 // whenStored returns what the store is to call for the acknowledgement that is held next.
 func (c *conn) whenStored() func(error) {
-	n, home := c.ackBase+uint64(len(c.acks)), c.shard
+	n, home := c.nextAck(), c.shard
 	return func(err error) {
 		home.post(call(func(*shard) {
 			if c.state == stateOpen {
@@ -83,29 +117,39 @@ func (c *conn) whenStored() func(error) {
 	}
 }
 
-// stored sends every acknowledgement that waits for nothing any more. What could not be stored is not acknowledged: the
-// client will send it again.
+// stored tells a held acknowledgement that something it waits for has come to pass, and sends every one that waits for
+// nothing any more. What could not be stored is not acknowledged: the client will send it again.
 func (c *conn) stored(n uint64, err error) {
 	if err != nil {
-		if a := c.acks[n-c.ackBase]; a.t == wire.TypePubrec {
+		if a := c.acks[n-c.ackBase]; a.t == wire.TypePubrec && c.session.received[a.id].txn == nil {
 			c.session.received.remove(a.id)
+			c.session.save(savingFlow)
 		}
 		c.close(closeStore)
 		return
 	}
-	c.acks[n-c.ackBase].ready = true
+	c.acks[n-c.ackBase].waits--
 	sent := 0
-	for sent < len(c.acks) && c.acks[sent].ready {
+	for sent < len(c.acks) && c.acks[sent].waits == 0 && c.state == stateOpen {
 		a := c.acks[sent]
-		c.sendAck(a.t, a.id, a.code)
-		if a.t == wire.TypePuback {
-			c.heldPubacks--
-		}
+		c.acks[sent].reply = nil
 		sent++
+		c.sendHeld(&a)
 	}
 	c.ackBase += uint64(sent)
 	if c.acks = c.acks[sent:]; len(c.acks) == 0 {
 		c.acks = nil
 		c.setPause(pauseAcks, false)
+	}
+}
+
+func (c *conn) sendHeld(a *heldAck) {
+	if a.reply != nil {
+		a.reply.send(c)
+		return
+	}
+	c.sendAck(a.t, a.id, a.code)
+	if a.t == wire.TypePuback {
+		c.heldPubacks--
 	}
 }

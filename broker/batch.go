@@ -7,6 +7,7 @@ import "sync"
 type batch struct {
 	messages []message
 	subs     []*subscription // the member of a group that a message is for; nil: all who want it
+	txns     []*txn          // that messages of this batch belong to
 	buf      []byte
 	bytes    int64
 }
@@ -37,9 +38,21 @@ func (b *batch) add(m *message, sub *subscription) {
 		split := n + len(m.payload)
 		one.payload, one.props = b.buf[n:split:split], b.buf[split:]
 	}
+	if m.stored != nil {
+		b.join(m.stored.txn)
+	}
 	b.messages = append(b.messages, one)
 	b.subs = append(b.subs, sub)
 	b.bytes += int64(m.size())
+}
+
+// join makes the batch a part of a transaction, which is not complete before the batch has been handled.
+func (b *batch) join(t *txn) {
+	if n := len(b.txns); n > 0 && b.txns[n-1] == t {
+		return
+	}
+	t.left.Add(1)
+	b.txns = append(b.txns, t)
 }
 
 // sendBatches posts what this turn has for other shards.
@@ -80,6 +93,9 @@ func (b *batch) run(s *shard) {
 		s.relieve()
 	}
 	s.stats.inboxBytes.Add(-b.bytes)
+	for _, t := range b.txns {
+		t.finish()
+	}
 	b.drop()
 }
 
@@ -90,7 +106,8 @@ func (b *batch) drop() {
 	}
 	clear(b.messages)
 	clear(b.subs)
-	b.messages, b.subs, b.buf, b.bytes = b.messages[:0], b.subs[:0], b.buf[:0], 0
+	clear(b.txns)
+	b.messages, b.subs, b.txns, b.buf, b.bytes = b.messages[:0], b.subs[:0], b.txns[:0], b.buf[:0], 0
 	batches.Put(b)
 }
 

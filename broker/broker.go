@@ -44,6 +44,8 @@ type Broker struct {
 
 	// Shared.
 	rulesGen    atomic.Uint64
+	lastSession atomic.Uint64 // the last number of a durable session
+	lastMessage atomic.Uint64 // the last number of a stored message
 	connections atomic.Int64
 	turn        atomic.Uint64  // of the shards, for new connections
 	streams     sync.WaitGroup // the goroutines of streams
@@ -60,44 +62,54 @@ const (
 	stateEnded
 )
 
-// clock tells the time since the broker was made: it never jumps.
-type clock struct{ began time.Time }
-
-// now is never 0, so that 0 can mean never.
-func (c clock) now() int64 { return int64(time.Since(c.began)) + 1 }
-
 // New returns a broker with what its store remembers. It fails if a hook is not one, or if the store cannot be read.
 func New(o Options) (*Broker, error) {
 	o.setDefaults()
 	b := &Broker{
-		options: o, limits: o.Limits, log: o.Logger, clock: clock{time.Now()}, store: o.Store,
+		options: o, limits: o.Limits, log: o.Logger, clock: clock{began: time.Now()}, store: o.Store,
 		stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	b.gate.more.L = &b.gate.mu
 	b.counters.auths = make(map[string]uint64)
-	b.retained.store = o.Store
+	b.retained.store, b.retained.clock = o.Store, &b.clock
 	b.sys = newSys(b)
 	if err := b.addHooks(o.Hooks); err != nil {
 		return nil, err
 	}
-	if err := b.retained.restore(b.clock.now()); err != nil {
-		return nil, fmt.Errorf("broker: %w", err)
-	}
 	for i := range o.Shards {
 		s, err := newShard(b, i, o.Shards)
 		if err != nil {
-			b.closePollers()
+			b.closeShards()
 			return nil, fmt.Errorf("broker: %w", err)
 		}
 		b.shards = append(b.shards, s)
 	}
+	if err := b.restore(); err != nil {
+		b.closeShards()
+		return nil, fmt.Errorf("broker: %w", err)
+	}
 	return b, nil
 }
 
-func (b *Broker) closePollers() {
+func (b *Broker) closeShards() {
 	for _, s := range b.shards {
-		_ = s.poll.Close()
+		s.close()
 	}
+}
+
+// wind does what the shards still have for each other when their loops have ended, so that nothing is lost that was
+// taken from a client.
+func (b *Broker) wind() {
+	for again := true; again; {
+		again = false
+		for _, s := range b.shards {
+			again = s.wind() || again
+		}
+	}
+	for _, s := range b.shards {
+		s.windStore()
+	}
+	b.closeShards()
 }
 
 func (b *Broker) addHooks(hooks []any) error {
@@ -141,6 +153,7 @@ func (b *Broker) Run(ctx context.Context) error {
 		helpers.Go(func() { b.check(inner) })
 	}
 	helpers.Go(func() { b.sys.run(inner) })
+	helpers.Go(func() { b.watchClock(inner) })
 	if b.observers != nil {
 		helpers.Go(func() { b.observers.run(inner) })
 	}
@@ -156,6 +169,7 @@ func (b *Broker) Run(ctx context.Context) error {
 	err := b.await(ctx, failures)
 	b.gate.close()
 	loops.Wait()
+	b.wind()
 	b.leave()
 	cancel()
 	helpers.Wait()

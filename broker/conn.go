@@ -22,9 +22,10 @@ const (
 type pause uint8
 
 const (
-	pauseChoked pause = 1 << iota // it feeds a shard that cannot keep up
-	pauseFull                     // it does not read our answers
-	pauseAcks                     // too many of its messages wait for the store
+	pauseChoked  pause = 1 << iota // it feeds a shard that cannot keep up
+	pauseFull                      // it does not read our answers
+	pauseAcks                      // too many of its messages wait for the store
+	pauseStoring                   // too much waits for the disk
 )
 
 // conn is one network connection. An idle one has no buffers: what it costs is this and its session.

@@ -144,6 +144,7 @@ func (k *connecting) open(s *shard) {
 		c.aliases = &aliases{most: uint16(n)}
 	}
 	ss.setWill(p.Will)
+	ss.save(savingSession)
 	k.setTimers(s)
 	c.sendConnack(k, present)
 	if s.b.observers != nil {
@@ -165,7 +166,7 @@ func (k *connecting) setTimers(s *shard) {
 	}
 	c.keepAlive = uint32(keep * 3 / 2 / tick) // one and a half times [MQTT-3.1.2-22]
 	if e := k.client.Identity.Expires; !e.IsZero() {
-		c.expires = s.now + int64(time.Until(e))
+		c.expires = s.now + int64(e.Sub(c.b.options.wallClock()))
 	}
 	c.armTimer()
 }
@@ -208,6 +209,9 @@ func (s *shard) claim(k *connecting) (ss *session, present bool) {
 		s.stats.sessionsOffline--
 	}
 	ss.setExpiry(k.expiry(), s.b.limits.MaxSessionExpiry)
+	if !present && s.b.store != nil && ss.expiry > 0 {
+		ss.makeDurable()
+	}
 	return ss, present
 }
 

@@ -17,6 +17,7 @@ type message struct {
 	from    *session // the publisher's, for no-local; nil: the broker or the program around it
 	kept    *message // the copy that may be kept, shared by all on this shard who need one
 	group   *group   // the shared subscription that this copy goes to; nil: everybody else
+	stored  *stored  // what the store keeps of it; nil: nothing
 	qos     byte
 	retain  bool // as published
 }

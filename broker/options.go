@@ -15,11 +15,14 @@ const MaxShards = 64
 // Authenticator every client is anonymous, and without an Authorizer everything is allowed.
 type Options struct {
 	Hooks   []any        // see Authenticator, Authorizer, PublishInterceptor, SessionObserver, TopicPolicy
-	Store   Store        // keeps retained messages; nil: nothing outlives the process
+	Store   Store        // keeps what must outlive the process; nil: nothing does
+	Relaxed bool         // acknowledge before the store has synced; a crash may lose what it had not
 	Logger  *slog.Logger // nil: no log
 	Shards  int          // 0: GOMAXPROCS at the time of New; at most MaxShards
 	Version string       // of the program, for $SYS/broker/version
 	Limits  Limits
+
+	wallClock func() time.Time // the system clock; tests have their own
 }
 
 // Limits bound what clients can take. In every field zero means the default that is named and a negative value no limit.
@@ -68,6 +71,9 @@ func (o *Options) setDefaults() {
 		o.Shards = runtime.GOMAXPROCS(0)
 	}
 	o.Shards = min(o.Shards, MaxShards)
+	if o.wallClock == nil {
+		o.wallClock = time.Now
+	}
 	o.Limits.setDefaults()
 }
 

@@ -29,6 +29,7 @@ func (c *conn) onPublish(flags byte, body []byte) error {
 		if err := c.admitQoS(p); err != nil || p.QoS == 2 && c.duplicate(p.PacketID) {
 			return err
 		}
+		c.shard.throttle(c)
 	}
 	m := &s.incoming
 	*m = message{
@@ -95,12 +96,19 @@ func (c *conn) admitQoS(p *wire.Publish) error {
 	return nil
 }
 
-// duplicate answers a QoS 2 message that is already here without delivering it again [MQTT-4.3.3-10].
+// duplicate answers a QoS 2 message that is already here without delivering it again [MQTT-4.3.3-10]. One that came on
+// an earlier connection may not be on disk yet.
 func (c *conn) duplicate(id uint16) bool {
-	if _, known := c.session.received[id]; !known {
+	r, known := c.session.received[id]
+	if !known {
 		return false
 	}
-	c.answer(wire.TypePubrec, id, wire.Success, false)
+	waits := uint8(0)
+	if r.txn != nil {
+		r.txn.await(c, wire.TypePubrec, id)
+		waits = 1
+	}
+	c.answer(wire.TypePubrec, id, wire.Success, waits)
 	return true
 }
 
@@ -178,20 +186,23 @@ func (c *conn) turnDown(p *wire.Publish, code byte) {
 	c.shard.stats.dropped[dropNotAuthorized]++
 	switch {
 	case p.QoS == 1:
-		c.answer(wire.TypePuback, p.PacketID, code, false)
+		c.answer(wire.TypePuback, p.PacketID, code, 0)
 	case p.QoS == 2:
 		if c.version != wire.V5 {
-			c.session.received.add(p.PacketID)
+			c.session.received.add(p.PacketID, nil)
+			c.session.save(savingFlow)
 		}
-		c.answer(wire.TypePubrec, p.PacketID, code, false)
+		c.answer(wire.TypePubrec, p.PacketID, code, 0)
 	}
 }
 
-// accept publishes a message and acknowledges it, once it is stored if it has to be.
+// accept publishes a message and acknowledges it, once it is on disk if it has to be.
 func (c *conn) accept(m *message, r *route, id uint16) {
 	var done func(error)
-	if m.qos > 0 && m.retain && c.b.store != nil {
+	waits := uint8(0)
+	if m.qos > 0 && m.retain && c.b.store != nil && !c.b.options.Relaxed {
 		done = c.whenStored()
+		waits++
 	}
 	matched := c.shard.publish(m, r, c, done)
 	if m.qos == 0 {
@@ -201,12 +212,20 @@ func (c *conn) accept(m *message, r *route, id uint16) {
 	if !matched {
 		code = wire.NoMatchingSubscribers
 	}
-	if m.qos == 1 {
-		c.answer(wire.TypePuback, id, code, done != nil)
-		return
+	kind, t := wire.TypePuback, (*txn)(nil)
+	if m.qos == 2 {
+		kind = wire.TypePubrec
 	}
-	c.session.received.add(id)
-	c.answer(wire.TypePubrec, id, code, done != nil)
+	if (m.stored != nil || m.qos == 2 && c.session.durable != nil) && !c.b.options.Relaxed {
+		t = c.shard.openTxn()
+		t.await(c, kind, id)
+		waits++
+	}
+	if m.qos == 2 {
+		c.session.received.add(id, t)
+		c.session.saveNow(savingFlow)
+	}
+	c.answer(kind, id, code, waits)
 }
 
 // publish takes a message to the retained messages and to everyone who wants it. from is the connection that it was read
@@ -214,6 +233,9 @@ func (c *conn) accept(m *message, r *route, id uint16) {
 // whether anyone wanted the message.
 func (s *shard) publish(m *message, r *route, from *conn, done func(error)) bool {
 	r.interest(s)
+	if m.qos > 0 && r.isKept() {
+		m.stored = s.newStored(m)
+	}
 	if m.retain {
 		s.retain(m, done)
 	}

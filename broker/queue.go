@@ -6,6 +6,7 @@ type delivery struct {
 	ids    []uint32 // subscription identifiers (MQTT 5 3.3.2.3.8)
 	qos    byte     // the lower of the message's and the subscription's
 	retain bool     // the RETAIN flag that the client is shown [MQTT-3.3.1-12, MQTT-3.3.1-13]
+	seq    uint64   // its place among the messages of a durable session; 0: the session is none
 }
 
 // queue is messages that wait for a client, in order. The zero value is empty.
@@ -51,14 +52,14 @@ func (q *queue) trim() {
 	}
 }
 
-// filter keeps what ok says yes to, in order.
-func (q *queue) filter(s *shard, ok func(*delivery) bool) {
+// filter keeps what ok says yes to, in order, and hands the rest to drop.
+func (q *queue) filter(s *shard, ok func(*delivery) bool, drop func(*delivery)) {
 	for n := q.len(); n > 0; n-- {
 		d := q.pop(s)
 		if ok(&d) {
 			q.push(s, d)
 			continue
 		}
-		s.stats.dropped[dropNotAuthorized]++
+		drop(&d)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/outcry-mqtt/outcry/broker/topic"
 )
@@ -14,6 +13,7 @@ import (
 // retained is the last retained message of each topic, shared by the shards (MQTT 5 3.3.1.3).
 type retained struct {
 	store Store // nil: memory only
+	clock *clock
 	count atomic.Int64
 	bytes atomic.Int64
 
@@ -23,7 +23,7 @@ type retained struct {
 
 // set retains a message that is kept, or removes the topic's if it is empty [MQTT-3.3.1-6]. It returns false if there is
 // no room.
-func (r *retained) set(m *message, l *Limits, now int64, done func(error)) bool {
+func (r *retained) set(m *message, l *Limits, done func(error)) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	old, had := r.names.Get(m.topic)
@@ -42,7 +42,7 @@ func (r *retained) set(m *message, l *Limits, now int64, done func(error)) bool 
 	}
 	r.bytes.Add(int64(grow))
 	r.put(m, had)
-	r.save(m, now, done)
+	r.save(m, done)
 	return true
 }
 
@@ -60,13 +60,13 @@ func (r *retained) put(m *message, had bool) {
 }
 
 // save hands the change to the store: a QoS 0 message is written behind, others before they are acknowledged.
-func (r *retained) save(m *message, now int64, done func(error)) {
+func (r *retained) save(m *message, done func(error)) {
 	if r.store == nil {
 		return
 	}
 	op := Op{Space: SpaceRetained, Key: m.topic, Delete: len(m.payload) == 0}
 	if !op.Delete {
-		op.Value = encodeRetained(m, now)
+		op.Value = encodeRetained(m, r.clock)
 	}
 	if m.qos == 0 {
 		r.store.Later(op)
@@ -132,7 +132,12 @@ func (s *shard) retain(m *message, done func(error)) {
 	if len(m.payload) > 0 {
 		k = m.keep()
 	}
-	if !s.b.retained.set(k, &s.b.limits, s.now, done) {
+	if m.stored != nil { // it is kept apart from the message on its way
+		own := *k
+		own.stored, own.kept = nil, &own
+		k = &own
+	}
+	if !s.b.retained.set(k, &s.b.limits, done) {
 		s.stats.dropped[dropRetainedFull]++
 	}
 }
@@ -200,6 +205,11 @@ func (r *replay) next(ss *session) (*message, *subscription) {
 // sendRetained sends a retained message because of a subscription: RETAIN is set [MQTT-3.3.1-8].
 func (s *shard) sendRetained(m *message, sub *subscription) {
 	d := delivery{m: m, qos: min(m.qos, sub.qos), retain: true}
+	if d.qos > 0 && sub.session.durable != nil {
+		own := *m
+		own.kept, own.stored = &own, s.newStored(m)
+		d.m = &own
+	}
 	if sub.id != 0 {
 		d.ids = []uint32{sub.id}
 	}
@@ -221,7 +231,7 @@ func (ss *session) suspendReplay() {
 	}
 }
 
-// A stored retained message is: a version byte, flags, expiry in Unix milliseconds if there is one, the length of the
+// A stored retained message is: a version byte, flags, the stamp at which it expires if it does, the length of the
 // properties, the properties, the payload.
 const (
 	retainedVersion   = 1
@@ -229,7 +239,7 @@ const (
 	retainedHasExpiry = 4
 )
 
-func encodeRetained(m *message, now int64) []byte {
+func encodeRetained(m *message, c *clock) []byte {
 	b := make([]byte, 0, len(m.payload)+len(m.props)+16)
 	flags := m.qos & retainedQoS
 	if m.expires != 0 {
@@ -237,7 +247,7 @@ func encodeRetained(m *message, now int64) []byte {
 	}
 	b = append(b, retainedVersion, flags)
 	if m.expires != 0 {
-		b = binary.AppendVarint(b, time.Now().Add(time.Duration(m.expires-now)).UnixMilli())
+		b = binary.AppendVarint(b, c.stamp(m.expires))
 	}
 	b = binary.AppendUvarint(b, uint64(len(m.props)))
 	b = append(b, m.props...)
@@ -246,7 +256,7 @@ func encodeRetained(m *message, now int64) []byte {
 
 var errRetainedValue = errors.New("not a retained message of a version that this program knows")
 
-func decodeRetained(name string, v []byte, now int64) (*message, error) {
+func decodeRetained(name string, v []byte, c *clock) (*message, error) {
 	if len(v) < 3 || v[0] != retainedVersion {
 		return nil, errRetainedValue
 	}
@@ -257,7 +267,7 @@ func decodeRetained(name string, v []byte, now int64) (*message, error) {
 		if n <= 0 {
 			return nil, errRetainedValue
 		}
-		m.expires = max(now+int64(time.Until(time.UnixMilli(at))), 1)
+		m.expires = max(c.from(at), 1)
 		v = v[n:]
 	}
 	size, n := binary.Uvarint(v)
@@ -271,16 +281,16 @@ func decodeRetained(name string, v []byte, now int64) (*message, error) {
 }
 
 // restore reads the retained messages from the store.
-func (r *retained) restore(now int64) error {
+func (r *retained) restore() error {
 	if r.store == nil {
 		return nil
 	}
 	return r.store.Load(SpaceRetained, func(key string, value []byte) error {
-		m, err := decodeRetained(key, value, now)
+		m, err := decodeRetained(key, value, r.clock)
 		if err != nil {
 			return fmt.Errorf("restore retained %q: %w", key, err)
 		}
-		if m.expired(now) {
+		if m.expired(r.clock.now()) {
 			r.store.Later(Op{Space: SpaceRetained, Key: key, Delete: true})
 			return nil
 		}

@@ -13,6 +13,7 @@ type route struct {
 	policy    QueuePolicy
 	reserved  bool // only the broker publishes to it
 	shards    shardSet
+	durable   shardSet // those of shards that have durable sessions
 	groups    []*group
 	audiences []*audience // of this shard
 	version   uint64      // of the router, when shards and groups were looked up
@@ -70,8 +71,21 @@ func (s *shard) newRoute(name string) *route {
 // interest makes sure that r knows the shards and groups that want its topic.
 func (r *route) interest(s *shard) {
 	if v := s.b.router.version.Load(); v != r.version {
-		r.shards, r.groups, r.version = s.b.router.look(r.topic, r.groups[:0])
+		r.shards, r.durable, r.groups, r.version = s.b.router.look(r.topic, r.groups[:0])
 	}
+}
+
+// isKept tells whether the topic's messages may be for durable sessions.
+func (r *route) isKept() bool {
+	if r.durable != 0 {
+		return true
+	}
+	for _, g := range r.groups {
+		if g.durable.Load() > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // local makes sure that r knows the subscriptions of its topic on this shard.

@@ -20,6 +20,7 @@ type session struct {
 	queue    queue    // QoS 1 and 2 messages not yet sent, in order
 	window   window   // those sent and not acknowledged, in order
 	received receipts // QoS 2 messages of the client that it has not released
+	durable  *durable // what outlives the process; nil: nothing does
 	replay   *replay  // retained messages still to be sent; nil: none
 	will     *will
 	timer    timer // of the expiry and the will's delay, while offline
@@ -50,24 +51,38 @@ func (ss *session) lose(c *conn, r closeReason) {
 	s.stats.sessionsOffline++
 	ss.suspendReplay()
 	ss.shareOffline()
-	if r == closeShutdown { // a server that goes may leave wills alone (MQTT 5 3.1.2.5)
+	if r == closeShutdown && (ss.durable == nil || ss.expiry <= 0) {
 		ss.will = nil
 	}
-	now := s.now
-	ss.endsAt = now + int64(min(ss.expiry, unlimitedTime-time.Duration(now)))
-	if ss.will != nil {
-		ss.willAt = min(now+int64(ss.will.delay), ss.endsAt)
-		if ss.willAt <= now {
-			ss.publishWill()
-		}
+	ss.setOffline(s.now, r == closeShutdown)
+	if ss.will != nil && ss.willAt <= s.now {
+		ss.publishWill()
 	}
 	if ss.expiry <= 0 {
 		ss.end()
 		return
 	}
+	ss.save(savingSession)
 	ss.window.disconnect()
 	ss.trim()
 	ss.armTimer()
+}
+
+// willGrace is how long a client has to come back to a server that has gone before its will is published (MQTT 5
+// 3.1.2.5 lets a server that shuts down or fails defer wills until it is back).
+const willGrace = 10 * time.Second
+
+// setOffline sets when the session ends and its will is published, if the client does not come back. byUs tells that it
+// was the server that went.
+func (ss *session) setOffline(now int64, byUs bool) {
+	ss.endsAt = now + int64(min(ss.expiry, unlimitedTime-time.Duration(now)))
+	if w := ss.will; w != nil {
+		delay := w.delay
+		if byUs {
+			delay = max(delay, willGrace)
+		}
+		ss.willAt = min(now+int64(delay), ss.endsAt)
+	}
 }
 
 // trim gives back what a burst of messages has left behind.
@@ -106,6 +121,7 @@ func (ss *session) end() {
 	if ss.ended {
 		return
 	}
+	ss.forget()
 	ss.ended = true
 	s := ss.shard
 	if ss.conn == nil {
@@ -127,19 +143,24 @@ func (ss *session) end() {
 func (ss *session) abandon() {
 	s := ss.shard
 	ss.window.each(func(o *outgoing) {
-		if o.state == awaitAck && o.d.m.group != nil {
+		if o.d.m == nil || o.d.lost() {
+			return
+		}
+		if o.d.m.group != nil && (o.state == awaitAck || !o.sent) {
 			s.redeliver(&o.d)
 		}
+		ss.release(&o.d)
 	})
 	s.stats.inflight -= int64(ss.window.live)
 	ss.window = window{}
 	for ss.queue.len() > 0 {
 		d := ss.queue.pop(s)
-		if d.m.group != nil {
+		if d.m.group != nil && !d.lost() {
 			s.redeliver(&d)
-			continue
+		} else {
+			s.stats.dropped[dropSessionEnded]++
 		}
-		s.stats.dropped[dropSessionEnded]++
+		ss.release(&d)
 	}
 }
 
@@ -164,37 +185,48 @@ func (ss *session) recheck() {
 		}
 	})
 	for _, sub := range lost {
+		sub.forget()
 		ss.subs.remove(sub)
 		s.unsubscribe(sub)
 	}
-	ss.queue.filter(s, func(d *delivery) bool { return s.b.authorize(c.client, Deliver, d.m.topic) })
+	ss.queue.filter(s, func(d *delivery) bool { return s.b.authorize(c.client, Deliver, d.m.topic) },
+		func(d *delivery) { ss.drop(d, dropNotAuthorized) })
 }
 
 // enqueue takes a QoS 1 or 2 message for the client: it is sent now, or waits in the queue.
 func (ss *session) enqueue(d delivery) {
 	s, c := ss.shard, ss.conn
-	if c != nil && c.parked == nil && ss.queue.len() == 0 && c.quota > 0 && !ss.window.full() {
+	if c != nil && c.parked == nil && ss.queue.len() == 0 && ss.window.unsent() < int(c.quota) && !ss.window.full() {
+		ss.keep(&d)
 		ss.transmit(d)
 		return
 	}
 	l := &s.b.limits
-	d.m = d.m.keep()
 	if ss.queue.len() >= l.MaxQueuedMessages || ss.queue.bytes+d.m.size() > l.MaxQueuedBytes {
 		s.stats.dropped[dropQueueFull]++
 		return
 	}
+	d.m = d.m.keep()
+	ss.keep(&d)
 	ss.queue.push(s, d)
 }
 
-// pump sends as much as the client's quota and socket take: first again what a lost connection left open.
+// drop counts a message that the client will not get.
+func (ss *session) drop(d *delivery, why dropReason) {
+	ss.shard.stats.dropped[why]++
+	ss.release(d)
+}
+
+// pump sends as much as the client's quota and socket take: first what a lost connection left open, and what waited for
+// the disk.
 func (ss *session) pump() {
 	c := ss.conn
 	if c == nil {
 		return
 	}
-	for c.parked == nil && c.state == stateOpen {
+	for c.parked == nil && c.state == stateOpen && c.quota > 0 {
 		o := ss.window.again()
-		if o == nil {
+		if o == nil || !ss.onDisk(o) {
 			break
 		}
 		if o.state == awaitComp {
@@ -202,14 +234,11 @@ func (ss *session) pump() {
 			c.sendAck(wire.TypePubrel, o.id, 0)
 			continue
 		}
-		if c.quota == 0 {
-			return
-		}
 		c.quota--
 		ss.window.resent()
 		ss.retransmit(o)
 	}
-	for c.parked == nil && c.state == stateOpen && c.quota > 0 && ss.queue.len() > 0 && !ss.window.full() {
+	for c.parked == nil && c.state == stateOpen && ss.queue.len() > 0 && ss.window.unsent() < int(c.quota) && !ss.window.full() {
 		ss.transmit(ss.queue.pop(ss.shard))
 	}
 	if ss.replay != nil && ss.queue.len() == 0 {
@@ -217,34 +246,68 @@ func (ss *session) pump() {
 	}
 }
 
-// transmit sends a message for the first time.
+// transmit gives a message its packet identifier and sends it for the first time, unless it or one before it has to wait
+// for the disk.
 func (ss *session) transmit(d delivery) {
 	s, c := ss.shard, ss.conn
-	if d.m.expired(s.now) {
-		s.stats.dropped[dropExpired]++
+	if ss.durable != nil {
+		ss.durable.sentSeq = d.seq
+	}
+	switch {
+	case d.lost():
+		ss.release(&d)
+		return
+	case d.m.expired(s.now):
+		ss.drop(&d, dropExpired)
 		return
 	}
-	id := ss.window.next()
-	if !c.sendPublish(&d, id, false) {
-		s.stats.dropped[dropTooLarge]++
-		return
+	o := outgoing{id: ss.window.next(), state: firstState(d.qos), d: d}
+	if ss.durable != nil && d.qos == 2 && !s.b.options.Relaxed {
+		o.after = ss.saveFlow()
+	} else {
+		ss.save(savingFlow)
 	}
-	d.m = d.m.keep()
-	ss.window.push(outgoing{id: id, state: firstState(d.qos), sent: true, d: d})
+	if ss.window.again() == nil && ss.onDisk(&o) {
+		if !c.sendPublish(&d, o.id, false) {
+			ss.drop(&d, dropTooLarge)
+			return
+		}
+		o.sent = true
+		c.quota--
+	}
+	o.d.m = d.m.keep()
+	ss.window.push(o)
 	s.stats.inflight++
-	c.quota--
 }
 
-// retransmit sends a message again, with DUP only if it was sent before [MQTT-3.3.1-1]. What has grown too large for a
-// client that takes less than it did is dropped, as if it had been acknowledged.
+// retransmit sends a message that has a packet identifier, with DUP only if it was sent before [MQTT-3.3.1-1]. What has
+// grown too large for a client that takes less than it did is dropped, as if it had been acknowledged.
 func (ss *session) retransmit(o *outgoing) {
-	if ss.conn.sendPublish(&o.d, o.id, o.sent) {
-		o.sent = true
-		return
-	}
 	s := ss.shard
-	s.stats.dropped[dropTooLarge]++
+	why := dropReasons
+	switch {
+	case o.sent:
+	case o.d.lost():
+		why = dropClosed
+	case o.d.m.expired(s.now):
+		why = dropExpired
+	}
+	if why == dropReasons {
+		if ss.conn.sendPublish(&o.d, o.id, o.sent) {
+			o.sent = true
+			return
+		}
+		why = dropTooLarge
+	}
+	s.stats.dropped[why]++
 	ss.conn.quota++
+	ss.settle(o)
+}
+
+// settle ends a message's way to the client.
+func (ss *session) settle(o *outgoing) {
+	ss.release(&o.d)
+	ss.save(savingFlow)
 	ss.window.settle(o)
-	s.stats.inflight--
+	ss.shard.stats.inflight--
 }

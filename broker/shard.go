@@ -62,12 +62,21 @@ type shard struct {
 	merged     []delivery // of the message being delivered, where several filters match
 	owners     []*session // of what is merged
 	wsHeader   [wsHeaderBytes]byte
-	out        []*batch  // to each shard, of this turn
-	choked     []bool    // shards whose inbox was over its limit
-	held       [][]*conn // connections that are not read because of a choked shard
-	waiters    []*shard  // shards that hold connections until this one's inbox is empty again
-	oldest     int64     // when the oldest message of this turn was read
-	turnSent   uint64    // messages sent this turn
+	out        []*batch   // to each shard, of this turn
+	txn        *txn       // of this turn; nil: nothing has to be kept
+	closed     []*txn     // of earlier turns, not yet handed to the store
+	urgent     []*session // whose state somebody waits for
+	unsaved    []*session // whose state has changed
+	lazy       bool       // a transaction with all of that is under way
+	storing    int64      // bytes that wait for the disk
+	throttled  []*conn    // not read because of that
+	retry      timer      // after a failure of the store
+	retryAt    int64      // on the broker's clock
+	choked     []bool     // shards whose inbox was over its limit
+	held       [][]*conn  // connections that are not read because of a choked shard
+	waiters    []*shard   // shards that hold connections until this one's inbox is empty again
+	oldest     int64      // when the oldest message of this turn was read
+	turnSent   uint64     // messages sent this turn
 
 	stats shardStats
 }
@@ -86,6 +95,7 @@ func newShard(b *Broker, index, count int) (*shard, error) {
 	s.now = b.clock.now()
 	s.wheel.init(s.now / int64(tick))
 	s.stats.init()
+	s.retry.owner = s
 	return s, nil
 }
 
@@ -156,6 +166,7 @@ func (s *shard) turn(events []poller.Event) {
 	for done := false; !done; { // closing a connection may publish its will
 		s.sweep()
 		s.sendBatches()
+		s.commit()
 		s.flush()
 		done = len(s.doomed) == 0 && len(s.dirty) == 0
 	}
@@ -248,16 +259,41 @@ func (s *shard) end(r closeReason) {
 	}
 }
 
-// finish drops what is left when the loop has ended.
+// finish closes what is open when the loop has ended.
 func (s *shard) finish() {
-	for _, p := range s.in.close() {
-		if d, ok := p.(dropper); ok {
-			d.drop()
-		}
-	}
+	s.ending = true
 	for _, c := range s.conns {
 		if c != nil {
 			c.release()
+		}
+	}
+}
+
+// wind does what has been posted to the shard since its loop ended: messages that other shards had for it, and what
+// others wait for. It tells whether there was anything.
+func (s *shard) wind() bool {
+	posts := s.in.take(nil)
+	for _, p := range posts {
+		p.run(s)
+	}
+	s.sendBatches()
+	s.commit()
+	return len(posts) > 0
+}
+
+// windStore hands everything that is left to the store.
+func (s *shard) windStore() {
+	for s.txn != nil || len(s.unsaved) > 0 {
+		s.lazy, s.retryAt = false, 0
+		s.commit()
+	}
+}
+
+// close refuses further posts and lets go of those that came too late.
+func (s *shard) close() {
+	for _, p := range s.in.close() {
+		if d, ok := p.(dropper); ok {
+			d.drop()
 		}
 	}
 	_ = s.poll.Close()

@@ -1,11 +1,16 @@
 package broker
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // group is the members of a shared subscription (MQTT 5 4.8.2), on whichever shards they are. Each message goes to one
 // of them: to the next in turn that is online, or if none is, to one whose session waits for it.
 type group struct {
 	name, filter string
+
+	durable atomic.Int32 // members that are durable sessions
 
 	mu      sync.Mutex // guards what follows
 	members []*member
@@ -23,6 +28,9 @@ func (g *group) add(sub *subscription) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	sub.group = g
+	if sub.session.durable != nil {
+		g.durable.Add(1)
+	}
 	g.members = append(g.members, &member{sub: sub, shard: sub.session.shard, online: sub.session.conn != nil})
 }
 
@@ -33,6 +41,9 @@ func (g *group) remove(sub *subscription) int {
 	for i, m := range g.members {
 		if m.sub == sub {
 			g.members = append(g.members[:i], g.members[i+1:]...)
+			if sub.session.durable != nil {
+				g.durable.Add(-1)
+			}
 			break
 		}
 	}
@@ -112,6 +123,9 @@ func (s *shard) deliverShared(m *message, sub *subscription) {
 // redeliver sends a message that a member left behind to another one.
 func (s *shard) redeliver(d *delivery) {
 	m := *d.m
-	m.kept = d.m
+	m.kept, m.stored = d.m, nil
+	if m.group.durable.Load() > 0 {
+		m.stored = s.newStored(&m)
+	}
 	s.dispatch(&m, m.group)
 }

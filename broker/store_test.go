@@ -3,77 +3,16 @@ package broker_test
 import (
 	"errors"
 	"fmt"
-	"sync"
 	"testing"
 
 	"github.com/outcry-mqtt/outcry/broker"
 	"github.com/outcry-mqtt/outcry/broker/conformance/raw"
 )
 
-// shelf is a store in memory whose commits happen when the test says so.
-type shelf struct {
-	mu      sync.Mutex
-	values  map[string][]byte
-	waiting []func(error)
-}
-
-func newShelf() *shelf { return &shelf{values: map[string][]byte{}} }
-
-func (s *shelf) Load(_ broker.Space, fn func(string, []byte) error) error {
-	for k, v := range s.values {
-		if err := fn(k, v); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (s *shelf) apply(op broker.Op) {
-	if op.Delete {
-		delete(s.values, op.Key)
-		return
-	}
-	s.values[op.Key] = op.Value
-}
-
-func (s *shelf) Commit(ops []broker.Op, done func(error)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.waiting = append(s.waiting, func(err error) {
-		if err == nil {
-			for _, op := range ops {
-				s.apply(op)
-			}
-		}
-		done(err)
-	})
-}
-
-func (s *shelf) Later(op broker.Op) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.apply(op)
-}
-
-func (s *shelf) Close() error { return nil }
-
-// commits is how many commits wait.
-func (s *shelf) commits() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.waiting)
-}
-
-// finish ends the i-th of the commits that wait.
-func (s *shelf) finish(i int, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.waiting[i](err)
-}
-
 func TestRetainedIsAcknowledgedWhenItIsStored(t *testing.T) {
 	t.Parallel()
 	store := newShelf()
+	store.hold(broker.SpaceRetained)
 	s := start(t, broker.Options{Store: store})
 	c := s.connect(raw.Connect{Version: raw.V5, ID: "c", Clean: true})
 	c.Send(
@@ -99,6 +38,7 @@ func TestRetainedIsAcknowledgedWhenItIsStored(t *testing.T) {
 func TestStoreThatFailsIsNotAcknowledged(t *testing.T) {
 	t.Parallel()
 	store := newShelf()
+	store.hold(broker.SpaceRetained)
 	s := start(t, broker.Options{Store: store})
 	k := raw.Connect{Version: raw.V5, ID: "c", Props: raw.Props{raw.Num(raw.SessionExpiry, 100)}}
 	c := s.connect(k)
@@ -160,7 +100,7 @@ func TestRestoreRefusesWhatItDoesNotKnow(t *testing.T) {
 	t.Parallel()
 	for name, value := range map[string][]byte{"empty": {}, "version": {9, 0, 0}, "length": {1, 0, 200, 1}} {
 		store := newShelf()
-		store.values["t"] = value
+		store.values[broker.SpaceRetained]["t"] = value
 		if _, err := broker.New(broker.Options{Store: store}); err == nil {
 			t.Errorf("%s: New read % X", name, value)
 		}
@@ -183,7 +123,8 @@ func TestExpiredRetainedIsRemoved(t *testing.T) {
 	})
 	store.mu.Lock()
 	defer store.mu.Unlock()
-	if _, there := store.values["brief"]; there || len(store.values) != 1 {
-		t.Errorf("the store has %q", store.values)
+	retained := store.values[broker.SpaceRetained]
+	if _, there := retained["brief"]; there || len(retained) != 1 {
+		t.Errorf("the store has %q", retained)
 	}
 }

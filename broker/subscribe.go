@@ -24,11 +24,34 @@ func (c *conn) onSubscribe(body []byte) error {
 		}
 	}
 	s.suback = codes
-	c.send(wire.TypeSuback, wire.AppendSuback(nil, c.version, p.PacketID, codes))
-	for _, sub := range replays {
-		s.replay(sub)
-	}
+	c.answerSubscribe(&subAck{wire.TypeSuback, wire.AppendSuback(nil, c.version, p.PacketID, codes), replays})
 	return nil
+}
+
+// subAck is a SUBACK or UNSUBACK, and the subscriptions that are sent what is retained after it.
+type subAck struct {
+	t       wire.Type
+	packet  []byte
+	replays []*subscription
+}
+
+func (a *subAck) send(c *conn) {
+	c.send(a.t, a.packet)
+	for _, sub := range a.replays {
+		if c.session.subs.get(sub.key()) == sub {
+			c.shard.replay(sub)
+		}
+	}
+}
+
+// answerSubscribe answers at once, or for a durable session when its subscriptions are on disk.
+func (c *conn) answerSubscribe(a *subAck) {
+	if c.session.durable == nil || c.b.options.Relaxed {
+		a.send(c)
+		return
+	}
+	c.shard.openTxn().await(c, a.t, 0)
+	c.acks = append(c.acks, heldAck{t: a.t, waits: 1, reply: a})
 }
 
 // subscribe makes or replaces one subscription [MQTT-3.8.4-3] and returns it with its reason code; isNew is false for a
@@ -55,6 +78,7 @@ func (c *conn) subscribe(f *wire.Filter, id uint32) (sub *subscription, isNew bo
 		s.subscribe(sub, share)
 		ss.subs.add(sub)
 	}
+	sub.keep()
 	if s.b.observers != nil {
 		s.observe(c, Subscribed, f.Filter, "")
 	}
@@ -71,7 +95,7 @@ func (c *conn) onUnsubscribe(body []byte) error {
 	for i, f := range p.Filters {
 		codes[i] = c.unsubscribe(f)
 	}
-	c.send(wire.TypeUnsuback, wire.AppendUnsuback(nil, c.version, p.PacketID, codes))
+	c.answerSubscribe(&subAck{t: wire.TypeUnsuback, packet: wire.AppendUnsuback(nil, c.version, p.PacketID, codes)})
 	return nil
 }
 
@@ -84,6 +108,7 @@ func (c *conn) unsubscribe(filter string) (code byte) {
 	if sub == nil {
 		return wire.NoSubscriptionExisted
 	}
+	sub.forget()
 	c.session.subs.remove(sub)
 	c.shard.unsubscribe(sub)
 	if c.b.observers != nil {
@@ -108,6 +133,9 @@ func (s *shard) subscribe(sub *subscription, share string) {
 		s.b.router.add(sub.filter, s.index)
 	}
 	a.add(sub)
+	if a.durable == 1 && sub.session.durable != nil {
+		s.b.router.setDurable(sub.filter, s.index, true)
+	}
 }
 
 // unsubscribe takes a subscription out again.
@@ -125,6 +153,9 @@ func (s *shard) unsubscribe(sub *subscription) {
 		s.subs.Delete(sub.filter)
 		s.subsGen++
 		s.b.router.remove(sub.filter, s.index)
+	}
+	if a.durable == 0 && sub.session.durable != nil {
+		s.b.router.setDurable(sub.filter, s.index, false)
 	}
 }
 

@@ -1,6 +1,10 @@
 package broker
 
-import "slices"
+import (
+	"encoding/binary"
+	"errors"
+	"slices"
+)
 
 // subscription is one topic filter of a session, with its options (MQTT 5 3.8.3.1).
 type subscription struct {
@@ -17,11 +21,17 @@ type subscription struct {
 }
 
 // audience is the subscriptions of one filter on one shard, in no order.
-type audience struct{ subs []*subscription }
+type audience struct {
+	subs    []*subscription
+	durable int // those of durable sessions
+}
 
 func (a *audience) add(sub *subscription) {
 	sub.audience, sub.place = a, int32(len(a.subs))
 	a.subs = append(a.subs, sub)
+	if sub.session.durable != nil {
+		a.durable++
+	}
 }
 
 func (a *audience) remove(sub *subscription) {
@@ -30,6 +40,9 @@ func (a *audience) remove(sub *subscription) {
 	a.subs[sub.place], moved.place = moved, sub.place
 	a.subs[last] = nil
 	a.subs = a.subs[:last]
+	if sub.session.durable != nil {
+		a.durable--
+	}
 }
 
 // subscriptions is a session's, by filter and share name. A few are looked through; many have an index.
@@ -101,4 +114,62 @@ func (t *subscriptions) each(fn func(*subscription)) {
 	for _, sub := range t.list {
 		fn(sub)
 	}
+}
+
+// A stored subscription has the session's number and the filter with its $share prefix as its key; its value is: a version
+// byte, the options, and the subscription identifier.
+const (
+	subscriptionVersion = 1
+	optionQoS           = 3
+	optionNoLocal       = 4
+	optionRetain        = 8
+	optionHandling      = 4 // bits to the left
+)
+
+var errSubscriptionRecord = errors.New("not a subscription of a version that this program knows; run the version that wrote it, or restore a backup")
+
+func (sub *subscription) storeKey() string {
+	key := numberKey(sub.session.durable.num)
+	if sub.group != nil {
+		key += "$share/" + sub.group.name + "/"
+	}
+	return key + sub.filter
+}
+
+// keep has the store keep the subscription, if its session is durable.
+func (sub *subscription) keep() {
+	if sub.session.durable == nil {
+		return
+	}
+	options := sub.qos | sub.handling<<optionHandling
+	if sub.noLocal {
+		options |= optionNoLocal
+	}
+	if sub.retain {
+		options |= optionRetain
+	}
+	value := binary.AppendUvarint([]byte{subscriptionVersion, options}, uint64(sub.id))
+	sub.session.shard.openTxn().add(Op{Space: SpaceSubscriptions, Key: sub.storeKey(), Value: value})
+}
+
+// forget has the store forget the subscription.
+func (sub *subscription) forget() {
+	if sub.session.durable != nil {
+		sub.session.shard.openTxn().add(Op{Space: SpaceSubscriptions, Key: sub.storeKey(), Delete: true})
+	}
+}
+
+func (sub *subscription) decode(value []byte) error {
+	r := reader{value}
+	if r.byte() != subscriptionVersion {
+		return errSubscriptionRecord
+	}
+	options := r.byte()
+	sub.qos, sub.handling = options&optionQoS, options>>optionHandling
+	sub.noLocal, sub.retain = options&optionNoLocal != 0, options&optionRetain != 0
+	sub.id = uint32(r.uvarint())
+	if r.failed() {
+		return errSubscriptionRecord
+	}
+	return nil
 }

@@ -35,6 +35,7 @@ func (ss *session) publishWill() {
 	if w == nil {
 		return
 	}
+	ss.saveNow(savingSession) // in the transaction that the will is in
 	if !s.b.authorize(w.client, Publish, w.message.topic) {
 		s.stats.dropped[dropNotAuthorized]++
 		return

@@ -1,6 +1,10 @@
 package broker
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/outcry-mqtt/outcry/broker/wire"
+)
 
 // sendState is what a message under way to a client waits for.
 type sendState uint8
@@ -24,7 +28,8 @@ type outgoing struct {
 	d     delivery
 	id    uint16
 	state sendState
-	sent  bool // on some connection, so that the next time is a duplicate
+	sent  bool   // on some connection, so that the next time is a duplicate
+	after uint32 // the version of the session's flow that must be on disk before it is sent
 }
 
 // window is the messages under way to a client, in the order in which they were first sent. In the ring their packet
@@ -67,7 +72,7 @@ func (w *window) next() uint16 {
 	return following(w.lastID)
 }
 
-// push adds a message that was just sent with the identifier next.
+// push adds a message with the identifier next. If it was not sent yet, again will return it.
 func (w *window) push(o outgoing) {
 	w.place(o)
 	w.live++
@@ -81,7 +86,7 @@ func (w *window) place(o outgoing) {
 		w.grow()
 	}
 	w.ring[(w.head+w.n)&(len(w.ring)-1)] = o
-	if w.redo == w.n {
+	if w.redo == w.n && (o.sent || o.state == settled) {
 		w.redo++
 	}
 	w.n++
@@ -175,6 +180,24 @@ func (w *window) trim() {
 	}
 }
 
+// unsent is how many places there are that the connection has not been sent, at most.
+func (w *window) unsent() int { return w.n - w.redo + len(w.stragglers) - w.redone }
+
+// restore adds a message that was under way when the broker went, in the order of the messages. Where identifiers are
+// missing the places are taken as settled; what is far behind is put aside.
+func (w *window) restore(o outgoing) {
+	if w.n > 0 && (int(o.id)-int(w.lastID)+maxWindow-1)%maxWindow >= longWindow {
+		for w.n > 0 {
+			w.putAside()
+		}
+	}
+	for w.n > 0 && following(w.lastID) != o.id {
+		w.place(outgoing{id: following(w.lastID)})
+	}
+	w.place(o)
+	w.live++
+}
+
 // disconnect notes that everything has to be sent again on the next connection.
 func (w *window) disconnect() { w.redo, w.redone = 0, 0 }
 
@@ -214,26 +237,49 @@ func (w *window) each(fn func(*outgoing)) {
 }
 
 // receipts is the packet identifiers of QoS 2 messages that a client has sent and not released (MQTT 5 4.3.3).
-type receipts map[uint16]struct{}
+type receipts map[uint16]receipt
 
-// add notes an identifier and tells whether it is new.
-func (r *receipts) add(id uint16) bool {
-	if _, known := (*r)[id]; known {
-		return false
-	}
+// receipt is what becomes of one of them.
+type receipt struct {
+	txn      *txn // that it waits for; nil: none
+	released bool // it is forgotten when the transaction is on disk
+}
+
+// add notes an identifier, from the transaction t on if that is not nil.
+func (r *receipts) add(id uint16, t *txn) {
 	if *r == nil {
 		*r = make(receipts)
 	}
-	(*r)[id] = struct{}{}
-	return true
+	(*r)[id] = receipt{txn: t}
 }
 
-// remove forgets an identifier and tells whether it was there.
-func (r *receipts) remove(id uint16) bool {
-	_, known := (*r)[id]
+// remove forgets an identifier.
+func (r *receipts) remove(id uint16) {
 	delete(*r, id)
-	if known && len(*r) == 0 {
+	if len(*r) == 0 {
 		*r = nil
 	}
-	return known
+}
+
+// stored tells what has become of the transaction that PUBREC, or PUBCOMP, for an identifier waits for.
+func (r *receipts) stored(id uint16, t *txn, ack wire.Type, ok bool) {
+	now, known := (*r)[id]
+	if !known || now.txn != t {
+		return
+	}
+	if noted := ack == wire.TypePubrec; noted == ok { // it is held: it was noted, or could not be removed
+		(*r)[id] = receipt{}
+		return
+	}
+	r.remove(id)
+}
+
+// held is how many identifiers are not released.
+func (r receipts) held() (n int) {
+	for _, each := range r {
+		if !each.released {
+			n++
+		}
+	}
+	return n
 }

@@ -9,13 +9,20 @@ import (
 	"github.com/outcry-mqtt/outcry/broker/conformance/raw"
 )
 
-// slow is a store that has written when the test says so, and then says what the test says.
+// slow is a store that has written a retained message when the test says so, and then says what the test says.
 type slow chan func(error)
 
 func (slow) Load(broker.Space, func(string, []byte) error) error { return nil }
-func (s slow) Commit(_ []broker.Op, done func(error))            { s <- done }
 func (slow) Later(broker.Op)                                     {}
 func (slow) Close() error                                        { return nil }
+
+func (s slow) Commit(ops []broker.Op, done func(error)) {
+	if ops[0].Space != broker.SpaceRetained {
+		done(nil)
+		return
+	}
+	s <- done
+}
 
 // keep is a message that has to be stored.
 func keep(version byte, qos byte, id int) []byte {

@@ -1,0 +1,299 @@
+package broker_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/outcry-mqtt/outcry/broker"
+	"github.com/outcry-mqtt/outcry/broker/conformance/raw"
+)
+
+func v5Durable(id string) raw.Connect {
+	return raw.Connect{Version: raw.V5, ID: id, Props: raw.Props{raw.Num(raw.SessionExpiry, 3600)}}
+}
+
+// receive takes n messages, acknowledges them, and returns when every one is done with.
+func receive(c *raw.Client, n int) (got []*raw.Received) {
+	for open := 0; len(got) < n || open > 0; {
+		p, err := c.Read()
+		switch {
+		case err != nil:
+			panic(err)
+		case p.Type == raw.PUBREL:
+			c.Send(raw.Ack(raw.PUBCOMP, p.ID))
+			open--
+			continue
+		case p.QoS == 1:
+			c.Send(raw.Ack(raw.PUBACK, p.ID))
+		case p.QoS == 2:
+			c.Send(raw.Ack(raw.PUBREC, p.ID))
+			open++
+		}
+		got = append(got, p)
+	}
+	return got
+}
+
+// crash ends a broker as SIGKILL would, as far as its store is concerned, and starts another on what is left.
+func (s *server) crash(store *shelf) (*server, *shelf) {
+	s.t.Helper()
+	left := store.copied()
+	return start(s.t, broker.Options{Store: left}), left
+}
+
+func TestDurableSessionOutlivesTheProcess(t *testing.T) {
+	t.Parallel()
+	for _, k := range []raw.Connect{v5Durable("sub"), {Version: raw.V311, ID: "sub"}} {
+		t.Run(fmt.Sprint("version ", k.Version), func(t *testing.T) {
+			store := newShelf()
+			s := start(t, broker.Options{Store: store})
+			sub := s.connect(k)
+			sub.Subscribe(1, "a/#")
+			sub.Subscribe(2, "b")
+			pub := s.connect(v5Durable("pub"))
+			sub.Close()
+			s.eventually("offline", func(st broker.Stats) bool { return st.SessionsOffline == 1 })
+			for i := range 10 {
+				pub.Publish(raw.Publish{Topic: fmt.Sprint("a/", i), Payload: "x", QoS: 1})
+				pub.Publish(raw.Publish{Topic: "b", Payload: fmt.Sprint(i), QoS: 2})
+			}
+			s, store = s.crash(store)
+			if st := s.Stats(); st.Sessions != 2 || st.Subscriptions != 2 || st.Queued != 20 {
+				t.Fatalf("%d sessions, %d subscriptions, %d queued", st.Sessions, st.Subscriptions, st.Queued)
+			}
+			sub = s.dial(k.Version)
+			if ack := sub.Connect(k); !ack.SessionPresent {
+				t.Error("no session present")
+			}
+			for i, p := range receive(sub, 20) {
+				if want := fmt.Sprint("a/", i/2); i%2 == 0 && p.Topic != want || i%2 == 1 && p.Payload != fmt.Sprint(i/2) {
+					t.Errorf("message %d is %v", i, p)
+				}
+			}
+			s.eventually("nothing left", func(st broker.Stats) bool { return st.Inflight == 0 })
+			s.eventually("nothing left in the store", func(broker.Stats) bool { return store.count(broker.SpaceMessages) == 0 })
+			pub = s.connect(v5Durable("pub"))
+			pub.Publish(raw.Publish{Topic: "b", Payload: "later", QoS: 1})
+			sub.ExpectPublish("b", "later")
+		})
+	}
+}
+
+func TestAcknowledgedWhenItIsKeptForEveryDurableSession(t *testing.T) {
+	t.Parallel()
+	store := newShelf()
+	s := start(t, broker.Options{Store: store})
+	for i := range 8 { // on both shards
+		c := s.connect(v5Durable(fmt.Sprint("sub", i)))
+		c.Subscribe(2, "t")
+		c.Close()
+	}
+	s.eventually("offline", func(st broker.Stats) bool { return st.SessionsOffline == 8 })
+	pub := s.connect(raw.Connect{Version: raw.V5, ID: "pub", Clean: true})
+	store.hold(broker.SpaceMessages)
+	pub.Send(
+		raw.Publish{Topic: "t", Payload: "1", QoS: 1, ID: 1}.Bytes(raw.V5),
+		raw.Publish{Topic: "t", Payload: "2", QoS: 2, ID: 2}.Bytes(raw.V5),
+	)
+	s.eventually("a commit", func(broker.Stats) bool { return store.commits() > 0 })
+	pub.ExpectNothing()
+	store.release()
+	pub.ExpectAck(raw.PUBACK, 1)
+	pub.ExpectAck(raw.PUBREC, 2)
+	if n := store.count(broker.SpaceMessages); n != 2 {
+		t.Errorf("%d messages in the store for 8 sessions, want 2", n)
+	}
+	s, _ = s.crash(store)
+	if st := s.Stats(); st.Queued != 16 {
+		t.Errorf("%d queued, want 16", st.Queued)
+	}
+}
+
+func TestQoS2WaitsForTheDisk(t *testing.T) {
+	t.Parallel()
+	store := newShelf()
+	s := start(t, broker.Options{Store: store})
+	sub := s.connect(v5Durable("sub"))
+	sub.Subscribe(2, "t")
+	pub := s.connect(v5Durable("pub"))
+	store.hold(broker.SpaceMessages)
+	pub.Send(raw.Publish{Topic: "t", Payload: "1", QoS: 2, ID: 7}.Bytes(raw.V5))
+	s.eventually("a commit", func(broker.Stats) bool { return store.commits() > 0 })
+	sub.ExpectNothing()
+	pub.ExpectNothing()
+	store.release()
+	pub.ExpectAck(raw.PUBREC, 7)
+	got := sub.ExpectPublish("t", "1")
+
+	store.hold(broker.SpaceFlows)
+	sub.Send(raw.Ack(raw.PUBREC, got.ID))
+	pub.Send(raw.Ack(raw.PUBREL, 7))
+	s.eventually("a commit", func(broker.Stats) bool { return store.commits() > 0 })
+	sub.ExpectNothing()
+	pub.ExpectNothing()
+	store.release()
+	sub.ExpectAck(raw.PUBREL, got.ID)
+	pub.ExpectAck(raw.PUBCOMP, 7)
+	sub.Send(raw.Ack(raw.PUBCOMP, got.ID))
+	s.eventually("nothing left in the store", func(broker.Stats) bool { return store.count(broker.SpaceMessages) == 0 })
+}
+
+func TestInflightKeepsItsPacketIdentifiers(t *testing.T) {
+	t.Parallel()
+	store := newShelf()
+	s := start(t, broker.Options{Store: store})
+	sub := s.connect(v5Durable("sub"))
+	sub.Subscribe(2, "#")
+	pub := s.connect(v5Durable("pub"))
+	for i := range 6 {
+		pub.Publish(raw.Publish{Topic: "t", Payload: fmt.Sprint(i), QoS: byte(1 + i%2)})
+	}
+	var sent []*raw.Received
+	for i := range 6 {
+		sent = append(sent, sub.ExpectPublish("t", fmt.Sprint(i)))
+	}
+	sub.Send(raw.Ack(raw.PUBACK, sent[2].ID)) // out of order
+	sub.Send(raw.Ack(raw.PUBREC, sent[1].ID))
+	sub.ExpectAck(raw.PUBREL, sent[1].ID)
+	pub.Send(raw.Publish{Topic: "t", Payload: "open", QoS: 2, ID: 99}.Bytes(raw.V5))
+	pub.ExpectAck(raw.PUBREC, 99)
+	open := sub.ExpectPublish("t", "open")
+
+	s, _ = s.crash(store)
+	sub = s.dial(raw.V5)
+	sub.SendConnect(v5Durable("sub"))
+	if ack := sub.Expect(raw.CONNACK); !ack.SessionPresent {
+		t.Error("no session present")
+	}
+	for i, p := range sent {
+		switch i {
+		case 1:
+			sub.ExpectAck(raw.PUBREL, p.ID)
+		case 2:
+		default:
+			if got := sub.ExpectPublish("t", fmt.Sprint(i)); got.ID != p.ID || !got.Dup {
+				t.Errorf("message %d came with identifier %d and DUP %v, was %d", i, got.ID, got.Dup, p.ID)
+			}
+		}
+	}
+	if got := sub.ExpectPublish("t", "open"); got.ID != open.ID {
+		t.Errorf("identifier %d, was %d", got.ID, open.ID)
+	}
+	pub = s.dial(raw.V5)
+	pub.Connect(v5Durable("pub"))
+	pub.Send(raw.Publish{Topic: "t", Payload: "open", QoS: 2, ID: 99, Dup: true}.Bytes(raw.V5))
+	pub.ExpectAck(raw.PUBREC, 99)
+	sub.ExpectNothing() // it is known
+	pub.Send(raw.Ack(raw.PUBREL, 99))
+	pub.ExpectAck(raw.PUBCOMP, 99)
+	pub.Publish(raw.Publish{Topic: "t", Payload: "next", QoS: 1})
+	sub.ExpectPublish("t", "next")
+}
+
+func TestStoreThatFailsLosesNothingThatIsAcknowledged(t *testing.T) {
+	t.Parallel()
+	store := newShelf()
+	s := start(t, broker.Options{Store: store})
+	sub := s.connect(v5Durable("sub"))
+	sub.Subscribe(2, "t")
+	pub := s.connect(v5Durable("pub"))
+	store.setFail(errors.New("disk full"))
+	for _, qos := range []byte{1, 2} {
+		pub.Send(raw.Publish{Topic: "t", Payload: fmt.Sprint("lost ", qos), QoS: qos, ID: 1}.Bytes(raw.V5))
+		if got := pub.Expect(raw.DISCONNECT); got.Code != 0x89 {
+			t.Errorf("%v, want 0x89", got)
+		}
+		pub = s.connect(v5Durable("pub"))
+	}
+	free := s.connect(raw.Connect{Version: raw.V5, ID: "free", Clean: true})
+	free.Publish(raw.Publish{Topic: "t", Payload: "QoS 0 goes on"})
+	if got := receive(sub, 2); got[0].Payload != "lost 1" || got[1].Payload != "QoS 0 goes on" {
+		t.Errorf("got %v", got) // the first was on its way already, which at least once allows
+	}
+	store.setFail(nil)
+	pub.Send(raw.Publish{Topic: "t", Payload: "lost 2", QoS: 2, ID: 1, Dup: true}.Bytes(raw.V5))
+	pub.ExpectAck(raw.PUBREC, 1)
+	if got := receive(sub, 1); got[0].Payload != "lost 2" {
+		t.Errorf("got %v", got)
+	}
+	sub.ExpectNothing()
+	s.eventually("nothing left in the store", func(broker.Stats) bool { return store.count(broker.SpaceMessages) == 0 })
+	s, _ = s.crash(store)
+	if st := s.Stats(); st.Sessions != 2 || st.Subscriptions != 1 || st.Queued != 0 {
+		t.Errorf("%+v", st)
+	}
+}
+
+func TestSubscriptionIsAcknowledgedWhenItIsOnDisk(t *testing.T) {
+	t.Parallel()
+	store := newShelf()
+	s := start(t, broker.Options{Store: store})
+	c := s.connect(v5Durable("c"))
+	c.Publish(raw.Publish{Topic: "r", Payload: "retained", Retain: true, QoS: 1})
+	store.hold(broker.SpaceSubscriptions)
+	c.Send(raw.Subscribe{ID: 5, Filters: []raw.Filter{{Name: "r", Options: 1}}}.Bytes(raw.V5))
+	s.eventually("a commit", func(broker.Stats) bool { return store.commits() == 1 })
+	c.ExpectNothing()
+	store.release()
+	c.Expect(raw.SUBACK)
+	c.ExpectPublish("r", "retained")
+	store.hold(broker.SpaceSubscriptions)
+	c.Send(raw.Unsubscribe{ID: 6, Filters: []string{"r"}}.Bytes(raw.V5))
+	s.eventually("a commit", func(broker.Stats) bool { return store.commits() == 1 })
+	c.ExpectNothing()
+	store.release()
+	c.Expect(raw.UNSUBACK)
+	if n := store.count(broker.SpaceSubscriptions); n != 0 {
+		t.Errorf("%d subscriptions in the store", n)
+	}
+}
+
+func TestSessionThatEndsLeavesNothingInTheStore(t *testing.T) {
+	t.Parallel()
+	store := newShelf()
+	s := start(t, broker.Options{Store: store})
+	c := s.connect(v5Durable("c"))
+	c.Subscribe(2, "a", "b/#", "$share/g/c")
+	c.Close()
+	s.eventually("offline", func(st broker.Stats) bool { return st.SessionsOffline == 1 })
+	pub := s.connect(raw.Connect{Version: raw.V5, ID: "pub", Clean: true})
+	for _, name := range []string{"a", "b/1", "c"} {
+		pub.Publish(raw.Publish{Topic: name, Payload: "x", QoS: 2})
+	}
+	if n := store.count(broker.SpaceMessages); n != 3 {
+		t.Errorf("%d messages in the store", n)
+	}
+	s.connect(raw.Connect{Version: raw.V5, ID: "c", Clean: true})
+	s.eventually("nothing left in the store", func(broker.Stats) bool {
+		return store.count(broker.SpaceMessages)+store.count(broker.SpaceSessions)+store.count(broker.SpaceFlows)+
+			store.count(broker.SpaceSubscriptions) == 0
+	})
+}
+
+func TestSharedSubscriptionOutlivesTheProcess(t *testing.T) {
+	t.Parallel()
+	store := newShelf()
+	s := start(t, broker.Options{Store: store})
+	for _, id := range []string{"a", "b", "c"} {
+		c := s.connect(v5Durable(id))
+		c.Subscribe(1, "$share/g/work/#")
+		c.Close()
+	}
+	s.eventually("offline", func(st broker.Stats) bool { return st.SessionsOffline == 3 })
+	pub := s.connect(raw.Connect{Version: raw.V5, ID: "pub", Clean: true})
+	for i := range 30 {
+		pub.Publish(raw.Publish{Topic: fmt.Sprint("work/", i), Payload: "x", QoS: 1})
+	}
+	s, _ = s.crash(store)
+	if st := s.Stats(); st.SharedSubscriptions != 3 || st.Queued != 30 {
+		t.Fatalf("%d members, %d queued", st.SharedSubscriptions, st.Queued)
+	}
+	s.connect(raw.Connect{Version: raw.V5, ID: "a", Clean: true}) // its share goes to the others
+	s.connect(raw.Connect{Version: raw.V5, ID: "b", Clean: true})
+	c := s.connect(v5Durable("c"))
+	for range 30 {
+		c.Expect(raw.PUBLISH)
+	}
+	c.ExpectNothing()
+}

@@ -1,0 +1,241 @@
+package broker
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/outcry-mqtt/outcry/broker/wire"
+)
+
+const (
+	storingBytes = 16 << 20    // that wait for the disk before a shard reads no more of what has to be stored
+	storeRetry   = time.Second // after a failure, for what nobody waits for
+)
+
+// txn is one atomic change to the store. It belongs to one turn of one shard and holds what that turn has to be kept:
+// the messages that were read, for sessions on whichever shards they are, and the state of the shard's own sessions.
+// The transactions of a shard reach the store in their order.
+type txn struct {
+	shard *shard
+	left  atomic.Int32 // parts that are not complete: the turn itself, and batches of its messages that others handle
+
+	// Owned by the shard's loop.
+	urgent   bool // somebody waits for it: it is handed over in this turn
+	lazy     bool // it has everything that nobody waits for
+	ops      []Op
+	bytes    int64
+	messages []*stored
+	acks     []storedAck
+	saved    []savedSession
+
+	mu      sync.Mutex   // guards waiting
+	waiting [][]*session // by shard: those that may send a QoS 2 message once it is on disk
+}
+
+// storedAck is an acknowledgement that waits for a transaction.
+type storedAck struct {
+	c  *conn
+	ss *session
+	n  uint64 // its number among the connection's
+	t  wire.Type
+	id uint16
+}
+
+// savedSession is a session whose state a transaction has.
+type savedSession struct {
+	ss      *session
+	what    saving
+	version uint32 // of its flow
+}
+
+// openTxn returns the transaction of this turn.
+func (s *shard) openTxn() *txn {
+	if s.txn == nil {
+		s.txn = &txn{shard: s}
+		s.txn.left.Store(1)
+	}
+	return s.txn
+}
+
+func (t *txn) add(op Op) {
+	t.ops = append(t.ops, op)
+	t.bytes += int64(len(op.Key) + len(op.Value))
+}
+
+// await makes an acknowledgement wait until the transaction is on disk.
+func (t *txn) await(c *conn, kind wire.Type, id uint16) {
+	t.urgent = true
+	t.acks = append(t.acks, storedAck{c, c.session, c.nextAck(), kind, id})
+}
+
+// wait makes a session look again at what it may send when the transaction is on disk.
+func (t *txn) wait(ss *session) {
+	s := ss.shard
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.waiting == nil {
+		t.waiting = make([][]*session, len(s.b.shards))
+	}
+	mine := t.waiting[s.index]
+	if n := len(mine); n == 0 || mine[n-1] != ss {
+		t.waiting[s.index] = append(mine, ss)
+	}
+}
+
+// commit ends the turn's transaction. What nobody waits for is put off while an earlier transaction with such things is
+// under way, and goes along with a later one.
+func (s *shard) commit() {
+	if s.txn == nil && len(s.unsaved) == 0 {
+		return
+	}
+	if (s.txn == nil || !s.txn.urgent) && (s.lazy || s.now < s.retryAt) {
+		return
+	}
+	t := s.openTxn()
+	s.save(t)
+	s.txn = nil
+	s.closed = append(s.closed, t)
+	if t.left.Add(-1) == 0 {
+		s.handOver()
+	}
+}
+
+// finish tells that a batch of the transaction's messages has been handled.
+func (t *txn) finish() {
+	if t.left.Add(-1) == 0 {
+		t.shard.post(call((*shard).handOver))
+	}
+}
+
+// handOver gives the store the transactions that are complete, in their order.
+func (s *shard) handOver() {
+	for len(s.closed) > 0 && s.closed[0].left.Load() <= 0 {
+		t := s.closed[0]
+		s.closed[0] = nil
+		s.closed = s.closed[1:]
+		t.submit()
+	}
+}
+
+// submit gives the transaction to the store. A message that nobody is left to wait for is not put on disk.
+func (t *txn) submit() {
+	s := t.shard
+	puts := t.messages[:0]
+	for _, m := range t.messages {
+		if m.refs.Load() > 1 {
+			t.add(m.op())
+			puts = append(puts, m)
+		}
+	}
+	t.messages = puts
+	s.storing += t.bytes
+	s.b.store.Commit(t.ops, t.done)
+	for _, m := range puts { // only now: a deletion must reach the store behind this
+		s.unref(m)
+	}
+}
+
+// unref deletes a message that the last session is done with.
+func (s *shard) unref(m *stored) {
+	if m.refs.Add(-1) == 0 {
+		s.openTxn().add(Op{Space: SpaceMessages, Key: numberKey(m.id), Delete: true})
+	}
+}
+
+// done is called by the store.
+func (t *txn) done(err error) {
+	state := storeHasIt
+	if err != nil {
+		state = storeFailed
+	}
+	for _, m := range t.messages {
+		m.state.Store(state)
+	}
+	for i, sessions := range t.waiting {
+		if len(sessions) > 0 && i != t.shard.index {
+			t.shard.b.shards[i].post(call(func(*shard) { pumpAll(sessions) }))
+		}
+	}
+	t.shard.post(call(func(s *shard) { s.committed(t, err) }))
+}
+
+func pumpAll(sessions []*session) {
+	for _, ss := range sessions {
+		ss.pump()
+	}
+}
+
+// committed goes on with what waited for a transaction.
+func (s *shard) committed(t *txn, err error) {
+	s.storing -= t.bytes
+	if t.lazy {
+		s.lazy = false
+	}
+	if err != nil {
+		s.notCommitted(t)
+	}
+	for i := range t.acks {
+		t.acks[i].settle(t, err)
+	}
+	for _, saved := range t.saved {
+		if err == nil && saved.what&savingFlow != 0 {
+			saved.ss.durable.saved = saved.version
+		}
+		saved.ss.pump()
+	}
+	if t.waiting != nil {
+		pumpAll(t.waiting[s.index])
+	}
+	s.resumeStoring()
+}
+
+// notCommitted keeps what has to be written some time: sessions are saved again, and deletions are left to the store.
+func (s *shard) notCommitted(t *txn) {
+	s.retryAt = s.now + int64(storeRetry)
+	s.wheel.arm(&s.retry, deadline(s.now, storeRetry))
+	for _, saved := range t.saved {
+		saved.ss.save(saved.what)
+	}
+	for _, op := range t.ops {
+		if op.Delete {
+			s.b.store.Later(op)
+		}
+	}
+}
+
+// expire makes a turn, at whose end what could not be written is tried again.
+func (s *shard) expire(*timer) {}
+
+// settle sends the acknowledgement or, if what it is for could not be stored, undoes it: the client will send the packet
+// again.
+func (a *storedAck) settle(t *txn, err error) {
+	if a.t == wire.TypePubrec || a.t == wire.TypePubcomp {
+		a.ss.received.stored(a.id, t, a.t, err == nil)
+	}
+	if a.c.state == stateOpen {
+		a.c.stored(a.n, err)
+	}
+}
+
+// throttle stops reading a connection while more waits for the disk than may.
+func (s *shard) throttle(c *conn) {
+	if s.storing > storingBytes && c.paused&pauseStoring == 0 && c.state == stateOpen {
+		s.throttled = append(s.throttled, c)
+		c.setPause(pauseStoring, true)
+	}
+}
+
+// resumeStoring reads again what was stopped for the disk.
+func (s *shard) resumeStoring() {
+	if len(s.throttled) == 0 || s.storing > storingBytes/2 {
+		return
+	}
+	for i, c := range s.throttled {
+		if c.shard == s && c.state != stateClosed {
+			c.setPause(pauseStoring, false)
+		}
+		s.throttled[i] = nil
+	}
+	s.throttled = s.throttled[:0]
+}
