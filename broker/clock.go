@@ -84,7 +84,7 @@ func (b *Broker) noteClock(wall int64) {
 	b.store.Commit([]Op{{Space: SpaceNotes, Key: clockNote, Value: value}}, func(error) {})
 }
 
-// watchClock notes when the system clock jumps, until ctx ends.
+// watchClock notes when the system clock jumps, until ctx ends, and then once more.
 func (b *Broker) watchClock(ctx context.Context) {
 	if b.store == nil {
 		return
@@ -92,10 +92,10 @@ func (b *Broker) watchClock(ctx context.Context) {
 	t := time.NewTicker(clockCheck)
 	defer t.Stop()
 	offset := b.clockOffset()
-	for {
+	for ended := false; !ended; {
 		select {
 		case <-ctx.Done():
-			return
+			ended = true
 		case <-t.C:
 		}
 		if now := b.clockOffset(); max(now-offset, offset-now) > clockJump.Milliseconds() {

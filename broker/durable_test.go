@@ -3,7 +3,9 @@ package broker_test
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/outcry-mqtt/outcry/broker"
 	"github.com/outcry-mqtt/outcry/broker/conformance/raw"
@@ -296,4 +298,114 @@ func TestSharedSubscriptionOutlivesTheProcess(t *testing.T) {
 		c.Expect(raw.PUBLISH)
 	}
 	c.ExpectNothing()
+}
+
+// TestExpiryGoesOnWhileTheBrokerIsDown counts by the system clock only what passed while the broker was down.
+func TestExpiryGoesOnWhileTheBrokerIsDown(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		before, down time.Duration // that pass while the broker runs, and while it does not
+		jump         time.Duration // of the system clock, while the broker is down
+		expired      bool
+	}{
+		"not yet":                   {before: 50 * time.Second, down: 40 * time.Second},
+		"expired while it was down": {before: 50 * time.Second, down: 60 * time.Second, expired: true},
+		"expired while it ran":      {before: 110 * time.Second, expired: true},
+		"the clock has gone back":   {before: 50 * time.Second, down: 40 * time.Second, jump: -time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			wall := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+			store := newShelf()
+			options := broker.Options{}
+			broker.SetWallClock(&options, func() time.Time { return wall })
+			options.Store = store
+			s := start(t, options)
+			k := raw.Connect{Version: raw.V5, ID: "c", Props: raw.Props{raw.Num(raw.SessionExpiry, 100)}}
+			c := s.connect(k)
+			c.Subscribe(1, "t")
+			c.Close()
+			s.eventually("offline", func(st broker.Stats) bool { return st.SessionsOffline == 1 })
+			s.Advance(test.before)
+			s.eventually("all is in the store", func(broker.Stats) bool { return store.count(broker.SpaceSessions) > 0 || test.expired })
+			wall = wall.Add(test.before + test.down + test.jump)
+			options.Store = store.copied()
+			s = start(t, options)
+			s.eventually("expired, or not", func(st broker.Stats) bool { return st.Sessions == 1 != test.expired })
+			if test.expired {
+				return
+			}
+			s.Advance(5 * time.Second)
+			if ack := s.dial(raw.V5).Connect(k); !ack.SessionPresent {
+				t.Error("no session present")
+			}
+		})
+	}
+}
+
+// TestClockThatJumpsWhileTheBrokerRuns moves no deadline.
+func TestClockThatJumpsWhileTheBrokerRuns(t *testing.T) {
+	t.Parallel()
+	var jump atomic.Int64
+	base := time.Now()
+	options := broker.Options{Store: newShelf()}
+	broker.SetWallClock(&options, func() time.Time { return base.Add(time.Duration(jump.Load())) })
+	s := start(t, options)
+	k := raw.Connect{Version: raw.V5, ID: "c", Props: raw.Props{raw.Num(raw.SessionExpiry, 100)}}
+	c := s.connect(k)
+	c.Publish(raw.Publish{Topic: "r", Payload: "x", Retain: true, Props: raw.Props{raw.Num(raw.MessageExpiry, 100)}})
+	c.Send(raw.Plain(raw.PINGREQ))
+	c.Expect(raw.PINGRESP)
+	c.Close()
+	s.eventually("offline", func(st broker.Stats) bool { return st.SessionsOffline == 1 })
+	jump.Store(int64(24 * time.Hour))
+	s.Advance(50 * time.Second)
+	if err := s.Shutdown(t.Context()); err != nil { // notes how far the clock has jumped
+		t.Fatal(err)
+	}
+	s = start(t, options)
+	if st := s.Stats(); st.Sessions != 1 || st.Retained != 1 {
+		t.Errorf("%d sessions and %d retained messages after the clock has jumped by a day", st.Sessions, st.Retained)
+	}
+	s.Advance(60 * time.Second)
+	s.eventually("the session has expired", func(st broker.Stats) bool { return st.Sessions == 0 })
+}
+
+// TestWillOutlivesTheProcess publishes the will of a client that does not come back to a broker that was away.
+func TestWillOutlivesTheProcess(t *testing.T) {
+	t.Parallel()
+	store := newShelf()
+	s := start(t, broker.Options{Store: store})
+	will := func(id string, delay int) raw.Connect {
+		return raw.Connect{Version: raw.V5, ID: id, Props: raw.Props{raw.Num(raw.SessionExpiry, 3600)},
+			Will: &raw.Will{Topic: "will/" + id, Payload: "gone", QoS: 1, Props: raw.Props{raw.Num(raw.WillDelay, delay)}}}
+	}
+	s.connect(will("stays", 0))
+	s.connect(will("returns", 0))
+	late := s.connect(will("late", 60))
+	watcher := s.connect(v5Durable("watcher"))
+	watcher.Subscribe(1, "will/#")
+	s.eventually("all is in the store", func(broker.Stats) bool { return store.count(broker.SpaceSessions) == 4 })
+	late.Close() // its delay goes on
+	s.eventually("offline", func(st broker.Stats) bool { return st.SessionsOffline == 1 })
+	s.eventually("no will", func(st broker.Stats) bool { return st.MessagesSent[1] == 0 })
+
+	s, store = s.crash(store)
+	watcher = s.connect(v5Durable("watcher"))
+	s.connect(will("returns", 0))
+	s.Advance(11 * time.Second)
+	if got := receive(watcher, 1); got[0].Topic != "will/stays" {
+		t.Errorf("got %v", got[0])
+	}
+	s.Advance(60 * time.Second)
+	if got := receive(watcher, 1); got[0].Topic != "will/late" {
+		t.Errorf("got %v", got[0])
+	}
+	s.eventually("the wills are done with", func(broker.Stats) bool { return store.count(broker.SpaceMessages) == 0 })
+	s, _ = s.crash(store)
+	s.Advance(11 * time.Second)
+	watcher = s.connect(v5Durable("watcher"))
+	if got := receive(watcher, 1); got[0].Topic != "will/returns" {
+		t.Errorf("got %v", got[0])
+	}
+	watcher.ExpectNothing() // the others' were published once
 }
