@@ -39,7 +39,7 @@ func startBroker(t *testing.T) string {
 	running.Go(func() { accept(l, b) })
 	t.Cleanup(func() {
 		l.Close()
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		if err := b.Shutdown(ctx); err != nil {
 			t.Error("broker:", err)
@@ -59,20 +59,13 @@ func accept(l net.Listener, b *broker.Broker) {
 	}
 }
 
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
+// patience is how long a test waits for what must happen.
+const patience = 60 * time.Second
 
 // eventually waits for a condition.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(15 * time.Second)
+	deadline := time.Now().Add(patience)
 	for !ok() {
 		if time.Now().After(deadline) {
 			t.Fatal("this did not come: ", what)
@@ -151,7 +144,7 @@ func run(t *testing.T, f interface{ Run(context.Context) error }) (stop func()) 
 			if err != nil {
 				t.Error("Run:", err)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(patience):
 			t.Error("Run does not end")
 		}
 	})
@@ -159,17 +152,17 @@ func run(t *testing.T, f interface{ Run(context.Context) error }) (stop func()) 
 	return stop
 }
 
-// cable is a TCP connection to a broker that can be cut and mended.
+// cable is a TCP connection to a broker that can be cut and mended. Its port is open all the time, so that nobody else
+// gets it meanwhile.
 type cable struct {
-	t      *testing.T
-	broker string // host:port
-	addr   string
-	url    string
-
-	mu       sync.Mutex
+	broker   string // host:port
+	url      string
 	listener net.Listener
-	conns    []net.Conn
 	wg       sync.WaitGroup
+
+	mu    sync.Mutex // guards what follows
+	whole bool
+	conns []net.Conn
 }
 
 func newCable(t *testing.T, broker string) *cable {
@@ -178,31 +171,28 @@ func newCable(t *testing.T, broker string) *cable {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cable{t: t, broker: u.Host, addr: fmt.Sprintf("127.0.0.1:%d", freePort(t))}
-	c.url = "mqtt://" + c.addr
-	c.mend()
-	t.Cleanup(c.cut)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &cable{broker: u.Host, url: "mqtt://" + l.Addr().String(), listener: l, whole: true}
+	c.wg.Go(c.accept)
+	t.Cleanup(func() {
+		l.Close()
+		c.cut()
+		c.wg.Wait()
+	})
 	return c
 }
 
-func (c *cable) mend() {
-	c.t.Helper()
-	l, err := net.Listen("tcp", c.addr)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	c.mu.Lock()
-	c.listener = l
-	c.mu.Unlock()
-	c.wg.Go(func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			c.join(conn)
+func (c *cable) accept() {
+	for {
+		conn, err := c.listener.Accept()
+		if err != nil {
+			return
 		}
-	})
+		c.join(conn)
+	}
 }
 
 func (c *cable) join(in net.Conn) {
@@ -212,8 +202,13 @@ func (c *cable) join(in net.Conn) {
 		return
 	}
 	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.whole {
+		in.Close()
+		out.Close()
+		return
+	}
 	c.conns = append(c.conns, in, out)
-	c.mu.Unlock()
 	for _, pair := range [][2]net.Conn{{in, out}, {out, in}} {
 		c.wg.Go(func() {
 			io.Copy(pair[0], pair[1])
@@ -222,14 +217,19 @@ func (c *cable) join(in net.Conn) {
 	}
 }
 
-// cut ends all connections and refuses new ones.
+// cut ends all connections and those to come.
 func (c *cable) cut() {
 	c.mu.Lock()
-	c.listener.Close()
+	defer c.mu.Unlock()
+	c.whole = false
 	for _, conn := range c.conns {
 		conn.Close()
 	}
 	c.conns = nil
-	c.mu.Unlock()
-	c.wg.Wait()
+}
+
+func (c *cable) mend() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.whole = true
 }
