@@ -87,7 +87,8 @@ func TestHosts(t *testing.T) {
 func TestSlowHeader(t *testing.T) {
 	for name, begin := range map[string]string{"nothing": "", "half": "GET /mqtt HTTP/1.1\r\nHost: x\r\n"} {
 		t.Run(name, func(t *testing.T) {
-			l := listenWS(t, listeners.WebSocketOptions{Pages: hello, HeaderTimeout: 300 * time.Millisecond})
+			t.Parallel()
+			l := listenWS(t, listeners.WebSocketOptions{Pages: hello, HeaderTimeout: dropTime})
 			slow := dial(t, l)
 			if _, err := io.WriteString(slow, begin); err != nil {
 				t.Fatal(err)
@@ -112,9 +113,9 @@ func TestLargeHeader(t *testing.T) {
 
 // Connections that speak HTTP are bounded; WebSockets do not count among them.
 func TestMaxRequests(t *testing.T) {
+	t.Parallel()
 	to := newTaker()
-	const timeout = 300 * time.Millisecond
-	l := listenWS(t, listeners.WebSocketOptions{Attacher: to, MaxRequests: 1, HeaderTimeout: timeout})
+	l := listenWS(t, listeners.WebSocketOptions{Attacher: to, MaxRequests: 1, HeaderTimeout: dropTime})
 	for range 3 {
 		if c, _, refused := open(t, l, "/mqtt", nil, "mqtt"); c == nil {
 			t.Fatal(refused)
@@ -127,7 +128,7 @@ func TestMaxRequests(t *testing.T) {
 		t.Fatal(refused)
 	}
 	to.next(t)
-	if took := time.Since(begin); took < timeout/2 {
+	if took := time.Since(begin); took < dropTime/2 {
 		t.Errorf("the upgrade took %v and did not wait for the silent peer", took)
 	}
 	wantClosed(t, silent)

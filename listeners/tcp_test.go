@@ -84,9 +84,10 @@ func TestTLSRefusesOldVersions(t *testing.T) {
 
 // A peer that says nothing is dropped when its time is over, and meanwhile holds up nobody else.
 func TestTLSSilentPeer(t *testing.T) {
+	t.Parallel()
 	to := newTaker()
 	server, client := serverTLS(t)
-	l := listenTCP(t, listeners.TCPOptions{Attacher: to, TLS: server, HandshakeTimeout: 500 * time.Millisecond})
+	l := listenTCP(t, listeners.TCPOptions{Attacher: to, TLS: server, HandshakeTimeout: dropTime})
 	silent := dial(t, l)
 	c := tls.Client(dial(t, l), client)
 	if err := c.HandshakeContext(t.Context()); err != nil {
@@ -98,10 +99,10 @@ func TestTLSSilentPeer(t *testing.T) {
 }
 
 func TestTLSBoundsHandshakes(t *testing.T) {
+	t.Parallel()
 	to := newTaker()
 	server, client := serverTLS(t)
-	const timeout = 300 * time.Millisecond
-	l := listenTCP(t, listeners.TCPOptions{Attacher: to, TLS: server, HandshakeTimeout: timeout, MaxHandshakes: 1})
+	l := listenTCP(t, listeners.TCPOptions{Attacher: to, TLS: server, HandshakeTimeout: dropTime, MaxHandshakes: 1})
 	begin := time.Now()
 	silent := dial(t, l)
 	c := tls.Client(dial(t, l), client)
@@ -109,7 +110,7 @@ func TestTLSBoundsHandshakes(t *testing.T) {
 		t.Fatal(err)
 	}
 	to.next(t)
-	if took := time.Since(begin); took < timeout/2 {
+	if took := time.Since(begin); took < dropTime/2 {
 		t.Errorf("the second handshake took %v and did not wait for the first", took)
 	}
 	wantClosed(t, silent)
@@ -132,10 +133,11 @@ func TestTLSCloseDropsHandshakes(t *testing.T) {
 	}
 }
 
-// stops are the ways to end a listener.
+// stops are the ways to end a listener. Shutdown has less time than the five seconds after which net/http drops fresh
+// connections by itself.
 var stops = map[string]func(*testing.T, listeners.Listener) error{
 	"close":    func(_ *testing.T, l listeners.Listener) error { return l.Close() },
-	"shutdown": func(t *testing.T, l listeners.Listener) error { return l.Shutdown(within(t, patience/4)) },
+	"shutdown": func(t *testing.T, l listeners.Listener) error { return l.Shutdown(within(t, 4*time.Second)) },
 }
 
 func TestServeAfterClose(t *testing.T) {

@@ -136,15 +136,15 @@ func wantFrames(t *testing.T, c *websocket.Conn, server net.Conn) {
 
 // The server's own time limits must not outlive the upgrade.
 func TestWebSocketHasNoDeadline(t *testing.T) {
+	t.Parallel()
 	to := newTaker()
-	const timeout = 100 * time.Millisecond
-	l := listenWS(t, listeners.WebSocketOptions{Attacher: to, HeaderTimeout: timeout})
+	l := listenWS(t, listeners.WebSocketOptions{Attacher: to, HeaderTimeout: dropTime})
 	c, _, refused := open(t, l, "/mqtt", nil, "mqtt")
 	if c == nil {
 		t.Fatal(refused)
 	}
 	link := to.next(t)
-	time.AfterFunc(3*timeout, func() { c.WriteMessage(websocket.BinaryMessage, connect) })
+	time.AfterFunc(dropTime+time.Second, func() { c.WriteMessage(websocket.BinaryMessage, connect) })
 	if _, err := link.Conn.Read(make([]byte, 100)); err != nil {
 		t.Errorf("a quiet connection got %v", err)
 	}
