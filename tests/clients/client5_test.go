@@ -50,12 +50,14 @@ func begin5(t *testing.T, broker string, set func(*autopaho.ClientConfig)) *clie
 	conf := autopaho.ClientConfig{
 		ServerUrls:                    []*url.URL{u},
 		KeepAlive:                     30,
+		ConnectTimeout:                patience,
 		CleanStartOnInitialConnection: true,
 		ReconnectBackoff:              autopaho.NewConstantBackoff(50e6),
 		OnConnectionUp:                func(_ *autopaho.ConnectionManager, ack *paho.Connack) { c.up <- ack },
 		OnConnectError:                func(err error) { keep(c.refusals, err) },
 		ClientConfig: paho.ClientConfig{
 			ClientID:           clientID(t),
+			PacketTimeout:      patience,
 			OnServerDisconnect: func(d *paho.Disconnect) { keep(c.disconnects, d) },
 			OnPublishReceived:  []func(paho.PublishReceived) (bool, error){c.take},
 		},

@@ -25,7 +25,7 @@ func TestPubAndSub(t *testing.T) {
 				if m := c.receive(); string(m.Payload) != "hello" || fmt.Sprint(m.QoS) != qos {
 					t.Errorf("got %q with QoS %d", m.Payload, m.QoS)
 				}
-				if got := must(t, outcry, append([]string{"sub", "-v", "-C", "1", "-W", "10"}, at...)...); got != at[len(at)-1]+" hello\n" {
+				if got := must(t, outcry, append([]string{"sub", "-v", "-C", "1", "-W", "50"}, at...)...); got != at[len(at)-1]+" hello\n" {
 					t.Errorf("sub printed %q", got)
 				}
 			})
@@ -129,7 +129,7 @@ func TestSubJSON(t *testing.T) {
 			User []struct{ Name, Value string }
 		}
 	}
-	out := must(t, outcry, "sub", "--url", s.url(), "-t", "j", "-q", "1", "-C", "1", "-W", "10", "--json")
+	out := must(t, outcry, "sub", "--url", s.url(), "-t", "j", "-q", "1", "-C", "1", "-W", "50", "--json")
 	if err := json.Unmarshal([]byte(out), &m); err != nil {
 		t.Fatalf("%s: %v", out, err)
 	}
@@ -151,7 +151,7 @@ func TestSubSelects(t *testing.T) {
 	}{
 		{"count", []string{"-t", "s/a", "-C", "1"}, "s/a\n", 0},
 		{"timeout", []string{"-t", "s/none", "-W", "0.3"}, "", 27},
-		{"filter out", []string{"-t", "s/#", "-T", "s/a", "-T", "s/c", "-W", "1"}, "s/b\n", 27},
+		{"filter out", []string{"-t", "s/#", "-T", "s/a", "-T", "s/c", "-W", "3"}, "s/b\n", 27},
 		{"no retained", []string{"-t", "s/#", "-R", "-W", "0.5"}, "", 27},
 		{"no newline", []string{"-t", "s/b", "-C", "1", "-N"}, "s/b", 0},
 		{"format", []string{"-t", "s/b", "-C", "1", "-F", `%t\t%l`}, "s/b\t3\n", 0},
@@ -173,7 +173,7 @@ func TestSubKeepsItsSession(t *testing.T) {
 		at := []string{"sub", "--url", s.url(), "-V", version, "-q", "1", "-c", "-i", "keeper" + version, "-t", "kept" + version}
 		must(t, outcry, append(at, "-E")...)
 		must(t, outcry, "pub", "--url", s.url(), "-q", "1", "-t", "kept"+version, "-m", "a", "--repeat", "3")
-		if got := must(t, outcry, append(at, "-C", "3", "-W", "10")...); got != "a\na\na\n" {
+		if got := must(t, outcry, append(at, "-C", "3", "-W", "50")...); got != "a\na\na\n" {
 			t.Errorf("version %s: got %q", version, got)
 		}
 	}

@@ -77,7 +77,7 @@ func TestTransportsOfTheClientCommands(t *testing.T) {
 					at = append(at, "--cafile", cert.cert)
 				}
 				must(t, outcry, append([]string{"pub", "-m", "kept", "-r"}, at...)...)
-				if got := must(t, outcry, append([]string{"sub", "-C", "1", "-W", "10"}, at...)...); got != "kept\n" {
+				if got := must(t, outcry, append([]string{"sub", "-C", "1", "-W", "50"}, at...)...); got != "kept\n" {
 					t.Errorf("got %q", got)
 				}
 			})
