@@ -94,7 +94,7 @@ func TestSessionBelongsToItsUser(t *testing.T) {
 
 func TestExpiredIdentityIsDisconnected(t *testing.T) {
 	t.Parallel()
-	s := start(t, broker.Options{Hooks: []any{keeper{expires: 300 * time.Millisecond}}})
+	s := start(t, broker.Options{Hooks: []any{keeper{expires: 2 * time.Second}}})
 	p := s.connect(login("a", "ann", "open"))
 	if got := p.Expect(raw.DISCONNECT); got.Code != 0x87 {
 		t.Errorf("%v, want 0x87", got)

@@ -99,9 +99,9 @@ func TestSessionExpiry(t *testing.T) {
 	watch := s.connect(t, clean(raw.V5, "watch"))
 	watch.Subscribe(0, "will")
 	k := lasting(raw.V5, "c")
-	k.Props = raw.Props{raw.Num(raw.SessionExpiry, 1)}
 	k.Will = &raw.Will{Topic: "will", Props: raw.Props{raw.Num(raw.WillDelay, 600)}}
 	s.connect(t, k).Close()
+	k.Props = raw.Props{raw.Num(raw.SessionExpiry, 1)}
 	c, p := s.open(t, k)
 	must(t, "session present before the session has expired", p.SessionPresent, true)
 

@@ -162,10 +162,10 @@ func TestWillDelayIsOverWithTheSession(t *testing.T) {
 func TestWillDelayIsCancelled(t *testing.T) {
 	s := start(t)
 	watch := s.watch(t, raw.V5)
-	k := withWill(lasting(raw.V5, "c"), "gone", raw.Num(raw.WillDelay, 1))
+	k := withWill(lasting(raw.V5, "c"), "gone", raw.Num(raw.WillDelay, 3))
 	s.connect(t, k).Close()
 	s.connect(t, lasting(raw.V5, "c")) // within the delay
-	s.connect(t, withWill(lasting(raw.V5, "clock"), "clock", raw.Num(raw.WillDelay, 2))).Close()
+	s.connect(t, withWill(lasting(raw.V5, "clock"), "clock", raw.Num(raw.WillDelay, 4))).Close()
 	watch.ExpectPublish("will", "clock") // is due after the other would have been
 
 	old := s.connect(t, withWill(lasting(raw.V5, "d"), "gone", raw.Num(raw.WillDelay, 1)))

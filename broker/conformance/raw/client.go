@@ -13,7 +13,7 @@ import (
 )
 
 // Patience is how long a client waits for what must come. Nothing that passes ever waits as long.
-var Patience = 10 * time.Second
+var Patience = 30 * time.Second
 
 // Client is one connection to a server. Whatever the server sends that it may not send fails the test.
 type Client struct {
