@@ -15,7 +15,18 @@ const program = process.env.OUTCRY_BIN ?? path.join(root, 'bin/outcry');
 const run = promisify(execFile);
 
 /** How long anything that should happen at once may take on a busy machine, in ms. */
-export const PATIENCE = 30_000;
+export const PATIENCE = 60_000;
+
+/**
+ * An address of this machine for one broker, where there is more than one: so a broker that is started again finds its
+ * ports free, and not taken by another's client.
+ */
+function loopback() {
+  brokers++;
+  return process.platform === 'linux' ? `127.8.${process.pid % 256}.${1 + brokers % 250}` : '127.0.0.1';
+}
+
+let brokers = 0;
 
 /** A broker for one test, which is stopped and its data deleted when the test is over. */
 export async function startBroker(t, ...args) {
@@ -38,10 +49,12 @@ class Broker {
   #args;
   #process = null;
   #output = '';
-  #addresses = { tcp: '127.0.0.1:0', ws: '127.0.0.1:0', http: '127.0.0.1:0' };
+  #addresses; // by listener
 
   constructor(args) {
     this.#args = args;
+    const any = `${loopback()}:0`;
+    this.#addresses = { tcp: any, ws: any, http: any };
   }
 
   get tcp() { return `mqtt://${this.#addresses.tcp}`; }
