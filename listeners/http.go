@@ -6,8 +6,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
+
+	"golang.org/x/crypto/acme"
 )
 
 const (
@@ -116,10 +119,13 @@ func (l *httpListener) Close() error {
 	return err
 }
 
-// http1 returns a copy of c that offers HTTP/1.1 only: a WebSocket is an upgrade of it (RFC 6455 4.1).
+// http1 returns a copy of c that offers HTTP/1.1 only: a WebSocket is an upgrade of it (RFC 6455 4.1). An authority that
+// asks for proof gets it; net/http closes the connection then.
 func http1(c *tls.Config) *tls.Config {
 	c = c.Clone()
-	c.NextProtos = []string{"http/1.1"}
+	if !slices.Contains(c.NextProtos, acme.ALPNProto) {
+		c.NextProtos = []string{"http/1.1"}
+	}
 	if choose := c.GetConfigForClient; choose != nil {
 		c.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 			chosen, err := choose(hello)

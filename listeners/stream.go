@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/crypto/acme"
+
 	"github.com/outcry-mqtt/outcry/broker"
 )
 
@@ -124,7 +126,7 @@ func (s *stream) prepare(ctx context.Context, link *broker.Link) bool {
 	}
 	state := c.ConnectionState()
 	link.Conn, link.TLS = c, &state
-	return true
+	return state.NegotiatedProtocol != acme.ALPNProto // an authority has its proof
 }
 
 // Shutdown stops accepting, drops handshakes in progress and waits until they have ended, or for ctx.

@@ -33,9 +33,12 @@ type Pair struct {
 // CertOptions say what a server shows of itself, and what it asks of its clients. Zero fields mean the defaults given
 // with them.
 type CertOptions struct {
-	// Pairs are the server's certificates, at least one. A client gets the first that is for the name it asks for
+	// Pairs are the server's certificates, at least one, or else ACME. A client gets the first that is for the name it asks for
 	// (SNI) and that it can verify; one that asks for no name, or one that none is for, gets the first of all.
 	Pairs []Pair
+
+	// ACME has certificates for more names, which go before those of Pairs; nil: none.
+	ACME *ACME
 
 	ClientAuth   ClientAuth    // ClientCertNone
 	ClientCAFile string        // PEM, whose client certificates are valid; required unless ClientAuth is ClientCertNone
@@ -69,7 +72,7 @@ func NewCertReloader(o CertOptions) (*CertReloader, error) {
 	if o.CheckEvery <= 0 {
 		o.CheckEvery = defaultCheckEvery
 	}
-	if len(o.Pairs) == 0 {
+	if len(o.Pairs) == 0 && o.ACME == nil {
 		return nil, errors.New("there is no certificate to show; name the files of one")
 	}
 	r := &CertReloader{options: o, log: logger(o.Logger, "tls")}
@@ -94,14 +97,17 @@ func NewCertReloader(o CertOptions) (*CertReloader, error) {
 func (r *CertReloader) Config() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
-		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			if r.options.ACME != nil && asksForProof(hello) {
+				return r.options.ACME.proof(), nil
+			}
 			r.follow()
 			return r.current.Load().config, nil
 		},
 	}
 }
 
-// NotAfter returns when the first of the certificates in use expires.
+// NotAfter returns when the first of the certificates from files expires; zero if there are none.
 func (r *CertReloader) NotAfter() time.Time { return r.current.Load().notAfter }
 
 // Reload reads the files now. If some are broken, it returns why and what they held before stays in use.
@@ -169,6 +175,11 @@ func (r *CertReloader) use() {
 		next.config.Certificates = append(next.config.Certificates, p.value)
 		if end := p.value.Leaf.NotAfter; next.notAfter.IsZero() || end.Before(next.notAfter) {
 			next.notAfter = end
+		}
+	}
+	if acme := r.options.ACME; acme != nil {
+		next.config.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return acme.Certificate(hello), nil // nil: one of the others
 		}
 	}
 	if r.ca != nil {

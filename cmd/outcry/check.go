@@ -115,7 +115,7 @@ func flatten(err error) (all []error) {
 
 func checkListeners(c *config.Loaded) error {
 	l := &c.Listeners
-	for _, address := range []*string{&l.TCP.Address, &l.TLS.Address, &l.WS.Address, &l.WSS.Address} {
+	for _, address := range []*string{&l.TCP.Address, &l.TLS.Address, &l.WS.Address, &l.WSS.Address, &l.ACME.HTTPAddress} {
 		if *address != "" {
 			*address = "127.0.0.1:0"
 		}
@@ -145,6 +145,7 @@ func printSummary(w io.Writer, c *config.Config) {
 		{"ws", c.Listeners.WS.Address},
 		{"wss", c.Listeners.WSS.Address},
 		{"unix", c.Listeners.Unix.Address},
+		{"acme", c.Listeners.ACME.HTTPAddress},
 		{"http", c.HTTP.Address},
 	} {
 		if line.address != "" {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"path/filepath"
 	"strings"
 
 	"github.com/outcry-mqtt/outcry/cmd/outcry/config"
@@ -15,10 +16,14 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
+// acmeFolder is where certificates of an authority are kept, in the data folder.
+const acmeFolder = "acme"
+
 // entrance is how clients come in: all listeners of the configuration, and the certificates of those with TLS.
 type entrance struct {
 	listeners []listeners.Listener
 	certs     []*listeners.CertReloader
+	acme      *listeners.ACME // nil: off
 }
 
 // bindAll binds every listener that has an address. If some cannot be bound, the error tells all of them, and none
@@ -26,18 +31,38 @@ type entrance struct {
 func bindAll(c *config.Loaded, to listeners.Attacher, hosts []string, log *slog.Logger) (*entrance, error) {
 	e := &entrance{}
 	l := &c.Listeners
+	if err := e.openACME(c, log); err != nil {
+		return nil, err
+	}
 	err := errors.Join(
 		e.add(l.TCP.Address, func() (listeners.Listener, error) { return bindTCP(l.TCP, to, log) }),
 		e.add(l.TLS.Address, func() (listeners.Listener, error) { return e.bindTLS(l.TLS, to, log) }),
 		e.add(l.WS.Address, func() (listeners.Listener, error) { return bindWebSocket(l.WS, nil, to, hosts, log) }),
 		e.add(l.WSS.Address, func() (listeners.Listener, error) { return e.bindWSS(l.WSS, to, hosts, log) }),
 		e.add(l.Unix.Address, func() (listeners.Listener, error) { return bindUnix(l.Unix, to, log) }),
+		e.add(l.ACME.HTTPAddress, func() (listeners.Listener, error) { return listeners.ListenACME(l.ACME.HTTPAddress, e.acme, log) }),
 	)
 	if err != nil {
 		e.close()
 		return nil, err
 	}
 	return e, nil
+}
+
+// openACME prepares for certificates of an authority, which is asked for nothing yet.
+func (e *entrance) openACME(c *config.Loaded, log *slog.Logger) (err error) {
+	a := &c.Listeners.ACME
+	if len(a.Names) == 0 {
+		return nil
+	}
+	e.acme, err = listeners.NewACME(listeners.ACMEOptions{
+		Names: a.Names, Folder: filepath.Join(c.Data, acmeFolder), AcceptTerms: a.AcceptTerms, Email: a.Email,
+		Directory: a.Directory, DirectoryCA: a.DirectoryCA, Logger: log,
+	})
+	if err != nil {
+		return fmt.Errorf("listeners.acme: %w", err)
+	}
+	return nil
 }
 
 func (e *entrance) add(address string, bind func() (listeners.Listener, error)) error {
@@ -130,7 +155,7 @@ func (e *entrance) certificate(path string, c config.Certificate, more []config.
 		"request": listeners.ClientCertRequest,
 		"require": listeners.ClientCertRequire,
 	}
-	o := listeners.CertOptions{ClientAuth: ask[c.Clients], ClientCAFile: c.ClientCA, Logger: log}
+	o := listeners.CertOptions{ACME: e.acme, ClientAuth: ask[c.Clients], ClientCAFile: c.ClientCA, Logger: log}
 	if c.File != "" {
 		o.Pairs = append(o.Pairs, listeners.Pair{CertFile: c.File, KeyFile: c.Key})
 	}

@@ -35,6 +35,9 @@ func (s *server) run(ctx context.Context, stops, hangups <-chan os.Signal) error
 	if s.ops != nil {
 		parts.Go(func() error { return serve(s.ops) })
 	}
+	if s.in.acme != nil {
+		parts.Go(func() error { return s.in.acme.Run(inner) })
+	}
 	err := s.startDevices(inner)
 	if err == nil {
 		err = s.announce()

@@ -32,6 +32,17 @@ type Listeners struct {
 	WS   WebSocket `key:"ws"`
 	WSS  WSS       `key:"wss"`
 	Unix Unix      `key:"unix"`
+	ACME ACME      `key:"acme"`
+}
+
+// ACME are the certificates that an authority gives by itself. Without names it is off.
+type ACME struct {
+	Names       []string `key:"names"`
+	AcceptTerms bool     `key:"accept_terms"`
+	Email       string   `key:"email"`
+	Directory   string   `key:"directory"`
+	DirectoryCA string   `key:"directory_ca"`
+	HTTPAddress string   `key:"http_address"`
 }
 
 // TCP is MQTT over TCP.

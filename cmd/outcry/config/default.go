@@ -15,6 +15,7 @@ func Default() Config {
 			WS:   defaultWebSocket("127.0.0.1:8083"),
 			WSS:  WSS{WebSocket: defaultWebSocket(""), Certificate: Certificate{Clients: "none"}},
 			Unix: Unix{Mode: 0o660},
+			ACME: ACME{Directory: "https://acme-v02.api.letsencrypt.org/directory"},
 		},
 		HTTP: HTTP{Address: "127.0.0.1:9090"},
 		Auth: Auth{

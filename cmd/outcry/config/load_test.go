@@ -85,6 +85,13 @@ func TestEveryProblemIsToldWithItsPlace(t *testing.T) {
 			`config.yaml:4:62: listeners.ws.forwarded[3]: "1.2.3.4/33" is not a network; write an address or a network, such as 192.0.2.1 or 10.0.0.0/8`,
 			`config.yaml:5:23: listeners.ws.forwarded_header: "X-Real-IP" is not one of its values; write X-Forwarded-For or Forwarded`,
 		}},
+		{"certificates of an authority", "listeners:\n  acme:\n    names: [mqtt.example.org, '*.example.org', localhost]\n    directory: http://ca.example/\n", []string{
+			"config.yaml:3:5: listeners.acme.accept_terms: the authority's terms of service are not accepted; read them and write true",
+			"config.yaml:3:12: listeners.acme.names: no listener would use the certificates; set listeners.tls.address or listeners.wss.address",
+			`config.yaml:3:31: listeners.acme.names[1]: "*.example.org" is not a name that an authority gives certificates for; write one such as mqtt.example.org, without wildcards and in ASCII`,
+			`config.yaml:3:48: listeners.acme.names[2]: "localhost" is not a name that an authority gives certificates for; write one such as mqtt.example.org, without wildcards and in ASCII`,
+			`config.yaml:4:16: listeners.acme.directory: "http://ca.example/" is not the address of a directory; write one such as https://acme-v02.api.letsencrypt.org/directory`,
+		}},
 		{"certificates for more names", "listeners:\n  tls:\n    address: :8883\n    certificates: [{file: a.pem, key: a.key}, {file: b.pem}]\n", []string{
 			"config.yaml:4:47: listeners.tls.certificates[1]: has no file or no key; write {file: cert.pem, key: key.pem}",
 		}},

@@ -50,6 +50,7 @@ func (v *validator) listeners() {
 	v.certificate("listeners.tls", l.TLS.Address, l.TLS.Certificate, l.TLS.Certificates)
 	v.certificate("listeners.wss", l.WSS.Address, l.WSS.Certificate, l.WSS.Certificates)
 	v.proxies()
+	v.acme()
 	v.paths("listeners.ws.paths", l.WS.Paths)
 	v.paths("listeners.wss.paths", l.WSS.Paths)
 	if l.TCP.Address+l.TLS.Address+l.WS.Address+l.WSS.Address+l.Unix.Address == "" {
@@ -68,6 +69,7 @@ func (c *Config) addresses() []address {
 		{"listeners.ws.address", c.Listeners.WS.Address},
 		{"listeners.wss.address", c.Listeners.WSS.Address},
 		{"http.address", c.HTTP.Address},
+		{"listeners.acme.http_address", c.Listeners.ACME.HTTPAddress},
 	}
 }
 
@@ -99,7 +101,8 @@ func (v *validator) certificate(path, address string, c Certificate, more []Pair
 			v.report(Item(path+".certificates", i), "has no file or no key", "write {file: cert.pem, key: key.pem}")
 		}
 	}
-	if address == "" || c.File == "" && c.Key == "" && len(more) > 0 {
+	elsewhere := len(more) > 0 || len(v.loaded.Listeners.ACME.Names) > 0
+	if address == "" || c.File == "" && c.Key == "" && elsewhere {
 		return
 	}
 	if c.File == "" {
