@@ -66,7 +66,9 @@ func (s *server) printGuest(p *printer, addresses map[string]string) (shown bool
 	s.printPage(p, addresses, "#token="+token)
 	path := filepath.Join(s.config.Data, guestFile)
 	if err := writeFile(path, []byte(token+"\n"), 0o600); err != nil {
-		return false, fmt.Errorf("guest's token: %w", err)
+		// Such as on a full disk: a broker that is to go on must not end for want of something to try.
+		s.log.Warn("the guest's token cannot be written", "error", err)
+		return s.flags.open > 0, nil
 	}
 	if tcp := addresses["tcp"]; tcp != "" {
 		client := s.clientFlags(tcp, path)

@@ -94,6 +94,16 @@ func TestServeAsAServiceShowsNoToken(t *testing.T) {
 	}
 }
 
+// A folder that cannot be replaced stands in for a disk that is full.
+func TestServeWithoutTheGuestsToken(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "data", "guest.jwt", "in the way"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	p := startServe(t, dir, "--open")
+	p.waitFor(p.stderr, 0, "the guest's token cannot be written")
+}
+
 func TestServeRefuses(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
