@@ -79,8 +79,10 @@ test-web: pages build
 	@if ! command -v npm >/dev/null; then echo "make: npm is missing: the pages are NOT TESTED"; exit 0; fi; \
 	cd web && npm test
 
-crash: ## kill the broker 200 times, and see that nothing acknowledged is lost
-	$(GO) run ./tests/crash
+crash: ## kill the broker 280 times, with good and bad disks, and see that nothing acknowledged is lost
+	$(GO) run ./tests/crash --rounds 200
+	$(GO) run ./tests/crash --rounds 40 --disk full
+	$(GO) run ./tests/crash --rounds 40 --disk errors
 
 bench: ## run the Go benchmarks that match BENCH
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...

@@ -1,12 +1,42 @@
 package main
 
 import (
+	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/outcry-mqtt/outcry/tests/crash/disk"
 )
+
+// outcry is the program to kill, built once for all tests.
+var outcry string
+
+// TestMain is the program itself when that starts itself again.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && (os.Args[1] == disk.CommandFiltered || os.Args[1] == disk.CommandInside) {
+		main()
+	}
+	os.Exit(testMain(m))
+}
+
+func testMain(m *testing.M) int {
+	folder, err := os.MkdirTemp("", "outcry-crash-test-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(folder)
+	outcry = filepath.Join(folder, "outcry")
+	if err := build(context.Background(), outcry); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return m.Run()
+}
 
 // crash runs the program, and returns its exit status and output.
 func crash(t *testing.T, args ...string) (status int, out string) {
@@ -21,7 +51,7 @@ func crash(t *testing.T, args ...string) (status int, out string) {
 // find that, and to leave everything that is needed to look into it.
 func TestLieIsFound(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
-	status, out := crash(t, "--lie", "--rounds", "8", "--seed", "7", "--patience", "5s")
+	status, out := crash(t, "--lie", "--outcry", outcry, "--rounds", "8", "--seed", "7", "--patience", "5s")
 	if status != 1 {
 		t.Errorf("exit status %d, want 1", status)
 	}

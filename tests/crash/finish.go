@@ -21,6 +21,9 @@ func (t *trial) finish(ctx context.Context) error {
 	if err := t.revive(ctx); err != nil {
 		return err
 	}
+	if err := t.hardship.relent(ctx, t); err != nil {
+		return err
+	}
 	t.stage.End()
 	published := t.crew.published()
 	if !t.await(ctx, func() bool { return isClosed(published) }) {
@@ -69,12 +72,15 @@ func (t *trial) revive(ctx context.Context) error {
 
 // stop stops the broker in good order.
 func (t *trial) stop(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, stopPatience)
+	limited, cancel := context.WithTimeout(ctx, stopPatience)
 	defer cancel()
 	t.log.Trace("", "SIGTERM")
-	err := t.life.Stop(ctx)
+	life := t.life
 	t.life = nil
-	return err
+	if err := life.Stop(limited); err != nil {
+		return t.broken(ctx, "%v", err)
+	}
+	return nil
 }
 
 // await waits for a condition, as long as something happens. It reports whether it came about.

@@ -11,9 +11,12 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/outcry-mqtt/outcry/tests/crash/disk"
 )
 
 // settings are what the flags say.
@@ -25,10 +28,17 @@ type settings struct {
 	duration time.Duration
 	patience time.Duration
 	lie      bool
+	disk     string   // "", diskFull or diskErrors
+	inside   bool     // a mount namespace of its own
 	args     []string // for outcry serve
+	self     []string // all that crash itself was given
 }
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == disk.CommandFiltered {
+		fmt.Fprintln(os.Stderr, "crash:", disk.Filtered(os.Args[2:]))
+		os.Exit(2)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	os.Exit(execute(ctx, os.Args[1:], os.Stdout))
@@ -42,9 +52,12 @@ func execute(ctx context.Context, args []string, out io.Writer) int {
 		return 0
 	}
 	if err == nil {
-		err = run(ctx, s, out)
+		err = start(ctx, s, out)
 	}
+	var exit *exec.ExitError
 	switch {
+	case errors.As(err, &exit): // of itself, in a mount namespace; it has said why
+		return exit.ExitCode()
 	case err == nil:
 		return 0
 	case errors.Is(err, errBroken):
@@ -52,6 +65,19 @@ func execute(ctx context.Context, args []string, out io.Writer) int {
 	}
 	fmt.Fprintln(out, "crash:", err)
 	return 2
+}
+
+// start runs a trial, for a disk that fills up in a process that may mount one, if the system allows it.
+func start(ctx context.Context, s *settings, out io.Writer) error {
+	if s.disk != diskFull || s.inside {
+		return run(ctx, s, out)
+	}
+	err := inside(ctx, s, out)
+	if !errors.Is(err, disk.ErrUnsupported) {
+		return err
+	}
+	fmt.Fprintf(out, "crash: no small disk (%v); a limit of file sizes stands in for it\n", err)
+	return run(ctx, s, out)
 }
 
 const usage = `Kill the broker at random moments, and see that it loses nothing that it has acknowledged.
@@ -62,6 +88,10 @@ const usage = `Kill the broker at random moments, and see that it loses nothing 
 
 func parse(args []string, out io.Writer) (*settings, error) {
 	s := &settings{}
+	if len(args) > 0 && args[0] == disk.CommandInside {
+		s.inside, args = true, args[1:]
+	}
+	s.self = args
 	fs := flag.NewFlagSet("crash", flag.ContinueOnError)
 	fs.SetOutput(out)
 	fs.Usage = func() { fmt.Fprint(out, usage); fs.PrintDefaults() }
@@ -74,12 +104,16 @@ func parse(args []string, out io.Writer) (*settings, error) {
 	fs.DurationVar(&s.patience, "patience", time.Minute, "how long nothing may happen before the run gives up waiting")
 	fs.BoolVar(&s.lie, "lie", false, "put back an older store now and then, as a disk that lies would: the run has to fail,\n"+
 		"which shows that it can")
+	fs.StringVar(&s.disk, "disk", "", "full: the disk fills up at times; errors: writes and syncs fail at times")
 	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}
 	s.args = fs.Args()
 	if s.rounds < 1 || s.clients < 12 {
 		return nil, errors.New("there have to be at least 1 round and 12 clients")
+	}
+	if s.disk != "" && s.disk != diskFull && s.disk != diskErrors {
+		return nil, fmt.Errorf("--disk %s: there is only %s and %s", s.disk, diskFull, diskErrors)
 	}
 	for s.seed == 0 {
 		s.seed = uint64(rand.Uint32())

@@ -67,6 +67,9 @@ func (d *display) clear() {
 // verdict prints the summary and the faults.
 func (t *trial) verdict() error {
 	t.display.clear()
+	if len(t.starts) == 0 {
+		return nil
+	}
 	t.summary()
 	faults := t.log.Faults()
 	if len(faults) == 0 {
@@ -97,6 +100,9 @@ func (t *trial) summary() {
 	fmt.Fprintf(t.out, "deliveries  %d, %d duplicates with QoS 1, %d to a second member of a group\n", s.Received, s.Duplicates, s.SharedTwice)
 	fmt.Fprintf(t.out, "starts      %v to %v, half of them in %v\n", round(t.starts[0]), round(t.starts[len(t.starts)-1]),
 		round(t.starts[len(t.starts)/2]))
+	if t.disk != "" {
+		fmt.Fprintf(t.out, "disk        %s\n", t.hardship.summary())
+	}
 }
 
 func round(d time.Duration) time.Duration { return d.Round(100 * time.Microsecond) }

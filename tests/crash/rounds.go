@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"time"
 )
 
@@ -32,6 +31,9 @@ func (t *trial) killing(ctx context.Context) error {
 		if err := t.ready(ctx); err != nil {
 			return err
 		}
+		if err := t.hardship.strike(ctx, t); err != nil {
+			return err
+		}
 		t.display.show(t)
 	}
 	return nil
@@ -45,17 +47,18 @@ func (t *trial) begin(ctx context.Context) (err error) {
 	t.round++
 	t.log.BeginRound(t.round)
 	t.stage.Next(t.round)
+	t.hardship.begin()
 	t.life, err = t.victim.Begin(t.round)
 	return err
 }
 
 // ready waits until the broker takes clients.
 func (t *trial) ready(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, stopPatience)
+	limited, cancel := context.WithTimeout(ctx, stopPatience)
 	defer cancel()
-	took, err := t.life.Ready(ctx)
+	took, err := t.life.Ready(limited)
 	if err != nil {
-		return fmt.Errorf("round %d: %w; see %s", t.round, err, t.victim.LogFile())
+		return t.broken(ctx, "%v", err)
 	}
 	t.starts = append(t.starts, took)
 	return nil
@@ -82,14 +85,15 @@ func (t *trial) endLife(ctx context.Context) error {
 	}
 	life := t.life
 	t.life = nil
-	switch way := t.random.IntN(20); {
-	case way < 2:
+	way := t.random.IntN(20)
+	switch {
+	case way < 2 && t.disk == "": // with a disk that fails, it may fail to stop
 		t.log.Trace("", "SIGTERM")
 		t.kills.orderly++
-		ctx, cancel := context.WithTimeout(ctx, stopPatience)
+		limited, cancel := context.WithTimeout(ctx, stopPatience)
 		defer cancel()
-		if err := life.Stop(ctx); err != nil {
-			return fmt.Errorf("round %d: %w; see %s", t.round, err, t.victim.LogFile())
+		if err := life.Stop(limited); err != nil {
+			return t.broken(ctx, "%v", err)
 		}
 	case way < 4:
 		t.log.Trace("", "SIGTERM, and SIGKILL soon")
@@ -114,7 +118,7 @@ func (t *trial) watch(ctx context.Context, events int) error {
 	for t.events()-before < uint64(events) && time.Now().Before(deadline) {
 		select {
 		case <-t.life.Exited():
-			return fmt.Errorf("round %d: the broker ended by itself: %s; see %s", t.round, t.life.Outcome(), t.victim.LogFile())
+			return t.broken(ctx, "it ended by itself: %s", t.life.Outcome())
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(500 * time.Microsecond):

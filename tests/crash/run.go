@@ -34,6 +34,8 @@ type trial struct {
 	crew    *crew
 	display *display
 
+	hardship hardship
+
 	round  int
 	life   *victim.Life
 	starts []time.Duration // how long it took until the broker was ready
@@ -57,16 +59,14 @@ func run(ctx context.Context, s *settings, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	t := &trial{settings: s, out: out, folder: folder, random: rand.New(rand.NewPCG(s.seed, 0)),
-		log: history.New(trace), stage: client.NewStage(), display: newDisplay(out)}
-	t.crew = newCrew(s.seed, s.clients, t.stage, t.log)
+	t := newTrial(s, out, folder, trace)
 	err = t.prepare(ctx)
 	if err == nil {
 		err = t.perform(ctx)
 	}
-	if err = errors.Join(err, t.log.Flush(), trace.Close()); err == nil {
-		err = t.verdict()
-	}
+	err = errors.Join(err, t.log.Flush(), trace.Close())
+	err = errors.Join(err, t.verdict())
+	err = errors.Join(err, t.hardship.end(t, err != nil))
 	if err == nil {
 		return os.RemoveAll(folder)
 	}
@@ -74,17 +74,40 @@ func run(ctx context.Context, s *settings, out io.Writer) error {
 	return err
 }
 
-// prepare gets the program that is to be killed.
+func newTrial(s *settings, out io.Writer, folder string, trace io.Writer) *trial {
+	t := &trial{settings: s, out: out, folder: folder, random: rand.New(rand.NewPCG(s.seed, 0)),
+		log: history.New(trace), stage: client.NewStage(), display: newDisplay(out), hardship: without{}}
+	t.victim = &victim.Victim{Binary: s.outcry, Folder: folder, Data: filepath.Join(folder, "data"), Args: s.args}
+	t.crew = newCrew(s.seed, s.clients, t.stage, t.log)
+	return t
+}
+
+// prepare gets the program that is to be killed, and the disk that it is to have.
 func (t *trial) prepare(ctx context.Context) error {
-	t.victim = &victim.Victim{Binary: t.outcry, Folder: t.folder, Data: filepath.Join(t.folder, "data"), Args: t.args}
+	switch t.disk {
+	case diskFull:
+		f, err := newFilling(t)
+		if err != nil {
+			return err
+		}
+		t.hardship = f
+	case diskErrors:
+		f := newFailing(t.seed)
+		t.hardship, t.victim.Start = f, f.faults.Start
+	}
 	if t.outcry != "" {
 		path, err := filepath.Abs(t.outcry)
 		t.victim.Binary = path
 		return err
 	}
 	t.victim.Binary = filepath.Join(t.folder, "outcry")
-	build := exec.CommandContext(ctx, "go", "build", "-o", t.victim.Binary, "github.com/outcry-mqtt/outcry/cmd/outcry")
-	if text, err := build.CombinedOutput(); err != nil {
+	return build(ctx, t.victim.Binary)
+}
+
+// build builds the broker.
+func build(ctx context.Context, path string) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, "github.com/outcry-mqtt/outcry/cmd/outcry")
+	if text, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build the broker: %w\n%s", err, text)
 	}
 	return nil

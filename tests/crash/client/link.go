@@ -15,9 +15,10 @@ import (
 )
 
 const (
-	redial   = 5 * time.Millisecond // between tries to reach a broker that is down
-	patience = 5 * time.Second      // for an answer, after which a client tries another connection
-	expiry   = 24 * time.Hour       // of sessions, far beyond any run
+	redial   = 5 * time.Millisecond   // between tries to reach a broker that is down
+	rest     = 100 * time.Millisecond // at most, after a connection has ended
+	patience = 5 * time.Second        // for an answer, after which a client tries another connection
+	expiry   = 24 * time.Hour         // of sessions, far beyond any run
 )
 
 // Options are what publishers and subscribers have in common.
@@ -60,11 +61,16 @@ func (o *Options) connect(ctx context.Context, k raw.Connect) (*link, error) {
 		if err == nil {
 			return l, nil
 		}
-		select {
-		case <-time.After(redial):
-		case <-ctx.Done():
+		if pause(ctx, redial); ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
 	}
 }
 

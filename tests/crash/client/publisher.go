@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/outcry-mqtt/outcry/broker/conformance/raw"
@@ -19,6 +20,7 @@ type Publisher struct {
 	Retain bool          // all messages are retained, with QoS 1
 	Window int           // messages under way at most
 	Pause  time.Duration // between messages, on the average
+	Idle   *atomic.Bool  // while it is set, nothing new is sent; nil: never
 	Drops  int           // loses its connection after so many packets, on the average; 0: never
 
 	link     *link
@@ -45,6 +47,7 @@ func (p *Publisher) Run(ctx context.Context) {
 		p.link = link
 		p.talk(ctx)
 		link.close()
+		pause(ctx, time.Duration(p.Random.Int64N(int64(rest))))
 	}
 }
 
@@ -131,7 +134,7 @@ func (p *Publisher) send(f *flight, again bool) error {
 
 // publish sends a new message, if that may be.
 func (p *Publisher) publish() error {
-	if p.Stage.Ending() || len(p.flights) >= p.Window {
+	if p.Stage.Ending() || len(p.flights) >= p.Window || isSet(p.Idle) {
 		return nil
 	}
 	p.number++
@@ -145,6 +148,8 @@ func (p *Publisher) publish() error {
 	p.Log.Send(f.Message)
 	return p.send(f, false)
 }
+
+func isSet(b *atomic.Bool) bool { return b != nil && b.Load() }
 
 // freeID is a packet identifier that no flight has. They come round soon, as with real clients that run for long.
 func (p *Publisher) freeID() int {

@@ -22,6 +22,7 @@ type Role struct {
 	Slow       time.Duration // acknowledges so much later at most
 	Drops      int           // loses its connection after so many packets, on the average; 0: never
 	Away       int           // stays away for so many rounds at most after it has lost its connection; 0: never
+	Idle       *atomic.Bool  // while it is set, stays away once it has subscribed; nil: never
 }
 
 // Subscriber has a durable session and notes what arrives in it.
@@ -60,6 +61,7 @@ func (s *Subscriber) Run(ctx context.Context) {
 		s.talk(ctx)
 		link.close()
 		s.rest(ctx)
+		pause(ctx, time.Duration(s.Random.Int64N(int64(rest))))
 	}
 }
 
@@ -67,8 +69,13 @@ func (s *Subscriber) Run(ctx context.Context) {
 // that it had for this session when the connection was made had been sent before.
 func (s *Subscriber) Settled() int { return int(s.settled.Load()) }
 
-// rest stays away for some rounds, at times.
+func (s *Subscriber) idles() bool { return isSet(s.Role.Idle) && s.subscribed && !s.Stage.Ending() }
+
+// rest stays away for some rounds, at times, or while it is to be idle.
 func (s *Subscriber) rest(ctx context.Context) {
+	for s.idles() && ctx.Err() == nil {
+		pause(ctx, pingEvery)
+	}
 	if s.Role.Away == 0 || s.Stage.Ending() || s.Random.IntN(3) > 0 {
 		return
 	}
@@ -96,6 +103,9 @@ func (s *Subscriber) talk(ctx context.Context) {
 				return
 			}
 		case <-ping.C:
+			if s.idles() {
+				return
+			}
 			if s.Stage.Ending() && s.link.send("PINGREQ", raw.Plain(raw.PINGREQ)) != nil {
 				return
 			}
@@ -128,6 +138,7 @@ func (s *Subscriber) resume() error {
 		s.subscribed = false
 		clear(s.held)
 	}
+	s.Log.Subscribe(s.ID, s.Role.Group, s.Role.Filters)
 	packet := raw.Subscribe{ID: 1}
 	for _, f := range s.Role.Filters {
 		name := f.Name
@@ -171,7 +182,7 @@ func (s *Subscriber) suback(p *raw.Received) bool {
 		granted[i].QoS = code
 	}
 	s.subscribed = true
-	s.Log.Subscribed(s.ID, s.Role.Group, granted)
+	s.Log.Subscribed(s.ID, granted)
 	return true
 }
 

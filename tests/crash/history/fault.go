@@ -19,6 +19,7 @@ const (
 	Session  Kind = "session"  // the broker forgot a session that it had made promises to
 	Retained Kind = "retained" // the retained message is older than an acknowledged one
 	Protocol Kind = "protocol" // the broker sent what it may not send
+	Service  Kind = "service"  // the broker did not start, stop or serve as it must
 )
 
 // Fault is a promise that was broken.

@@ -26,7 +26,14 @@ func acked(n int) step   { return func(l *history.Log) { l.Ack(id(n)) } }
 func refused(n int) step { return func(l *history.Log) { l.Refuse(id(n)) } }
 
 func subscribed(client, group, filter string, qos byte) step {
-	return func(l *history.Log) { l.Subscribed(client, group, []history.Filter{{Name: filter, QoS: qos}}) }
+	return func(l *history.Log) {
+		asking(client, group, filter, qos)(l)
+		l.Subscribed(client, []history.Filter{{Name: filter, QoS: qos}})
+	}
+}
+
+func asking(client, group, filter string, qos byte) step {
+	return func(l *history.Log) { l.Subscribe(client, group, []history.Filter{{Name: filter, QoS: qos}}) }
 }
 
 func got(client string, n int, topic string, qos byte) step {
@@ -79,6 +86,8 @@ func TestVerify(t *testing.T) {
 			sent(1, "a", 1), acked(1), got("r", 1, "a", 1)}, nil, []history.Kind{history.Lost}},
 		{"never sent", []step{subscribed("s", "", "#", 1), got("s", 1, "a", 1)}, nil, []history.Kind{history.Foreign}},
 		{"sent to another topic", []step{subscribed("s", "", "#", 1), sent(1, "a", 1), got("s", 1, "b", 1)}, nil, []history.Kind{history.Foreign}},
+		{"before the SUBACK", []step{asking("s", "", "a", 1), sent(1, "a", 1), got("s", 1, "a", 1)}, nil, nil},
+		{"something else was subscribed to", []step{subscribed("s", "", "b", 1), sent(1, "a", 1), got("s", 1, "a", 1)}, nil, []history.Kind{history.Foreign}},
 		{"never subscribed", []step{sent(1, "a", 1), got("s", 1, "a", 1)}, nil, []history.Kind{history.Foreign}},
 		{"a payload that was changed", []step{subscribed("s", "", "#", 1), sent(1, "a", 1),
 			arrived("s", history.Arrival{Topic: "a", Payload: id(1).Payload() + "!", QoS: 1})}, nil, []history.Kind{history.Foreign}},

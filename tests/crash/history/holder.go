@@ -1,9 +1,12 @@
 package history
 
+import "slices"
+
 // holder has subscriptions: a client, or all members of a group together.
 type holder struct {
 	name   string
 	shared bool
+	asked  []Filter // of SUBSCRIBE: messages may come before the SUBACK
 	grants []grant
 	counts []uint8 // of arrivals, by the message's index
 	last   map[stream]*Message
@@ -21,6 +24,11 @@ type grant struct {
 type stream struct {
 	publisher, topic string
 	qos              byte
+}
+
+// hasAsked reports whether any filter that was asked for matches a topic.
+func (h *holder) hasAsked(topic string) bool {
+	return h != nil && slices.ContainsFunc(h.asked, func(f Filter) bool { return f.Matches(topic) })
 }
 
 // grant notes a filter. If it was granted before, the promise is as old as that.

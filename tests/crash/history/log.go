@@ -112,18 +112,22 @@ func (l *Log) Refuse(id ID) {
 	l.stats.Refused++
 }
 
-// Subscribed notes that a client's filters have been granted. Clients that name the same group are members of one
-// shared subscription.
-func (l *Log) Subscribed(client, group string, filters []Filter) {
+// Subscribe notes that a client is about to ask for filters. Clients that name the same group are members of one shared
+// subscription.
+func (l *Log) Subscribe(client, group string, filters []Filter) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	h := l.byClient[client]
-	if h == nil {
-		h = l.holder(client, group)
-		l.byClient[client] = h
-	}
+	h := l.holder(client, group)
+	l.byClient[client] = h
+	h.asked = append(h.asked, filters...)
+}
+
+// Subscribed notes that filters which a client has asked for were granted.
+func (l *Log) Subscribed(client string, filters []Filter) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	for _, f := range filters {
-		h.grant(f, l.tick())
+		l.byClient[client].grant(f, l.tick())
 	}
 }
 
@@ -163,8 +167,8 @@ func (l *Log) Receive(client string, a Arrival) ID {
 	case !sent || l.messages[i].Topic != a.Topic:
 		l.fault(Foreign, client, nil, "%v was not sent to topic %q", id, a.Topic)
 	case a.Retain:
-	case l.byClient[client] == nil:
-		l.fault(Foreign, client, l.messages[i], "arrived before the SUBACK of any subscription")
+	case !l.byClient[client].hasAsked(a.Topic):
+		l.fault(Foreign, client, l.messages[i], "arrived, and was never subscribed to")
 	default:
 		l.receive(client, l.byClient[client], i, a)
 	}
