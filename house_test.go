@@ -104,6 +104,8 @@ func forbidden(folder, imported string) string {
 		return "the engine knows nothing of what is around it"
 	case inside(folder, "devices") && !inside(inner, "devices"):
 		return "devices are clients, and know nothing of the broker"
+	case inside(folder, "bench") && inside(inner, "broker", "listeners", "hooks", "web") && inner != "broker/poller":
+		return "the bench is a client, and knows nothing of the broker but how it waits for sockets"
 	case inside(folder, "hooks") && inside(inner, "hooks") && !inside(inner, "hooks/internal") && hookOf(folder) != hookOf(inner):
 		return "hooks don't know each other"
 	case inside(folder, "hooks") && inside(inner, "listeners", "devices", "web"):
@@ -140,6 +142,9 @@ func TestWhatIsForbidden(t *testing.T) {
 		{"hooks/jwt/jwks", module + "hooks/jwt", true},
 		{"listeners", module + "broker", true},
 		{"bench", module + "cmd/outcry/config", false},
+		{"bench", module + "broker/poller", true},
+		{"bench", module + "broker/wire", false},
+		{"bench/compare", module + "bench", true},
 	} {
 		if reason := forbidden(tt.folder, tt.imported); (reason == "") != tt.allowed {
 			t.Errorf("%s imports %s: allowed %v (%s)", tt.folder, tt.imported, !tt.allowed, reason)

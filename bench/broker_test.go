@@ -1,0 +1,110 @@
+package bench_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"net/http/httptest"
+	"net/url"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/outcry-mqtt/outcry/bench"
+	"github.com/outcry-mqtt/outcry/broker"
+	"github.com/outcry-mqtt/outcry/devices"
+	"github.com/outcry-mqtt/outcry/hooks/anonymous"
+	"github.com/outcry-mqtt/outcry/listeners"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// entrances are the URLs of a broker, by scheme, and what a client trusts.
+type entrances struct {
+	urls map[string]string
+	tls  *tls.Config
+}
+
+// startBroker starts a broker that everybody may use, with an entrance of each kind.
+func startBroker(t *testing.T) entrances {
+	t.Helper()
+	b, err := broker.New(broker.Options{Hooks: []any{anonymous.Authenticator{}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, client := certificate(t)
+	path := filepath.Join(t.TempDir(), "s")
+	e := entrances{urls: map[string]string{"unix": "unix://" + path}, tls: client}
+	ls := map[string]listeners.Listener{
+		"mqtt":  must[*listeners.TCP](t)(listeners.ListenTCP(listeners.TCPOptions{Address: "127.0.0.1:0", Attacher: b})),
+		"mqtts": must[*listeners.TCP](t)(listeners.ListenTCP(listeners.TCPOptions{Address: "127.0.0.1:0", Attacher: b, TLS: server})),
+		"ws":    must[*listeners.WebSocket](t)(listeners.ListenWebSocket(listeners.WebSocketOptions{Address: "127.0.0.1:0", Attacher: b})),
+		"wss":   must[*listeners.WebSocket](t)(listeners.ListenWebSocket(listeners.WebSocketOptions{Address: "127.0.0.1:0", Attacher: b, TLS: server})),
+		"unix":  must[*listeners.Unix](t)(listeners.ListenUnix(listeners.UnixOptions{Path: path, Attacher: b})),
+	}
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := b.Run(context.Background()); err != nil {
+			t.Error("broker:", err)
+		}
+	})
+	for scheme, l := range ls {
+		if scheme != "unix" {
+			e.urls[scheme] = scheme + "://" + l.Addr().String()
+		}
+		running.Go(func() { _ = l.Serve() })
+	}
+	t.Cleanup(func() {
+		for _, l := range ls {
+			l.Close()
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		if err := b.Shutdown(ctx); err != nil {
+			t.Error("broker:", err)
+		}
+		running.Wait()
+	})
+	return e
+}
+
+func must[T any](t *testing.T) func(T, error) T {
+	return func(x T, err error) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return x
+	}
+}
+
+// certificate makes a server's certificate for 127.0.0.1, and a client's trust in it.
+func certificate(t *testing.T) (server, client *tls.Config) {
+	t.Helper()
+	s := httptest.NewUnstartedServer(nil)
+	s.StartTLS()
+	defer s.Close()
+	roots := x509.NewCertPool()
+	roots.AddCert(s.Certificate())
+	return &tls.Config{Certificates: s.TLS.Certificates}, &tls.Config{RootCAs: roots}
+}
+
+func brokerURL(t *testing.T, raw string) *url.URL {
+	t.Helper()
+	return must[*url.URL](t)(devices.ParseURL(raw))
+}
+
+// run runs a scenario that must come to its end.
+func run(t *testing.T, o bench.Options) *bench.Report {
+	t.Helper()
+	if o.Drain == 0 {
+		o.Drain = 30 * time.Second // a busy machine may be silent for long
+	}
+	report, err := bench.Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return report
+}

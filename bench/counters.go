@@ -1,0 +1,56 @@
+package bench
+
+// counters are what a worker counts.
+type counters struct {
+	// Connections.
+	dialed, opened, failed, lost, retried uint64
+	up                                    int64
+	firstDial, lastUp                     int64 // ns since the run began; 0: none
+
+	// Messages: all, and those that were due within the measured time.
+	sent, sentWithin         uint64
+	expected, expectedWithin uint64 // deliveries
+	received, receivedWithin uint64 // the first time each
+	arrived                  uint64 // received while the time was measured, whenever they were due
+	duplicated, reordered    uint64
+	misrouted, corrupted     uint64
+	foreign                  uint64 // not of this run
+	acknowledged, rejected   uint64
+	unsent, unacknowledged   uint64 // at the end
+	stalls                   uint64
+	done                     uint64 // clients that have everything; cycles of churn
+	finished                 uint64 // workers whose publishers have ended
+}
+
+// add adds what another has counted.
+func (n *counters) add(o counters) {
+	n.dialed += o.dialed
+	n.opened += o.opened
+	n.failed += o.failed
+	n.lost += o.lost
+	n.retried += o.retried
+	n.up += o.up
+	if n.firstDial == 0 || o.firstDial != 0 && o.firstDial < n.firstDial {
+		n.firstDial = o.firstDial
+	}
+	n.lastUp = max(n.lastUp, o.lastUp)
+	n.sent += o.sent
+	n.sentWithin += o.sentWithin
+	n.expected += o.expected
+	n.expectedWithin += o.expectedWithin
+	n.received += o.received
+	n.receivedWithin += o.receivedWithin
+	n.arrived += o.arrived
+	n.duplicated += o.duplicated
+	n.reordered += o.reordered
+	n.misrouted += o.misrouted
+	n.corrupted += o.corrupted
+	n.foreign += o.foreign
+	n.acknowledged += o.acknowledged
+	n.rejected += o.rejected
+	n.unsent += o.unsent
+	n.unacknowledged += o.unacknowledged
+	n.stalls += o.stalls
+	n.done += o.done
+	n.finished += o.finished
+}

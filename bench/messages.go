@@ -1,0 +1,111 @@
+package bench
+
+import (
+	"time"
+)
+
+// lead is how long after the command publishing begins, so that all workers are ready.
+const lead = 20 * time.Millisecond
+
+// runMessages lets publishers and subscribers exchange messages: fan-out, fan-in and pairs.
+func (r *runner) runMessages() error {
+	f := r.newFlow()
+	if err := r.connectFlow(f); err != nil {
+		return err
+	}
+	for i, w := range r.workers {
+		w.do(func() {
+			if i == 0 {
+				f.start = w.clock() + int64(lead)
+				f.from = f.start + int64(r.opts.Warmup)
+				f.till = f.from + int64(r.opts.Duration)
+			}
+		})
+	}
+	for i, w := range r.workers {
+		w.do(func() { w.flow = f.shares[i] })
+	}
+	if err := r.measure(f); err != nil {
+		return err
+	}
+	return r.drain(f)
+}
+
+func (r *runner) newFlow() *flow {
+	f := &flow{plan: newPlan(&r.opts), run: r.id, solo: len(r.workers) == 1}
+	if r.opts.Shared {
+		f.groups = make([]set, len(f.streams))
+	}
+	for i := range r.opts.Publishers {
+		w := i % len(r.workers)
+		p := &publisher{flow: f, index: uint32(i), place: i / len(r.workers), worker: r.workers[w], left: make([]int32, f.ring)}
+		if r.opts.QoS > 0 {
+			p.ids = newIdentifiers(r.opts.QoS, r.opts.InFlight)
+		}
+		f.publishers = append(f.publishers, p)
+	}
+	for i := range r.workers {
+		f.shares = append(f.shares, newShare(f, i, len(r.workers)))
+	}
+	return f
+}
+
+// connectFlow connects the subscribers, and when they have subscribed the publishers.
+func (r *runner) connectFlow(f *flow) error {
+	clients := make([][]client, len(r.workers))
+	for i := range r.opts.Subscribers {
+		w := i % len(r.workers)
+		if r.opts.Shared {
+			w = 0 // who follows a group must see all of it
+		}
+		filter, topic := f.filter(i)
+		clients[w] = append(clients[w], client{
+			role: newSubscriber(f, f.shares[w], topic), number: r.opts.Publishers + i, filter: filter, qos: r.opts.SubscribeQoS,
+		})
+	}
+	for i := range clients {
+		r.add(i, clients[i])
+	}
+	if err := r.allUp(r.opts.Subscribers); err != nil {
+		return err
+	}
+	for i, share := range f.shares {
+		var publishers []client
+		for _, p := range share.publishers {
+			publishers = append(publishers, client{role: p, number: int(p.index), made: func(c *conn) { p.conn = c }})
+		}
+		r.add(i, publishers)
+	}
+	return r.allUp(r.opts.Subscribers + r.opts.Publishers)
+}
+
+// measure waits for the measured time to pass.
+func (r *runner) measure(f *flow) error {
+	if err := r.untilTime("warming up", f.from); err != nil {
+		return err
+	}
+	r.meter.start()
+	if err := r.untilTime("measuring", f.till); err != nil {
+		return err
+	}
+	r.meter.stop()
+	return nil
+}
+
+func (r *runner) untilTime(phase string, at int64) error {
+	return r.pause(phase, time.Duration(at)-time.Since(r.start))
+}
+
+// drain waits until everything that was sent has come, or until nothing has come for long.
+func (r *runner) drain(f *flow) error {
+	var last counters
+	lastAt := time.Now()
+	return r.until("waiting for the rest", func(n counters) bool {
+		if n.received != last.received || n.acknowledged != last.acknowledged {
+			last, lastAt = n, time.Now()
+		}
+		acknowledged := r.opts.QoS == 0 || n.acknowledged+n.rejected >= n.sent
+		everything := n.finished == uint64(len(r.workers)) && n.received >= n.expected && acknowledged
+		return everything || time.Since(lastAt) > r.opts.Drain
+	})
+}

@@ -1,0 +1,78 @@
+package bench
+
+import (
+	"fmt"
+	"time"
+)
+
+// meter watches the broker's process and this one.
+type meter struct {
+	pid        int // 0: the broker is not watched
+	idle, peak uint64
+	lastLook   time.Time
+
+	broker, own       time.Duration // processor time when the measuring began
+	from              time.Time
+	brokerUsed, using time.Duration // while measured
+	took              time.Duration
+	after             uint64 // memory when the measuring ended
+}
+
+func (m *meter) begin() (err error) {
+	if m.pid == 0 {
+		return nil
+	}
+	if m.idle, err = resident(m.pid); err == nil {
+		_, err = cpuTime(m.pid)
+	}
+	if err != nil {
+		return fmt.Errorf("--pid %d: %w", m.pid, err)
+	}
+	m.peak = m.idle
+	return nil
+}
+
+// look looks at the broker's memory in passing.
+func (m *meter) look() {
+	if m.pid == 0 || time.Since(m.lastLook) < 100*time.Millisecond {
+		return
+	}
+	m.lastLook = time.Now()
+	if now, err := roughlyResident(m.pid); err == nil {
+		m.peak = max(m.peak, now)
+	}
+}
+
+// start begins what is measured, which stop ends.
+func (m *meter) start() {
+	m.from = time.Now()
+	m.own, _ = cpuTime(0)
+	if m.pid != 0 {
+		m.broker, _ = cpuTime(m.pid)
+	}
+}
+
+// stop ends what is measured.
+func (m *meter) stop() {
+	m.took = time.Since(m.from)
+	own, _ := cpuTime(0)
+	m.using = own - m.own
+	if m.pid == 0 {
+		return
+	}
+	if used, err := cpuTime(m.pid); err == nil {
+		m.brokerUsed = used - m.broker
+	}
+	m.memory()
+}
+
+// memory takes note of the broker's memory now.
+func (m *meter) memory() {
+	if m.pid == 0 {
+		return
+	}
+	if now, err := resident(m.pid); err == nil {
+		m.after = now
+		m.peak = max(m.peak, now)
+	}
+}

@@ -1,0 +1,192 @@
+package bench
+
+import (
+	"bytes"
+	"net/url"
+	"testing"
+)
+
+// receiving is a subscriber on a connection without a socket, and what n messages are on the wire.
+func receiving(t testing.TB, n, payload int) (*worker, *conn, []byte) {
+	t.Helper()
+	o, err := Options{
+		Scenario: Fanout, Subscribers: 1, Payload: payload, Prefix: "p", URL: &url.URL{Scheme: "mqtt"}, Window: 64, SubscribeQoS: -1,
+	}.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &runner{opts: o, id: 7, filler: make([]byte, payload-headerSize)}
+	w := &worker{run: r, opts: &r.opts, noted: map[string]bool{}}
+	r.workers = []*worker{w}
+	f := r.newFlow()
+	f.till = never
+	w.flow = f.shares[0]
+	c := &conn{role: newSubscriber(f, f.shares[0], 0), state: up, fd: -1}
+	return w, c, wire(f, n)
+}
+
+// wire is what n messages of a flow are on the wire.
+func wire(f *flow, n int) (b []byte) {
+	for i := range n {
+		whole, remaining := publishLen(5, len(f.topics[0]), f.opts.Payload, 0)
+		at := len(b)
+		b = append(b, make([]byte, whole)...)
+		payload := putPublish(b[at:], 5, f.topics[0], 0, false, 0, remaining)
+		header{run: 7, number: uint32(i)}.put(payload)
+	}
+	return b
+}
+
+// Packets, and frames around them, may be cut anywhere.
+func TestCutsDoNotMatter(t *testing.T) {
+	for _, payload := range []int{16, 64, 300, 70_000} {
+		for _, framed := range []bool{false, true} {
+			for _, cut := range []int{1, 2, 3, 7, 100, 1000, 1 << 20} {
+				n := 200
+				if payload > 1000 {
+					n = 5
+				}
+				w, c, b := receiving(t, n, payload)
+				if framed {
+					c.frames = &unframer{}
+					b = frames(b, 50+payload/3)
+				}
+				for len(b) > 0 {
+					piece := b[:min(cut, len(b))]
+					if err := w.take(c, bytes.Clone(piece)); err != nil {
+						t.Fatal(err)
+					}
+					b = b[len(piece):]
+				}
+				if w.n.received != uint64(n) || w.n.foreign+w.n.reordered+w.n.duplicated > 0 {
+					t.Errorf("payload %d, framed %v, cut %d: %+v", payload, framed, cut, w.n)
+				}
+			}
+		}
+	}
+}
+
+// frames is what a server makes of b: messages of several frames of size bytes, and pings in between.
+func frames(b []byte, size int) (out []byte) {
+	op := byte(opBinary)
+	for len(b) > 0 {
+		piece := b[:min(size, len(b))]
+		b = b[len(piece):]
+		first := op
+		if op = opContinue; len(b) == 0 || len(b)%3 == 0 {
+			first |= 0x80
+			op = opBinary
+		}
+		out = append(serverHeader(out, first, len(piece)), piece...)
+		out = append(serverHeader(out, 0x80|opPing, 2), "hi"...)
+	}
+	return out
+}
+
+func serverHeader(b []byte, first byte, n int) []byte {
+	switch {
+	case n < 126:
+		return append(b, first, byte(n))
+	case n < 1<<16:
+		return append(b, first, 126, byte(n>>8), byte(n))
+	}
+	return append(b, first, 127, 0, 0, 0, 0, byte(n>>24), byte(n>>16), byte(n>>8), byte(n))
+}
+
+func TestMask(t *testing.T) {
+	for n := range 40 {
+		b, want := bytes.Repeat([]byte{0x5a}, n), bytes.Repeat([]byte{0x5a}, n)
+		const key = 0x04030201
+		mask(b, key)
+		for i := range want {
+			want[i] ^= byte(i%4) + 1
+		}
+		if !bytes.Equal(b, want) {
+			t.Errorf("%d bytes: %x, want %x", n, b, want)
+		}
+	}
+}
+
+func TestFramesThatAreWrong(t *testing.T) {
+	for name, b := range map[string][]byte{
+		"reserved bits":         {0xc2, 0},
+		"masked":                {0x82, 0x80, 1, 2, 3, 4},
+		"text":                  {0x81, 1, 'x'},
+		"long control frame":    {0x89, 126, 0, 200},
+		"cut control frame":     {0x09, 0},
+		"unknown control frame": {0x8b, 0},
+		"continues nothing":     {0x80, 1, 'x'},
+		"begins anew":           {0x02, 1, 0x30, 0x82, 1, 'x'},
+		"length of 2^63":        {0x82, 127, 0x80, 0, 0, 0, 0, 0, 0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, c, _ := receiving(t, 0, 64)
+			c.frames = &unframer{}
+			if err := w.take(c, b); err == nil {
+				t.Error("taken")
+			}
+		})
+	}
+}
+
+func TestUpgradeAnswers(t *testing.T) {
+	u := newUpgrade(&url.URL{Scheme: "ws", Host: "h", Path: "/mqtt"})
+	head := "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: "
+	for _, tt := range []struct {
+		name, answer string
+		size         int
+		fails        bool
+	}{
+		{"right", head + u.accept + "\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n\x82", len(head+u.accept) + 34, false},
+		{"not complete", head, 0, false},
+		{"another key", head + "x\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n", 0, true},
+		{"no subprotocol", head + u.accept + "\r\n\r\n", 0, true},
+		{"refused", "HTTP/1.1 403 Forbidden\r\n\r\n", 0, true},
+		{"not HTTP", "SSH-2.0\r\n\r\n", 0, true},
+		{"endless", string(make([]byte, maxUpgrade+1)), 0, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			size, err := u.answered([]byte(tt.answer))
+			if size != tt.size || (err != nil) != tt.fails {
+				t.Errorf("size %d, want %d; %v", size, tt.size, err)
+			}
+		})
+	}
+}
+
+// No bytes from a broker make the bench panic.
+func FuzzTake(f *testing.F) {
+	w, _, b := receiving(f, 3, 64)
+	f.Add(b, byte(up), false)
+	f.Add(frames(b, 20), byte(up), true)
+	f.Add([]byte{typeConnack, 9, 0, 0, 6, propReceiveMaximum, 0, 1, propServerKeepAlive, 0, 1}, byte(connecting), false)
+	f.Add([]byte{typeSuback, 4, 0, 1, 0, 0x87}, byte(subscribing), false)
+	f.Add([]byte{typePublish | 4, 7, 0, 1, 'a', 0, 9, 0, 'x', typePubrel, 2, 0, 9, typePingresp, 0}, byte(up), false)
+	f.Add([]byte{typeDisconnect, 1, 0x8b}, byte(up), false)
+	f.Add([]byte("HTTP/1.1 101 Switching Protocols\r\n\r\n"), byte(upgrading), true)
+	w.run.upgrade = newUpgrade(&url.URL{Scheme: "ws", Host: "h", Path: "/mqtt"})
+	f.Fuzz(func(t *testing.T, b []byte, st byte, framed bool) {
+		_, c, _ := receiving(t, 0, 64)
+		c.state = upgrading + state(st)%(leaving-upgrading+1)
+		if framed || c.state == upgrading {
+			c.frames = &unframer{}
+		}
+		for len(b) > 0 && w.take(c, b[:(len(b)+1)/2]) == nil {
+			b = b[(len(b)+1)/2:]
+		}
+		w.out = w.out[:0]
+	})
+}
+
+func BenchmarkReceive(b *testing.B) {
+	w, c, stretch := receiving(b, 800, 64)
+	b.SetBytes(int64(len(stretch)))
+	b.ReportAllocs()
+	for b.Loop() {
+		c.role.(*subscriber).trackers[0] = tracker{}
+		if err := w.take(c, stretch); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*800), "ns/message")
+}

@@ -1,0 +1,166 @@
+package bench_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/outcry-mqtt/outcry/bench"
+)
+
+// soon is how long the scenarios measure here: what they count is checked, not how fast it goes.
+const soon = 400 * time.Millisecond
+
+// A broker that does what it should is said to, in every scenario and over every transport.
+func TestScenarios(t *testing.T) {
+	e := startBroker(t)
+	scenarios := map[string]bench.Options{
+		"conns":            {Scenario: bench.Conns, Clients: 50, Subscribe: true, Hold: soon},
+		"fanout":           {Scenario: bench.Fanout, Subscribers: 20, Publishers: 3, Topics: 2, Window: 10, Check: true},
+		"fanout, wildcard": {Scenario: bench.Fanout, Subscribers: 10, Topics: 30, Wildcard: true, Rate: 500, QoS: 1, Check: true},
+		"fanin":            {Scenario: bench.Fanin, Publishers: 20, Subscribers: 2, Window: 10, QoS: 2, Check: true},
+		"fanin, shared":    {Scenario: bench.Fanin, Publishers: 10, Subscribers: 3, Shared: true, Rate: 1000, QoS: 1, Check: true},
+		"pairs":            {Scenario: bench.Pairs, Clients: 10, Window: 10, QoS: 1, Check: true},
+		"pairs, large":     {Scenario: bench.Pairs, Clients: 2, Window: 2, QoS: 1, Payload: 200_000, Check: true},
+		"two threads":      {Scenario: bench.Fanout, Subscribers: 20, Publishers: 4, Topics: 3, Window: 10, Threads: 2, Check: true},
+		"retained":         {Scenario: bench.Retained, Topics: 500, Subscribers: 3, Publishers: 2, QoS: 1},
+		"storm":            {Scenario: bench.Storm, Clients: 50, Rounds: 2},
+		"churn":            {Scenario: bench.Churn, Clients: 5},
+	}
+	for name, o := range scenarios {
+		schemes := []string{"mqtt", "wss"}
+		if name == "pairs" || name == "storm" {
+			schemes = []string{"mqtt", "ws", "mqtts", "wss", "unix"}
+		}
+		for i, scheme := range schemes {
+			o.Version = 4 + byte(i%2)
+			t.Run(fmt.Sprintf("%s/%s v%d", name, scheme, o.Version), func(t *testing.T) {
+				o.URL, o.TLS, o.SubscribeQoS = brokerURL(t, e.urls[scheme]), e.tls, -1
+				if o.Duration = soon; o.Scenario == bench.Churn {
+					o.Duration = 5 * soon // some must get through, however slow the machine
+				}
+				faultless(t, run(t, o))
+			})
+		}
+	}
+}
+
+// faultless checks that a report finds no fault, and that it is of something.
+func faultless(t *testing.T, r *bench.Report) {
+	t.Helper()
+	if failures := r.Failures(true); failures != nil || r.Notes != nil {
+		t.Errorf("failures %q, notes %q", failures, r.Notes)
+	}
+	if r.Connections.Ready == nil || r.Connections.Ready.Count != r.Connections.Opened {
+		t.Fatalf("connections %+v", r.Connections)
+	}
+	switch r.Scenario {
+	case bench.Fanout, bench.Fanin, bench.Pairs, bench.Retained:
+		m := r.Messages
+		if m.Sent == 0 || m.Received == 0 || m.Received != m.Expected || m.Foreign+m.Unsent+m.GivenUp > 0 {
+			t.Errorf("messages %+v", *m)
+		}
+	case bench.Storm:
+		if len(r.Rounds) != 2 || r.All.Count != 100 {
+			t.Errorf("rounds %v, %d times a client was in", r.Rounds, r.All.Count)
+		}
+	case bench.Churn:
+		if r.Cycles == 0 || r.All.Count == 0 {
+			t.Errorf("%v cycles a second", r.Cycles)
+		}
+	}
+	var text bytes.Buffer
+	if err := r.Print(&text); err != nil || !strings.HasPrefix(text.String(), string(r.Scenario)) {
+		t.Errorf("prints %q, %v", text.String(), err)
+	}
+}
+
+// Every message that is due is sent, at the rate that was asked for, and late ones count from when they were due.
+func TestOpenLoopSendsWhatIsDue(t *testing.T) {
+	e := startBroker(t)
+	o := bench.Options{Scenario: bench.Pairs, Clients: 3, Rate: 1000, Duration: soon, URL: brokerURL(t, e.urls["mqtt"]), SubscribeQoS: -1}
+	r := run(t, o)
+	if m := r.Messages; m.Sent+m.Unsent != 400 || m.Received != m.Sent {
+		t.Errorf("%d sent, %d unsent, %d received of 400", m.Sent, m.Unsent, m.Received)
+	}
+	if r.Latency.Max < r.Behind.Max || r.Latency.Count != r.Messages.Sent {
+		t.Errorf("deliveries %+v, sent late %+v", *r.Latency, *r.Behind)
+	}
+}
+
+func TestRetainedMessagesAreRemoved(t *testing.T) {
+	e := startBroker(t)
+	o := bench.Options{Scenario: bench.Retained, Topics: 100, URL: brokerURL(t, e.urls["mqtt"]), Prefix: "mine", SubscribeQoS: -1}
+	faultless(t, run(t, o))
+	faultless(t, run(t, o)) // messages that the first had left would be foreign
+	o.Keep = true
+	faultless(t, run(t, o))
+	faultless(t, run(t, o)) // the same topics again, overwritten
+}
+
+func TestMeasuresAProcess(t *testing.T) {
+	e := startBroker(t)
+	r := run(t, bench.Options{
+		Scenario: bench.Fanout, Subscribers: 10, Window: 10, Duration: soon, SubscribeQoS: -1,
+		URL: brokerURL(t, e.urls["mqtt"]), PID: os.Getpid(),
+	})
+	p := r.Process
+	if p == nil || p.CPU <= 0 || p.PerMessage <= 0 || p.Idle == 0 || p.After == 0 || p.Peak < p.Idle {
+		t.Errorf("process %+v", p)
+	}
+	if r.Generator <= 0 || math.IsInf(r.Generator, 0) {
+		t.Errorf("generator %v", r.Generator)
+	}
+}
+
+func TestWhatCannotBeRun(t *testing.T) {
+	e := startBroker(t)
+	ok := brokerURL(t, e.urls["mqtt"])
+	for _, tt := range []struct {
+		name string
+		o    bench.Options
+		want string
+	}{
+		{"no URL", bench.Options{Scenario: bench.Conns}, "no broker's URL"},
+		{"scenario", bench.Options{Scenario: "dance", URL: ok}, `scenario "dance": want conns, fanout`},
+		{"version", bench.Options{Scenario: bench.Conns, URL: ok, Version: 3}, "protocol version 3"},
+		{"payload", bench.Options{Scenario: bench.Pairs, URL: ok, Payload: 8}, "payload bytes 8: want 16 to"},
+		{"two problems", bench.Options{Scenario: bench.Pairs, URL: ok, Payload: 8, QoS: 3, Rate: -1}, "QoS 3: want 0 to 2"},
+		{"prefix", bench.Options{Scenario: bench.Pairs, URL: ok, Prefix: "a/#"}, "no + and no #"},
+		{"password", bench.Options{Scenario: bench.Conns, URL: ok, Version: 4, Password: []byte("x")}, "no password without a user name"},
+		{"descriptors", bench.Options{Scenario: bench.Conns, URL: ok, Clients: 3_999_999}, "raise the limit (ulimit -n 4000063)"},
+		{"process", bench.Options{Scenario: bench.Conns, URL: ok, PID: 1 << 30}, "is it running"},
+		{"nobody there", bench.Options{Scenario: bench.Conns, URL: brokerURL(t, "mqtt://127.0.0.1:1")}, "connection refused"},
+		{"no TLS", bench.Options{Scenario: bench.Conns, Clients: 1, URL: brokerURL(t, strings.Replace(e.urls["mqtt"], "mqtt", "mqtts", 1))}, "cannot connect everybody"},
+		{"not trusted", bench.Options{Scenario: bench.Conns, URL: brokerURL(t, e.urls["mqtts"])}, "certificate"},
+		{"path", bench.Options{Scenario: bench.Conns, URL: brokerURL(t, e.urls["ws"]+"/elsewhere")}, "404 Not Found: is the path right?"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := bench.Run(t.Context(), tt.o)
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("error %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestEndsWithItsContext(t *testing.T) {
+	e := startBroker(t)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	enough := errors.New("enough")
+	o := bench.Options{Scenario: bench.Pairs, Duration: time.Hour, URL: brokerURL(t, e.urls["ws"]), SubscribeQoS: -1}
+	o.Progress = func(p bench.Progress) {
+		if p.Received > 0 {
+			cancel(enough)
+		}
+	}
+	if _, err := bench.Run(ctx, o); !errors.Is(err, enough) {
+		t.Errorf("ended with %v", err)
+	}
+}

@@ -1,0 +1,96 @@
+package bench
+
+import "bytes"
+
+// subscriber is a client that checks what it is sent. It belongs to a worker.
+type subscriber struct {
+	flow     *flow
+	share    *share
+	topic    int // -1: all
+	trackers []tracker
+}
+
+func newSubscriber(f *flow, s *share, topic int) *subscriber {
+	return &subscriber{flow: f, share: s, topic: topic, trackers: make([]tracker, f.trackers(topic))}
+}
+
+func (s *subscriber) up(*worker, *conn) {}
+
+func (s *subscriber) down(*worker, *conn) {}
+
+func (s *subscriber) acknowledged(w *worker, _ *conn, _ byte, _ uint16, _ byte) { w.n.rejected++ }
+
+// message checks a message and counts it.
+func (s *subscriber) message(w *worker, _ *conn, p publication) {
+	f := s.flow
+	h, ok := readHeader(p.payload)
+	if !ok || h.run != f.run || h.stream >= uint32(len(f.streams)) {
+		w.n.foreign++
+		return
+	}
+	st := &f.streams[h.stream]
+	if s.topic >= 0 && st.topic != uint32(s.topic) {
+		w.n.misrouted++
+		return
+	}
+	if f.opts.Check {
+		s.compare(w, p, st)
+	}
+	if !s.first(w, h) {
+		return
+	}
+	w.n.received++
+	if f.within(w.now) {
+		w.n.arrived++
+	}
+	if f.within(h.stamp) {
+		w.n.receivedWithin++
+		w.latency.record(w.now - h.stamp)
+	}
+	if f.ring > 0 {
+		s.count(h, st)
+	}
+}
+
+// first follows the stream, and reports whether this is a message's first time.
+func (s *subscriber) first(w *worker, h header) bool {
+	at := h.stream
+	if s.topic >= 0 {
+		at /= uint32(len(s.flow.topics))
+	}
+	v := s.trackers[at].take(h.number)
+	if v != duplicate && s.flow.groups != nil && !s.flow.groups[h.stream].add(h.number) {
+		v = duplicate // somebody else of the group has got it
+	}
+	switch v {
+	case duplicate:
+		w.n.duplicated++
+		return false
+	case late:
+		w.n.reordered++
+	}
+	return true
+}
+
+// count counts a message towards its publisher's window.
+func (s *subscriber) count(h header, st *stream) {
+	f := s.flow
+	number := h.number*st.count + st.place
+	slot := &s.share.slots[st.publisher*f.ring+number&(f.ring-1)]
+	if slot.number != number {
+		slot.number, slot.count = number, 0
+	}
+	if slot.count++; slot.count == s.share.fan[st.topic] {
+		f.publishers[st.publisher].everywhere(number, s.share)
+	}
+}
+
+// compare compares what is not told by the header alone.
+func (s *subscriber) compare(w *worker, p publication, st *stream) {
+	if !bytes.Equal(p.topic, s.flow.topics[st.topic]) {
+		w.n.misrouted++
+	}
+	if len(p.payload) != s.flow.opts.Payload || !bytes.Equal(p.payload[headerSize:], w.run.filler) {
+		w.n.corrupted++
+	}
+}

@@ -1,0 +1,282 @@
+package bench
+
+import (
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/outcry-mqtt/outcry/broker/poller"
+)
+
+// readBuffer is how much is read at a time, in bytes.
+const readBuffer = 64 << 10
+
+// alarmToken marks the worker's alarm among the poller's events; connections have small indexes.
+const alarmToken = 1<<64 - 2
+
+// worker owns a share of the connections: it alone touches them, on a thread of its own.
+type worker struct {
+	// Static after construction.
+	run    *runner
+	opts   *Options
+	to     *destination
+	poller *poller.Poller
+	alarm  *alarm
+	number int
+	start  time.Time
+
+	// Owned by the loop.
+	conns    []*conn
+	now      int64 // ns since the run began, as of the last look
+	in, out  []byte
+	scratch  []byte
+	spares   [][]byte
+	key      uint32 // of the last WebSocket frame
+	pending  int    // connections being made
+	opening  []*conn
+	opens    pace
+	retries  []retry // in the order of their times
+	lastScan int64
+	flow     *share // of the messages that are exchanged; nil: none
+	filler   *filling
+	napping  bool // the last wait found less than the poller can tell at once
+	ended    bool
+	noted    map[string]bool
+
+	n                                 counters
+	connects, ready                   histogram // to CONNACK, and until all is as wished
+	latency, acks, behind, everything histogram
+
+	// Guarded by mu.
+	mu     sync.Mutex
+	posted []func()
+	shared counters
+}
+
+// retry is a connection that is to be made again.
+type retry struct {
+	conn *conn
+	at   int64
+}
+
+func newWorker(r *runner, number int) (*worker, error) {
+	p, err := poller.New()
+	if err != nil {
+		return nil, err
+	}
+	a, err := newAlarm()
+	if err == nil {
+		err = p.Add(a.fd, alarmToken, poller.Read)
+	}
+	if err != nil {
+		_ = p.Close()
+		return nil, err
+	}
+	return &worker{
+		run: r, opts: &r.opts, to: r.to, poller: p, alarm: a, number: number, start: r.start, key: uint32(r.id) | 1,
+		in: make([]byte, readBuffer), out: make([]byte, 0, 2*flushAt), noted: map[string]bool{},
+	}, nil
+}
+
+// clock is the time since the run began.
+func (w *worker) clock() int64 { return int64(time.Since(w.start)) }
+
+// post lets the worker call f in its loop. It may be called from anywhere.
+func (w *worker) post(f func()) {
+	w.mu.Lock()
+	w.posted = append(w.posted, f)
+	w.mu.Unlock()
+	w.poller.Wake()
+}
+
+// do lets the worker call f and waits until it has.
+func (w *worker) do(f func()) {
+	done := make(chan struct{})
+	w.post(func() {
+		f()
+		close(done)
+	})
+	<-done
+}
+
+// progress is what the worker has counted, as of its last turn.
+func (w *worker) progress() counters {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.shared
+}
+
+// loop runs until it is told to end.
+func (w *worker) loop() {
+	runtime.LockOSThread() // never unlocked: the thread ends with its timer slack
+	exactTimers()
+	for !w.ended {
+		w.poller.Prepare()
+		w.now = w.clock()
+		w.takePosts()
+		wake := w.turn()
+		for _, e := range w.wait(wake) {
+			w.event(e)
+		}
+	}
+	for _, c := range w.conns {
+		if c.state != closed {
+			w.close(c)
+		}
+	}
+	closeFD(w.alarm.fd)
+	_ = w.poller.Close()
+}
+
+func (w *worker) takePosts() {
+	w.mu.Lock()
+	posted := w.posted
+	w.posted = nil
+	w.mu.Unlock()
+	for _, f := range posted {
+		f()
+	}
+	w.mu.Lock()
+	w.shared = w.n
+	w.mu.Unlock()
+}
+
+// never is the wake time of a worker that only waits for sockets.
+const never = int64(1) << 62
+
+// scanEvery is how often the connections are looked at for what is due.
+const scanEvery = 200 * time.Millisecond
+
+// turn does what is due, and returns when there is more.
+func (w *worker) turn() (wake int64) {
+	wake = w.open()
+	wake = min(wake, w.retry())
+	if w.flow != nil {
+		wake = min(wake, w.flow.publish(w))
+	}
+	if w.filler != nil {
+		w.filler.publish(w)
+	}
+	if w.now-w.lastScan >= int64(scanEvery) {
+		w.scan()
+	}
+	if len(w.conns) > 0 {
+		wake = min(wake, w.lastScan+int64(scanEvery))
+	}
+	return wake
+}
+
+// wait returns what happened on the sockets, waiting until wake at most.
+func (w *worker) wait(wake int64) []poller.Event {
+	w.now = w.clock()
+	if wake <= w.now || w.ended {
+		return w.poll(0)
+	}
+	if w.flow != nil && w.flow.nap > 0 && !w.napping {
+		nap(min(w.flow.nap, time.Duration(wake-w.now)))
+		return w.poll(0)
+	}
+	if wake < never {
+		w.alarm.at(wake, w.now)
+	}
+	return w.poll(-1)
+}
+
+func (w *worker) poll(timeout time.Duration) []poller.Event {
+	events, err := w.poller.Wait(timeout, false)
+	if err != nil {
+		w.note(err.Error())
+		return nil
+	}
+	w.napping = len(events) >= 256
+	return events
+}
+
+func (w *worker) event(e poller.Event) {
+	if e.Token == alarmToken {
+		w.alarm.rang()
+		return
+	}
+	c := w.conns[uint32(e.Token)]
+	if c.generation != uint32(e.Token>>32) || c.state == closed {
+		return
+	}
+	if e.Writable && len(c.pending) > 0 {
+		if err := w.resume(c); err != nil {
+			w.now = w.clock()
+			w.lose(c, err)
+			return
+		}
+	}
+	if e.Readable {
+		w.read(c)
+	}
+}
+
+// open makes connections that are to be made, as many as may be under way at a time.
+func (w *worker) open() (wake int64) {
+	limit := max(w.opts.Pending/w.opts.Threads, 1)
+	for i := 0; len(w.opening) > 0 && w.pending < limit; i++ {
+		if at := w.opens.next(); at > w.now {
+			return at
+		}
+		if i == 64 {
+			return 0 // look at the sockets in between
+		}
+		c := w.opening[0]
+		w.opening = w.opening[1:]
+		w.opens.done++
+		w.dial(c)
+	}
+	return never
+}
+
+func (w *worker) retry() (wake int64) {
+	for len(w.retries) > 0 {
+		first := w.retries[0]
+		if first.at > w.now {
+			return first.at
+		}
+		w.retries = w.retries[1:]
+		w.n.retried++
+		w.dial(first.conn)
+	}
+	return never
+}
+
+// scan looks for connections whose time has come.
+func (w *worker) scan() {
+	w.lastScan = w.now
+	for _, c := range w.conns {
+		if c.due != 0 && c.due <= w.now {
+			w.expire(c)
+		}
+	}
+	if w.flow != nil {
+		w.flow.unstall(w)
+	}
+}
+
+// note keeps what went wrong, once each and only a few.
+func (w *worker) note(text string) {
+	if len(w.noted) < 5 {
+		w.noted[text] = true
+	}
+}
+
+// pace is a steady beat.
+type pace struct {
+	start int64
+	gap   float64 // ns; 0: no limit
+	done  uint64
+}
+
+func newPace(start int64, perSecond float64) pace {
+	if perSecond <= 0 {
+		return pace{start: start}
+	}
+	return pace{start: start, gap: 1e9 / perSecond}
+}
+
+// next is when the next is due.
+func (p *pace) next() int64 { return p.start + int64(float64(p.done)*p.gap) }
