@@ -42,6 +42,7 @@ func newRootCommand() *cobra.Command {
 		newPubCommand(),
 		newSubCommand(),
 		newSimulateCommand(),
+		newBenchCommand(),
 		newVersionCommand(),
 	)
 	return cmd

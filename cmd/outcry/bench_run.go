@@ -1,0 +1,75 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/outcry-mqtt/outcry/bench"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+// bench runs a scenario and prints its report.
+func (f *benchFlags) bench(cmd *cobra.Command) error {
+	o, err := f.options()
+	if err != nil {
+		return err
+	}
+	ctx, stop := clientContext(cmd)
+	defer stop()
+	line := newBenchLine(cmd.ErrOrStderr(), f.quiet)
+	o.Progress = line.show
+	report, err := bench.Run(ctx, o)
+	line.clear()
+	if ctx.Err() != nil {
+		return errors.New("interrupted: nothing to report")
+	}
+	if err != nil {
+		return err
+	}
+	if err := f.print(cmd.OutOrStdout(), report); err != nil {
+		return err
+	}
+	var failures []error
+	for _, text := range report.Failures(f.strict) {
+		failures = append(failures, errors.New(text))
+	}
+	return errors.Join(failures...)
+}
+
+func (f *benchFlags) print(out io.Writer, report *bench.Report) error {
+	if f.json {
+		return json.NewEncoder(out).Encode(report)
+	}
+	return report.Print(out)
+}
+
+// benchLine shows progress: one line, over the last, and only on a terminal.
+type benchLine struct {
+	out   io.Writer // nil: nowhere
+	shown bool
+}
+
+func newBenchLine(out io.Writer, quiet bool) *benchLine {
+	if file, ok := out.(*os.File); ok && !quiet && term.IsTerminal(int(file.Fd())) {
+		return &benchLine{out: out}
+	}
+	return &benchLine{}
+}
+
+func (l *benchLine) show(p bench.Progress) {
+	if l.out == nil {
+		return
+	}
+	l.shown = true
+	fmt.Fprintf(l.out, "\r\x1b[K%s: %d connected, %d sent, %d received, %.0f/s", p.Phase, p.Connected, p.Sent, p.Received, p.Rate)
+}
+
+func (l *benchLine) clear() {
+	if l.shown {
+		fmt.Fprint(l.out, "\r\x1b[K")
+	}
+}
