@@ -31,10 +31,11 @@ type OpsOptions struct {
 	// Ready returns what prevents the broker from taking clients; nil: nothing ever does.
 	Ready func() []error
 
-	// AllowRemote lets Address be one that other machines can reach. Nothing here asks for a password, and profiles
-	// show what is in memory; so it is refused otherwise.
-	AllowRemote bool
-	// Hosts are the names that requests may be for, as in WebSocketOptions; nil: "loopback", or any with AllowRemote.
+	// TokenFile holds what requests must show as "Authorization: Bearer", but those for /healthz and /readyz; "": nothing
+	// is asked for. Address must then be loopback: profiles show what is in memory. Its owner alone may read the file.
+	TokenFile string
+	// Hosts are the names that requests may be for, as in WebSocketOptions; nil: "loopback", or any if Address is one
+	// that other machines can reach.
 	Hosts []string
 
 	KeepAlive time.Duration // as in WebSocketOptions
@@ -44,22 +45,50 @@ type OpsOptions struct {
 }
 
 // Ops is the listener of the operator's HTTP: metrics, health and profiles.
-type Ops struct{ *httpListener }
+type Ops struct {
+	*httpListener
+
+	bearer *bearer // nil: nobody is asked for a token
+}
 
 var _ Listener = (*Ops)(nil)
 
-// ListenOps binds the address; the error of a failure is a *BindError.
+// ListenOps reads the token and binds the address; the error of a failure is a *BindError.
 func ListenOps(o OpsOptions) (*Ops, error) {
 	o.defaults()
-	if !o.AllowRemote && !IsLoopback(o.Address) {
+	if o.TokenFile == "" && !IsLoopback(o.Address) {
 		return nil, remoteRefused(o.Address, o.ConfigKey)
+	}
+	routes, b := opsRoutes(&o), (*bearer)(nil)
+	if o.TokenFile != "" {
+		var err error
+		if b, err = newBearer(o.TokenFile); err != nil {
+			return nil, &BindError{Address: o.Address, Key: o.ConfigKey + ".token_file", Reason: err.Error(), Hint: "see " + o.ConfigKey + ".token_file", Err: err}
+		}
+		routes = b.wrap(routes, "/healthz", "/readyz")
 	}
 	l, err := bindTCP(o.Address, o.ConfigKey+".address", o.KeepAlive)
 	if err != nil {
 		return nil, err
 	}
-	h := withSecurityHeaders(opsContentSecurityPolicy, withHosts(o.Hosts, o.ConfigKey+".hosts", opsRoutes(&o)))
-	return &Ops{newHTTPListener(o.Name, l, httpLimits{}, h, logger(o.Logger, o.Name))}, nil
+	h := withSecurityHeaders(opsContentSecurityPolicy, withHosts(o.Hosts, o.ConfigKey+".hosts", routes))
+	return &Ops{newHTTPListener(o.Name, l, httpLimits{}, h, logger(o.Logger, o.Name)), b}, nil
+}
+
+// Refused is how many requests did not show the token.
+func (o *Ops) Refused() uint64 {
+	if o.bearer == nil {
+		return 0
+	}
+	return o.bearer.refused.Load()
+}
+
+// ReloadToken reads the token's file again, if there is one. On an error the token before stays.
+func (o *Ops) ReloadToken() error {
+	if o.bearer == nil {
+		return nil
+	}
+	return o.bearer.reload()
 }
 
 func (o *OpsOptions) defaults() {
@@ -72,7 +101,7 @@ func (o *OpsOptions) defaults() {
 	if o.Ready == nil {
 		o.Ready = func() []error { return nil }
 	}
-	if o.Hosts == nil && !o.AllowRemote {
+	if o.Hosts == nil && IsLoopback(o.Address) {
 		o.Hosts = []string{hostLoopback}
 	}
 	if o.Name == "" {
@@ -87,11 +116,11 @@ func remoteRefused(address, key string) *BindError {
 	e := &BindError{
 		Address: address,
 		Key:     key + ".address",
-		Reason:  "metrics and profiles would be open to other machines without a password",
-		Hint:    fmt.Sprintf("use 127.0.0.1 in %s.address or set %s.allow_remote", key, key),
+		Reason:  "metrics and profiles would be open to other machines without a token",
+		Hint:    fmt.Sprintf("use 127.0.0.1 in %s.address or set %s.token_file", key, key),
 	}
 	if _, port, err := net.SplitHostPort(address); err == nil {
-		e.Hint = fmt.Sprintf("use 127.0.0.1:%s in %s.address or set %s.allow_remote", port, key, key)
+		e.Hint = fmt.Sprintf("use 127.0.0.1:%s in %s.address or set %s.token_file", port, key, key)
 	}
 	return e
 }

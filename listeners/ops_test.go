@@ -83,13 +83,13 @@ func TestNotReady(t *testing.T) {
 
 func TestOpsRefusesRemote(t *testing.T) {
 	for address, hint := range map[string]string{
-		"0.0.0.0:9090":   "use 127.0.0.1:9090 in http.address or set http.allow_remote",
-		":9090":          "use 127.0.0.1:9090 in http.address or set http.allow_remote",
-		"[::]:9090":      "use 127.0.0.1:9090 in http.address or set http.allow_remote",
-		"192.0.2.1:9090": "use 127.0.0.1:9090 in http.address or set http.allow_remote",
+		"0.0.0.0:9090":   "use 127.0.0.1:9090 in http.address or set http.token_file",
+		":9090":          "use 127.0.0.1:9090 in http.address or set http.token_file",
+		"[::]:9090":      "use 127.0.0.1:9090 in http.address or set http.token_file",
+		"192.0.2.1:9090": "use 127.0.0.1:9090 in http.address or set http.token_file",
 	} {
 		_, err := listeners.ListenOps(listeners.OpsOptions{Address: address})
-		want := "listen " + address + ": metrics and profiles would be open to other machines without a password; " + hint
+		want := "listen " + address + ": metrics and profiles would be open to other machines without a token; " + hint
 		if err == nil || err.Error() != want {
 			t.Errorf("error is %v\nwant     %s", err, want)
 		}
@@ -102,10 +102,11 @@ func TestOpsHosts(t *testing.T) {
 		host    string
 		want    int
 	}{
-		"loopback":         {listeners.OpsOptions{}, "localhost:9090", 200},
-		"rebound name":     {listeners.OpsOptions{}, "evil.example:9090", 421},
-		"listed":           {listeners.OpsOptions{Hosts: []string{"ops.example"}}, "ops.example", 200},
-		"remote is chosen": {listeners.OpsOptions{Address: "0.0.0.0:0", AllowRemote: true}, "outcry:9090", 200},
+		"loopback":        {listeners.OpsOptions{}, "localhost:9090", 200},
+		"rebound name":    {listeners.OpsOptions{}, "evil.example:9090", 421},
+		"listed":          {listeners.OpsOptions{Hosts: []string{"ops.example"}}, "ops.example", 200},
+		"other machines":  {listeners.OpsOptions{Address: "0.0.0.0:0", TokenFile: tokenFile(t, opsToken)}, "outcry:9090", 200},
+		"loopback, token": {listeners.OpsOptions{TokenFile: tokenFile(t, opsToken)}, "outcry:9090", 421},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := listenOps(t, test.options)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/outcry-mqtt/outcry/broker"
 	"github.com/outcry-mqtt/outcry/cmd/outcry/config"
+	"github.com/outcry-mqtt/outcry/listeners"
 	"github.com/spf13/cobra"
 )
 
@@ -76,7 +77,7 @@ func checkFiles(c *config.Loaded) error {
 		}
 	}
 	_, err := newAccess(&copied)
-	return inOrder(errors.Join(err, checkListeners(&copied)))
+	return inOrder(errors.Join(err, checkListeners(&copied), checkOps(&copied)))
 }
 
 // inOrder puts problems in the order of the file, if there is nothing else.
@@ -127,6 +128,22 @@ func checkListeners(c *config.Loaded) error {
 	}
 	in.close()
 	return nil
+}
+
+// checkOps reads the operator's token.
+func checkOps(c *config.Loaded) error {
+	if c.HTTP.Address == "" || c.HTTP.TokenFile == "" {
+		return nil
+	}
+	l, err := listeners.ListenOps(listeners.OpsOptions{Address: "127.0.0.1:0", TokenFile: c.HTTP.TokenFile})
+	if err != nil {
+		var bind *listeners.BindError
+		if errors.As(err, &bind) {
+			return c.Problem(bind.Key, bind.Reason, "")
+		}
+		return err
+	}
+	return l.Close()
 }
 
 // refuser takes no connection.

@@ -55,7 +55,8 @@ func TestCheckReadsTheFilesThatAreNamed(t *testing.T) {
 			"    origins:\n" +
 			"      - self\n" +
 			"      - example.com\n" +
-			"  tls: {address: ':8883', certificate: {file: issuer.pem, key: issuer.pem}}\n",
+			"  tls: {address: ':8883', certificate: {file: issuer.pem, key: issuer.pem}}\n" +
+			"http: {token_file: issuer.pem}\n",
 		"issuer.pem": "not PEM",
 		"users":      "alice:plain\n",
 	})
@@ -74,6 +75,7 @@ func TestCheckReadsTheFilesThatAreNamed(t *testing.T) {
 		"config.yaml:6:9: auth.jwt.keys[1]",
 		"config.yaml:11:9: listeners.ws.origins[1]",
 		"config.yaml:12:40: listeners.tls.certificate",
+		"config.yaml:13:20: http.token_file",
 	}
 	if !slices.Equal(places, want) {
 		t.Errorf("got\n%s\nwant problems at %q", stderr, want)

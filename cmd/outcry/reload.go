@@ -28,6 +28,7 @@ func (s *server) reload() {
 		{"keys", s.reloadKeys},
 		{"password file", s.reloadUsers},
 		{"certificates", s.reloadCertificates},
+		{"operator's token", s.reloadOpsToken},
 	} {
 		if err := part.reload(next); err != nil {
 			s.refuse(part.name, err)
@@ -98,4 +99,11 @@ func (s *server) reloadCertificates(*config.Loaded) error {
 		all = append(all, cert.Reload())
 	}
 	return errors.Join(all...)
+}
+
+func (s *server) reloadOpsToken(*config.Loaded) error {
+	if s.ops == nil {
+		return nil
+	}
+	return s.ops.ReloadToken()
 }

@@ -124,7 +124,7 @@ func TestServeRefuses(t *testing.T) {
 		{"open to the network", "", append(free, "--open", "--tcp", "0.0.0.0:0"), "" +
 			"--tcp: listeners.tcp.address: --open would let anybody who reaches 0.0.0.0:0 do everything; use 127.0.0.1, or give --open twice if that is meant\n"},
 		{"metrics for the network", "http: {address: ':0'}\n", []string{"--tcp", "127.0.0.1:0", "--ws", "127.0.0.1:0"}, "" +
-			"outcry: listen :0: metrics and profiles would be open to other machines without a password; use 127.0.0.1:0 in http.address or set http.allow_remote (config.yaml:1:17)\n"},
+			"outcry: listen :0: metrics and profiles would be open to other machines without a token; use 127.0.0.1:0 in http.address or set http.token_file (config.yaml:1:17)\n"},
 		{"a broken configuration", "log: {level: loud}\ndata: []\n", free, "" +
 			"config.yaml:1:14: log.level: \"loud\" is not one of its values; write debug, info, warn or error\n" +
 			"config.yaml:2:7: data: is a list, but must be a single value; write a text\n"},

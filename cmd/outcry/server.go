@@ -180,14 +180,21 @@ func (s *server) openOps() error {
 		return fmt.Errorf("metrics: %w", err)
 	}
 	o := listeners.OpsOptions{
-		Address: c.Address, AllowRemote: c.AllowRemote, Logger: s.log, Ready: s.obstacles,
+		Address: c.Address, TokenFile: c.TokenFile, Logger: s.log, Ready: s.obstacles,
 		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}),
 	}
 	if len(c.Hosts) > 0 {
 		o.Hosts = c.Hosts
 	}
-	s.ops, err = listeners.ListenOps(o)
-	return err
+	ops, err := listeners.ListenOps(o)
+	if err != nil {
+		return err
+	}
+	s.ops = ops
+	return registry.Register(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "outcry_http_refused_total",
+		Help: "Requests to the operator's HTTP that did not show its token.",
+	}, func() float64 { return float64(ops.Refused()) }))
 }
 
 // obstacles are what prevents the server from taking clients.

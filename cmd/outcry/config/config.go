@@ -104,9 +104,9 @@ type Unix struct {
 
 // HTTP is the operator's: metrics, health and profiles.
 type HTTP struct {
-	Address     string   `key:"address"`
-	AllowRemote bool     `key:"allow_remote"`
-	Hosts       []string `key:"hosts"` // none: loopback, or any with AllowRemote
+	Address   string   `key:"address"`
+	TokenFile string   `key:"token_file"` // "": no token; Address must be loopback
+	Hosts     []string `key:"hosts"`      // none: loopback, or any if Address is not
 }
 
 // Auth says who clients are.
