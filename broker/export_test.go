@@ -1,6 +1,9 @@
 package broker
 
-import "time"
+import (
+	"strconv"
+	"time"
+)
 
 // SetWallClock gives a broker that will be made of o a system clock of the test's own.
 func SetWallClock(o *Options, now func() time.Time) { o.wallClock = now }
@@ -17,5 +20,23 @@ func (b *Broker) Advance(d time.Duration) {
 		})) {
 			<-done
 		}
+	}
+}
+
+// AddSessions makes n durable sessions that are offline and subscribe with QoS 1 to the topics that topic names.
+func (b *Broker) AddSessions(n int, topic func(i int) string) {
+	for i := range n {
+		id := "session-" + strconv.Itoa(i)
+		b.owner(id).post(call(func(s *shard) {
+			ss := s.newSession(id, "user")
+			ss.expiry = unlimitedTime
+			ss.makeDurable()
+			ss.endsAt = int64(unlimitedTime)
+			s.stats.sessionsOffline++
+			sub := &subscription{session: ss, filter: topic(i), qos: 1}
+			s.subscribe(sub, "")
+			ss.subs.add(sub)
+			sub.keep()
+		}))
 	}
 }
