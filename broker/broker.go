@@ -44,6 +44,8 @@ type Broker struct {
 
 	// Shared.
 	rulesGen    atomic.Uint64
+	queued      atomic.Int64  // messages in all queues
+	queuedBytes atomic.Int64  // of them
 	lastSession atomic.Uint64 // the last number of a durable session
 	lastMessage atomic.Uint64 // the last number of a stored message
 	connections atomic.Int64

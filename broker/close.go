@@ -22,6 +22,7 @@ const (
 	closeNotAuthorized
 	closeExpired
 	closeSlow
+	closeQueueFull
 	closeStore
 	closeShutdown
 	closeAdmin
@@ -47,6 +48,7 @@ var closing = [closeReasons]struct {
 	closeNotAuthorized:  {label: "not_authorized", code: wire.NotAuthorized, frame: wsPolicy},
 	closeExpired:        {label: "token_expired", code: wire.NotAuthorized, frame: wsPolicy, explain: "the token has expired; connect with a fresh one"},
 	closeSlow:           {label: "slow_consumer", code: wire.QuotaExceeded, frame: wsPolicy, explain: "the connection does not read as fast as it is sent to"},
+	closeQueueFull:      {label: "queue_full", code: wire.QuotaExceeded, frame: wsPolicy, explain: "more messages wait for the client than may"},
 	closeStore:          {label: "store_failed", code: wire.ServerBusy, frame: wsInternal, explain: "the message could not be stored; send it again later"},
 	closeShutdown:       {label: "server_shutdown", code: wire.ServerShuttingDown, frame: wsGoingAway},
 	closeAdmin:          {label: "administrative", code: wire.AdministrativeAction, frame: wsPolicy},

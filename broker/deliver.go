@@ -131,13 +131,13 @@ func (c *conn) deliverQoS0(d *delivery) {
 	}
 	if d.ids != nil || c.aliases != nil {
 		if !c.encode(d, 0, false) {
-			s.stats.dropped[dropTooLarge]++
+			c.session.lost(dropTooLarge)
 		}
 		return
 	}
 	f := s.frame(c.version, d)
 	if c.maxPacket != 0 && f.len() > int(c.maxPacket) {
-		s.stats.dropped[dropTooLarge]++
+		c.session.lost(dropTooLarge)
 		return
 	}
 	c.out.share(s, f)

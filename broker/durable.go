@@ -293,7 +293,7 @@ func (ss *session) encodeFlow() []byte {
 			b = binary.AppendUvarint(b, uint64(id))
 		}
 	}
-	return b
+	return ss.gap.append(b)
 }
 
 // flow is a flow as it was stored, while its session is restored.
@@ -319,6 +319,7 @@ func (ss *session) decodeFlow(value []byte) (f flow, err error) {
 	for range min(r.uvarint(), maxWindow) {
 		ss.received.add(uint16(r.uvarint()), nil)
 	}
+	ss.gap = r.gap()
 	if r.failed() {
 		return flow{}, errFlowRecord
 	}

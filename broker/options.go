@@ -42,6 +42,11 @@ type Limits struct {
 
 	MaxQueuedMessages int // QoS 1 and 2 messages that wait in a session; 10000
 	MaxQueuedBytes    int // of these messages; 64 MiB
+	Overflow          OverflowPolicy
+
+	MaxQueuedMessagesTotal int // QoS 1 and 2 messages that wait in all sessions; none
+	MaxQueuedBytesTotal    int // of these messages; 1 GiB
+
 	MaxParkedMessages int // QoS 0 messages that wait for a connection whose socket is full; 1000
 	MaxParkedBytes    int // of these messages; 1 MiB
 
@@ -52,6 +57,17 @@ type Limits struct {
 	MaxRetainedMessages int // in all; none
 	MaxRetainedBytes    int // of topics and payloads in all; none
 }
+
+// OverflowPolicy is what becomes of a QoS 1 or 2 message that finds no room in its session's queue. What is lost is
+// counted, and told on $me/dropped to the client whose session it is.
+type OverflowPolicy uint8
+
+// The policies of full queues. The zero value is what Mosquitto does.
+const (
+	OverflowDropNewest OverflowPolicy = iota // the message is lost
+	OverflowDropOldest                       // the messages that have waited longest are lost, until there is room
+	OverflowDisconnect                       // the message is lost, and the client is disconnected with 0x97 if it is there
+)
 
 const (
 	unlimited     = int(^uint(0) >> 1)
@@ -92,6 +108,8 @@ func (l *Limits) setDefaults() {
 		{&l.MaxTopicAliasOut, 16, 65535},
 		{&l.MaxQueuedMessages, 10000, unlimited},
 		{&l.MaxQueuedBytes, 64 << 20, unlimited},
+		{&l.MaxQueuedMessagesTotal, unlimited, unlimited},
+		{&l.MaxQueuedBytesTotal, 1 << 30, unlimited},
 		{&l.MaxParkedMessages, 1000, unlimited},
 		{&l.MaxParkedBytes, 1 << 20, unlimited},
 		{&l.MaxSubscriptions, 10000, unlimited},

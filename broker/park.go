@@ -31,14 +31,14 @@ func (c *conn) park(d *delivery) {
 	l := &s.b.limits
 	for p.count > 0 && (p.count >= l.MaxParkedMessages || p.bytes+d.m.size() > l.MaxParkedBytes) {
 		if policy == Disconnect {
-			s.stats.dropped[dropSlow]++
+			c.session.lost(dropSlow)
 			s.doomConn(c, closeSlow)
 			return
 		}
-		p.dropOldest(s)
+		p.dropOldest(c.session)
 	}
 	if d.m.size() > l.MaxParkedBytes {
-		s.stats.dropped[dropParkedFull]++
+		c.session.lost(dropParkedFull)
 		return
 	}
 	p.add(d, policy)
@@ -82,9 +82,9 @@ func (p *parking) replace(s *shard, d *delivery) bool {
 	return true
 }
 
-func (p *parking) dropOldest(s *shard) {
+func (p *parking) dropOldest(ss *session) {
 	if _, ok := p.pop(); ok {
-		s.stats.dropped[dropParkedFull]++
+		ss.lost(dropParkedFull)
 	}
 }
 
@@ -140,7 +140,7 @@ func (c *conn) unpark() {
 		if d.m.expired(s.now) {
 			s.stats.dropped[dropExpired]++
 		} else if !c.encode(&d, 0, false) {
-			s.stats.dropped[dropTooLarge]++
+			c.session.lost(dropTooLarge)
 		}
 	}
 	if !c.watchWrite {

@@ -18,6 +18,13 @@ type queue struct {
 
 func (q *queue) len() int { return len(q.items) - q.head }
 
+// isFull tells whether a message of n bytes is too much for the queue, or for all queues together.
+func (q *queue) isFull(b *Broker, n int) bool {
+	l := &b.limits
+	return q.len() >= l.MaxQueuedMessages || q.bytes+n > l.MaxQueuedBytes ||
+		int(b.queued.Load()) >= l.MaxQueuedMessagesTotal || int(b.queuedBytes.Load())+n > l.MaxQueuedBytesTotal
+}
+
 func (q *queue) push(s *shard, d delivery) {
 	if q.head > 32 && q.head*2 > len(q.items) {
 		n := copy(q.items, q.items[q.head:])
@@ -29,6 +36,8 @@ func (q *queue) push(s *shard, d delivery) {
 	q.bytes += n
 	s.stats.queued++
 	s.stats.queuedBytes += int64(n)
+	s.b.queued.Add(1)
+	s.b.queuedBytes.Add(int64(n))
 }
 
 func (q *queue) pop(s *shard) delivery {
@@ -42,6 +51,8 @@ func (q *queue) pop(s *shard) delivery {
 	q.bytes -= n
 	s.stats.queued--
 	s.stats.queuedBytes -= int64(n)
+	s.b.queued.Add(-1)
+	s.b.queuedBytes.Add(int64(-n))
 	return d
 }
 

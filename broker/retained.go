@@ -154,6 +154,10 @@ type replayPart struct {
 
 // replay sends a new subscription what is retained, at the pace at which the client reads.
 func (s *shard) replay(sub *subscription) {
+	if sub.isOwn() {
+		sub.session.sendGap(sub)
+		return
+	}
 	found := s.b.retained.match(sub.filter, s.now)
 	if s.b.router.sys.Load() > 0 && wantsSys(sub.filter) {
 		s.b.sys.ask(s, sub)

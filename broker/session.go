@@ -21,6 +21,7 @@ type session struct {
 	window   window   // those sent and not acknowledged, in order
 	received receipts // QoS 2 messages of the client that it has not released
 	durable  *durable // what outlives the process; nil: nothing does
+	gap      *gap     // what it has lost; nil: nothing
 	replay   *replay  // retained messages still to be sent; nil: none
 	will     *will
 	timer    timer // of the expiry and the will's delay, while offline
@@ -169,6 +170,7 @@ func (ss *session) resume() {
 	ss.recheck() // rules may have changed, or the identity carries other claims than it did
 	ss.shareOnline()
 	ss.pump()
+	ss.tellGap()
 }
 
 // recheck holds a connected session to the rules as they are now: subscriptions that are not allowed end, and so does
@@ -201,14 +203,39 @@ func (ss *session) enqueue(d delivery) {
 		ss.transmit(d)
 		return
 	}
-	l := &s.b.limits
-	if ss.queue.len() >= l.MaxQueuedMessages || ss.queue.bytes+d.m.size() > l.MaxQueuedBytes {
-		s.stats.dropped[dropQueueFull]++
+	if !ss.makeRoom(d.m.size()) {
+		ss.lost(dropQueueFull)
 		return
 	}
 	d.m = d.m.keep()
 	ss.keep(&d)
 	ss.queue.push(s, d)
+}
+
+// makeRoom tells whether a message of n bytes may wait in the queue. It makes room for it if the policy says so.
+func (ss *session) makeRoom(n int) bool {
+	s := ss.shard
+	for ss.queue.isFull(s.b, n) {
+		switch {
+		case s.b.limits.Overflow == OverflowDropOldest && ss.queue.len() > 0:
+			old := ss.queue.pop(s)
+			ss.left(&old)
+			ss.lost(dropQueueFull)
+			ss.release(&old)
+			continue
+		case s.b.limits.Overflow == OverflowDisconnect && ss.conn != nil:
+			s.doomConn(ss.conn, closeQueueFull)
+		}
+		return false
+	}
+	return true
+}
+
+// left notes that a message, and all before it, are no longer in the queue.
+func (ss *session) left(d *delivery) {
+	if ss.durable != nil {
+		ss.durable.sentSeq = d.seq
+	}
 }
 
 // drop counts a message that the client will not get.
@@ -250,9 +277,7 @@ func (ss *session) pump() {
 // for the disk.
 func (ss *session) transmit(d delivery) {
 	s, c := ss.shard, ss.conn
-	if ss.durable != nil {
-		ss.durable.sentSeq = d.seq
-	}
+	ss.left(&d)
 	switch {
 	case d.lost():
 		ss.release(&d)
@@ -269,7 +294,8 @@ func (ss *session) transmit(d delivery) {
 	}
 	if ss.window.again() == nil && ss.onDisk(&o) {
 		if !c.sendPublish(&d, o.id, false) {
-			ss.drop(&d, dropTooLarge)
+			ss.lost(dropTooLarge)
+			ss.release(&d)
 			return
 		}
 		o.sent = true
@@ -284,22 +310,16 @@ func (ss *session) transmit(d delivery) {
 // grown too large for a client that takes less than it did is dropped, as if it had been acknowledged.
 func (ss *session) retransmit(o *outgoing) {
 	s := ss.shard
-	why := dropReasons
 	switch {
-	case o.sent:
-	case o.d.lost():
-		why = dropClosed
-	case o.d.m.expired(s.now):
-		why = dropExpired
+	case !o.sent && o.d.lost(): // it will come again
+	case !o.sent && o.d.m.expired(s.now):
+		s.stats.dropped[dropExpired]++
+	case ss.conn.sendPublish(&o.d, o.id, o.sent):
+		o.sent = true
+		return
+	default:
+		ss.lost(dropTooLarge)
 	}
-	if why == dropReasons {
-		if ss.conn.sendPublish(&o.d, o.id, o.sent) {
-			o.sent = true
-			return
-		}
-		why = dropTooLarge
-	}
-	s.stats.dropped[why]++
 	ss.conn.quota++
 	ss.settle(o)
 }

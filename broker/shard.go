@@ -72,6 +72,8 @@ type shard struct {
 	throttled  []*conn    // not read because of that
 	retry      timer      // after a failure of the store
 	retryAt    int64      // on the broker's clock
+	gaps       []*session // to be told what they have lost
+	notices    timer      // for them
 	choked     []bool     // shards whose inbox was over its limit
 	held       [][]*conn  // connections that are not read because of a choked shard
 	waiters    []*shard   // shards that hold connections until this one's inbox is empty again
@@ -95,7 +97,7 @@ func newShard(b *Broker, index, count int) (*shard, error) {
 	s.now = b.clock.now()
 	s.wheel.init(s.now / int64(tick))
 	s.stats.init()
-	s.retry.owner = s
+	s.retry.owner, s.notices.owner = s, s
 	return s, nil
 }
 

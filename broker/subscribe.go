@@ -59,7 +59,7 @@ func (c *conn) answerSubscribe(a *subAck) {
 func (c *conn) subscribe(f *wire.Filter, id uint32) (sub *subscription, isNew bool, code byte) {
 	s, ss := c.shard, c.session
 	share, filter, err := topic.SplitShare(f.Filter)
-	if err != nil || topic.CheckFilter(filter) != nil || len(f.Filter) > s.b.limits.MaxTopicBytes ||
+	if err != nil || topic.CheckFilter(filter) != nil || share != "" && isOwn(filter) || len(f.Filter) > s.b.limits.MaxTopicBytes ||
 		topic.Levels(filter) > s.b.limits.MaxTopicLevels {
 		return nil, false, wire.TopicFilterInvalid
 	}
@@ -120,6 +120,9 @@ func (c *conn) unsubscribe(filter string) (code byte) {
 // subscribe enters a new subscription where publishers look for it.
 func (s *shard) subscribe(sub *subscription, share string) {
 	s.stats.subscriptions++
+	if isOwn(sub.filter) {
+		return
+	}
 	if share != "" {
 		s.stats.shared++
 		s.b.router.join(share, sub)
@@ -141,6 +144,9 @@ func (s *shard) subscribe(sub *subscription, share string) {
 // unsubscribe takes a subscription out again.
 func (s *shard) unsubscribe(sub *subscription) {
 	s.stats.subscriptions--
+	if sub.isOwn() {
+		return
+	}
 	if sub.group != nil {
 		s.stats.shared--
 		s.b.router.quit(sub)
@@ -160,4 +166,9 @@ func (s *shard) unsubscribe(sub *subscription) {
 }
 
 // reserved tells whether a topic is the broker's own to publish to.
-func reserved(name string) bool { return strings.HasPrefix(name, "$SYS/") || name == "$SYS" }
+func reserved(name string) bool {
+	return strings.HasPrefix(name, "$SYS/") || name == "$SYS" || isOwn(name)
+}
+
+// isOwn tells whether a topic or filter is of those that each client has for itself.
+func isOwn(name string) bool { return strings.HasPrefix(name, meTopics+"/") || name == meTopics }

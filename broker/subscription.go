@@ -55,6 +55,9 @@ type subscriptionKey struct{ share, filter string }
 
 const indexFrom = 16
 
+// isOwn tells whether it is to a topic of the client's own: such a subscription stands in its session only.
+func (sub *subscription) isOwn() bool { return sub.group == nil && isOwn(sub.filter) }
+
 func (sub *subscription) key() subscriptionKey {
 	k := subscriptionKey{filter: sub.filter}
 	if sub.group != nil {

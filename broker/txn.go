@@ -204,8 +204,12 @@ func (s *shard) notCommitted(t *txn) {
 	}
 }
 
-// expire makes a turn, at whose end what could not be written is tried again.
-func (s *shard) expire(*timer) {}
+// expire is for the shard's own timers. The end of the turn that it is called in tries again what could not be written.
+func (s *shard) expire(t *timer) {
+	if t == &s.notices {
+		s.tellGaps()
+	}
+}
 
 // settle sends the acknowledgement or, if what it is for could not be stored, undoes it: the client will send the packet
 // again.
