@@ -70,6 +70,7 @@ type conn struct {
 	queuedFlush bool
 	watchWrite  bool
 	problemInfo bool // reason strings and user properties may be sent (MQTT 5 3.1.2.11.7)
+	stores      bool // it publishes messages that wait for the disk
 	counted     bool // in the gauge of its listener and version
 }
 

@@ -47,6 +47,8 @@ type Limits struct {
 	MaxQueuedMessagesTotal int // QoS 1 and 2 messages that wait in all sessions; none
 	MaxQueuedBytesTotal    int // of these messages; 1 GiB
 
+	MaxStoringBytes int // that wait for the store before what has to be stored is read more slowly; 32 MiB
+
 	MaxParkedMessages int // QoS 0 messages that wait for a connection whose socket is full; 1000
 	MaxParkedBytes    int // of these messages; 1 MiB
 
@@ -110,6 +112,7 @@ func (l *Limits) setDefaults() {
 		{&l.MaxQueuedBytes, 64 << 20, unlimited},
 		{&l.MaxQueuedMessagesTotal, unlimited, unlimited},
 		{&l.MaxQueuedBytesTotal, 1 << 30, unlimited},
+		{&l.MaxStoringBytes, 32 << 20, unlimited},
 		{&l.MaxParkedMessages, 1000, unlimited},
 		{&l.MaxParkedBytes, 1 << 20, unlimited},
 		{&l.MaxSubscriptions, 10000, unlimited},

@@ -29,7 +29,6 @@ func (c *conn) onPublish(flags byte, body []byte) error {
 		if err := c.admitQoS(p); err != nil || p.QoS == 2 && c.duplicate(p.PacketID) {
 			return err
 		}
-		c.shard.throttle(c)
 	}
 	m := &s.incoming
 	*m = message{
@@ -220,6 +219,8 @@ func (c *conn) accept(m *message, r *route, id uint16) {
 		t = c.shard.openTxn()
 		t.await(c, kind, id)
 		waits++
+		c.stores = true
+		c.shard.throttle(c)
 	}
 	if m.qos == 2 {
 		c.session.received.add(id, t)

@@ -21,7 +21,7 @@ var (
 // readable reads once, at most readBytes: the next turn reads what is left, after everyone else had theirs.
 func (c *conn) readable() {
 	s := c.shard
-	if c.paused != 0 && c.state != stateLingering {
+	if c.state != stateLingering && (c.paused != 0 || c.stores && s.throttle(c)) {
 		return
 	}
 	n, err := readFD(c.fd, s.rbuf)

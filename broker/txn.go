@@ -8,10 +8,8 @@ import (
 	"github.com/outcry-mqtt/outcry/broker/wire"
 )
 
-const (
-	storingBytes = 16 << 20    // that wait for the disk before a shard reads no more of what has to be stored
-	storeRetry   = time.Second // after a failure, for what nobody waits for
-)
+// storeRetry is how long after a failure what nobody waits for is tried again.
+const storeRetry = time.Second
 
 // txn is one atomic change to the store. It belongs to one turn of one shard and holds what that turn has to be kept:
 // the messages that were read, for sessions on whichever shards they are, and the state of the shard's own sessions.
@@ -222,17 +220,28 @@ func (a *storedAck) settle(t *txn, err error) {
 	}
 }
 
-// throttle stops reading a connection while more waits for the disk than may.
-func (s *shard) throttle(c *conn) {
-	if s.storing > storingBytes && c.paused&pauseStoring == 0 && c.state == stateOpen {
+// mostStoring is how many bytes of a shard may wait for the disk.
+func (s *shard) mostStoring() int64 { return int64(s.b.limits.MaxStoringBytes / len(s.b.shards)) }
+
+// throttle stops reading a connection whose messages are stored while more waits for the disk than may.
+func (s *shard) throttle(c *conn) bool {
+	waits := s.storing
+	if s.txn != nil {
+		waits += s.txn.bytes
+	}
+	if waits <= s.mostStoring() {
+		return false
+	}
+	if c.paused&pauseStoring == 0 {
 		s.throttled = append(s.throttled, c)
 		c.setPause(pauseStoring, true)
 	}
+	return true
 }
 
 // resumeStoring reads again what was stopped for the disk.
 func (s *shard) resumeStoring() {
-	if len(s.throttled) == 0 || s.storing > storingBytes/2 {
+	if len(s.throttled) == 0 || s.storing > s.mostStoring()/2 {
 		return
 	}
 	for i, c := range s.throttled {

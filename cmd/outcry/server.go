@@ -136,7 +136,9 @@ func (s *server) openBroker() (err error) {
 		Shards:  s.flags.shards,
 		Version: readVersion().Version,
 		Limits:  s.config.Limits.Broker(),
+		Relaxed: s.config.Durability.Mode == "relaxed",
 	}
+	o.Limits.MaxStoringBytes = int(s.config.Durability.MaxPending / 2) // so that clients wait and are not refused
 	if s.flags.open > 0 {
 		o.Hooks = openHooks()
 		withoutDrops(&o.Limits)
@@ -148,6 +150,7 @@ func (s *server) openBroker() (err error) {
 // withoutDrops takes away the limits that would drop a message for a slow client.
 func withoutDrops(l *broker.Limits) {
 	l.MaxQueuedMessages, l.MaxQueuedBytes = -1, -1
+	l.MaxQueuedMessagesTotal, l.MaxQueuedBytesTotal = -1, -1
 	l.MaxParkedMessages, l.MaxParkedBytes = -1, -1
 }
 

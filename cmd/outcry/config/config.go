@@ -140,6 +140,7 @@ type Key struct {
 
 // Durability says when what must outlive the process is on disk.
 type Durability struct {
+	Mode           string        `key:"mode" oneof:"commit relaxed"`
 	CommitInterval time.Duration `key:"commit_interval" least:"10us" none:"no waiting"`
 	Window         time.Duration `key:"window" least:"10ms"`
 	MaxPending     Size          `key:"max_pending" least:"64KiB"`

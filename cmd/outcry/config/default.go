@@ -26,6 +26,7 @@ func Default() Config {
 		Rooms:  defaultRooms(),
 		Limits: defaultLimits(),
 		Durability: Durability{
+			Mode:           "commit",
 			CommitInterval: 2 * time.Millisecond,
 			Window:         time.Second,
 			MaxPending:     64 << 20,

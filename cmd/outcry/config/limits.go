@@ -21,8 +21,13 @@ type Limits struct {
 	TopicAliasMaximum int `key:"topic_alias_maximum" least:"1" none:"no limit"`
 	MaxTopicAliasOut  int `key:"max_topic_alias_out" least:"1" none:"no limit"`
 
-	MaxQueuedMessages int  `key:"max_queued_messages" least:"1" none:"no limit"`
-	MaxQueuedBytes    Size `key:"max_queued" least:"1KiB" none:"no limit"`
+	MaxQueuedMessages int    `key:"max_queued_messages" least:"1" none:"no limit"`
+	MaxQueuedBytes    Size   `key:"max_queued" least:"1KiB" none:"no limit"`
+	Overflow          string `key:"overflow" oneof:"drop-newest drop-oldest disconnect"`
+
+	MaxQueuedMessagesTotal int  `key:"max_queued_messages_total" least:"1" none:"no limit"`
+	MaxQueuedBytesTotal    Size `key:"max_queued_total" least:"1KiB" none:"no limit"`
+
 	MaxParkedMessages int  `key:"max_parked_messages" least:"1" none:"no limit"`
 	MaxParkedBytes    Size `key:"max_parked" least:"1KiB" none:"no limit"`
 
@@ -34,21 +39,32 @@ type Limits struct {
 	MaxRetainedBytes    Size `key:"max_retained" least:"1KiB" none:"no limit"`
 }
 
+var overflows = map[string]broker.OverflowPolicy{
+	"drop-newest": broker.OverflowDropNewest,
+	"drop-oldest": broker.OverflowDropOldest,
+	"disconnect":  broker.OverflowDisconnect,
+}
+
 // Broker returns the limits as the engine takes them.
 func (l *Limits) Broker() broker.Limits {
 	return broker.Limits{
-		ConnectTimeout:      l.ConnectTimeout,
-		MaxConnectBytes:     int(l.MaxConnectBytes),
-		MaxPacketBytes:      int(l.MaxPacketBytes),
-		MaxConnections:      l.MaxConnections,
-		ServerKeepAlive:     max(0, l.ServerKeepAlive),
-		MaxSessionExpiry:    l.MaxSessionExpiry,
-		ReceiveMaximum:      l.ReceiveMaximum,
-		MaxInflight:         l.MaxInflight,
-		TopicAliasMaximum:   l.TopicAliasMaximum,
-		MaxTopicAliasOut:    l.MaxTopicAliasOut,
-		MaxQueuedMessages:   l.MaxQueuedMessages,
-		MaxQueuedBytes:      int(l.MaxQueuedBytes),
+		ConnectTimeout:    l.ConnectTimeout,
+		MaxConnectBytes:   int(l.MaxConnectBytes),
+		MaxPacketBytes:    int(l.MaxPacketBytes),
+		MaxConnections:    l.MaxConnections,
+		ServerKeepAlive:   max(0, l.ServerKeepAlive),
+		MaxSessionExpiry:  l.MaxSessionExpiry,
+		ReceiveMaximum:    l.ReceiveMaximum,
+		MaxInflight:       l.MaxInflight,
+		TopicAliasMaximum: l.TopicAliasMaximum,
+		MaxTopicAliasOut:  l.MaxTopicAliasOut,
+		MaxQueuedMessages: l.MaxQueuedMessages,
+		MaxQueuedBytes:    int(l.MaxQueuedBytes),
+		Overflow:          overflows[l.Overflow],
+
+		MaxQueuedMessagesTotal: l.MaxQueuedMessagesTotal,
+		MaxQueuedBytesTotal:    int(l.MaxQueuedBytesTotal),
+
 		MaxParkedMessages:   l.MaxParkedMessages,
 		MaxParkedBytes:      int(l.MaxParkedBytes),
 		MaxSubscriptions:    l.MaxSubscriptions,
@@ -76,6 +92,11 @@ func defaultLimits() Limits {
 
 		MaxQueuedMessages: 10000,
 		MaxQueuedBytes:    64 << 20,
+		Overflow:          "drop-newest",
+
+		MaxQueuedMessagesTotal: none,
+		MaxQueuedBytesTotal:    1 << 30,
+
 		MaxParkedMessages: 1000,
 		MaxParkedBytes:    1 << 20,
 
