@@ -47,6 +47,13 @@ func crash(t *testing.T, args ...string) (status int, out string) {
 	return status, b.String()
 }
 
+// TestCrash is what make crash does, in short.
+func TestCrash(t *testing.T) {
+	if status, _ := crash(t, "--rounds", "10", "--outcry", outcry, "--clients", "20"); status != 0 {
+		t.Errorf("exit status %d, want 0", status)
+	}
+}
+
 // A store that is put back to what it was some rounds ago has forgotten what was acknowledged since. The run has to
 // find that, and to leave everything that is needed to look into it.
 func TestLieIsFound(t *testing.T) {
