@@ -77,7 +77,7 @@ func TestClientCertificateOfTheClientCommands(t *testing.T) {
 	pump, key := cert.issue(t, "pump-7")
 	at := []string{"--url", "mqtts://" + s.addrs["tls"], "--cafile", cert.cert, "-V", "5", "-t", "pumps/pump-7", "-q", "1"}
 	with := append(slices.Clone(at), "--cert", pump, "--key", key)
-	sub := start(t, outcry, append([]string{"sub", "-C", "1", "-W", "10", "-v"}, with...)...)
+	sub := start(t, outcry, append([]string{"sub", "-C", "1", "-W", "50", "-v"}, with...)...)
 	eventually(t, "the subscription is there", func() bool { return s.metric("outcry_broker_subscriptions") == 1 })
 	must(t, outcry, append([]string{"pub", "-m", "42"}, with...)...)
 	if got := sub.line("pumps/"); got != "pump-7 42" {
