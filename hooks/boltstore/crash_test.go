@@ -2,6 +2,7 @@ package boltstore_test
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -18,12 +19,38 @@ import (
 // childEnv makes this test binary a process that writes to the store that it names until it is killed.
 const childEnv = "OUTCRY_TEST_STORE"
 
+// compactEnv beside it makes that process compact the store all the time as well; alone, the file that it names.
+const compactEnv = "OUTCRY_TEST_COMPACT"
+
+func compactForEver(s *boltstore.Store) {
+	for {
+		if _, err := s.Compact(context.Background(), boltstore.CompactOptions{}); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
+}
+
+// compactUntilKilled compacts a file again and again, and prints a line before each time.
+func compactUntilKilled(path string) {
+	for {
+		fmt.Println("compacting")
+		if _, err := boltstore.CompactFile(context.Background(), path, boltstore.CompactOptions{}); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
+}
+
 // writeUntilKilled commits keys of its own from several goroutines and prints each key when it is acknowledged.
 func writeUntilKilled(path string) {
 	s, err := boltstore.Open(boltstore.Options{Path: path})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
+	}
+	if os.Getenv(compactEnv) != "" {
+		go compactForEver(s)
 	}
 	var printing sync.Mutex
 	for writer := range 8 {
@@ -48,11 +75,17 @@ func writeUntilKilled(path string) {
 func valueOf(key string) string { return strings.Repeat(key+"|", 2000/len(key)) }
 
 func TestKilledProcessLosesNothingAcknowledged(t *testing.T) {
+	for name, env := range map[string]string{"writing": "", "and compacting": compactEnv + "=1"} {
+		t.Run(name, func(t *testing.T) { killAndLookAfter(t, env) })
+	}
+}
+
+func killAndLookAfter(t *testing.T, env string) {
 	path := tempPath(t)
 	acknowledged := make(map[string]bool)
 	for round := range 10 {
 		before := len(acknowledged)
-		runAndKill(t, path, time.Duration(20+rand.IntN(150))*time.Millisecond, acknowledged)
+		runAndKill(t, []string{childEnv + "=" + path, env}, time.Duration(20+rand.IntN(150))*time.Millisecond, acknowledged)
 		if t.Failed() {
 			return
 		}
@@ -78,10 +111,10 @@ func TestKilledProcessLosesNothingAcknowledged(t *testing.T) {
 }
 
 // runAndKill runs a child for some time after its first acknowledgement and adds what it acknowledged.
-func runAndKill(t *testing.T, path string, after time.Duration, acknowledged map[string]bool) {
+func runAndKill(t *testing.T, env []string, after time.Duration, acknowledged map[string]bool) {
 	t.Helper()
 	child := exec.Command(os.Args[0])
-	child.Env = append(os.Environ(), childEnv+"="+path)
+	child.Env = append(os.Environ(), env...)
 	var stderr strings.Builder
 	child.Stderr = &stderr
 	out, err := child.StdoutPipe()
@@ -104,6 +137,28 @@ func runAndKill(t *testing.T, path string, after time.Duration, acknowledged map
 	}
 	if err := child.Wait(); kill == nil {
 		t.Errorf("the child ended by itself: %v: %s", err, stderr.String())
+	}
+}
+
+func TestKilledCompactionLosesNothing(t *testing.T) {
+	path := tempPath(t)
+	write(t, path, storeFile(t))
+	for range 15 {
+		after := time.Duration(rand.IntN(int(80 * time.Millisecond)))
+		runAndKill(t, []string{compactEnv + "=" + path}, after, make(map[string]bool))
+		if t.Failed() {
+			return
+		}
+		if err := checkStore(t, path).Err(); err != nil {
+			t.Fatal(err)
+		}
+		names, err := os.ReadDir(filepath.Dir(path))
+		t.Logf("killed after %v: %v, %v", after, names, err)
+	}
+	s := mustOpen(t, boltstore.Options{Path: path})
+	wantPairs(t, load(t, s), filePairs)
+	if names, err := os.ReadDir(filepath.Dir(path)); err != nil || len(names) != 1 {
+		t.Errorf("the start has left %v, %v", names, err)
 	}
 }
 

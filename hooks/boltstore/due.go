@@ -15,8 +15,9 @@ func (o *Options) groupOps() int { return groupFactor * o.MaxOps }
 type batch struct {
 	commits []request
 	later   window
-	refuse  error // the disk is failing: tell the commits, write nothing
-	probe   bool  // write something, to see whether the disk works again
+	refuse  error       // the disk is failing: tell the commits, write nothing
+	compact *compaction // to be done afterwards
+	probe   bool        // write something, to see whether the disk works again
 
 	wrote bool          // there was a transaction
 	took  time.Duration // for it
@@ -84,6 +85,9 @@ func (s *Store) nextDue(now time.Time) (at time.Time, something bool) {
 	if len(s.queue) > 0 {
 		earliest(s.commitsDue(now))
 	}
+	if s.compacting != nil {
+		earliest(now)
+	}
 	if s.broken {
 		return at, something
 	}
@@ -118,7 +122,7 @@ func (s *Store) laterDue(now time.Time) time.Time {
 // take removes the commits that are due from what waits, and the later ops if their window has ended and the one before
 // it is written. s.mu is held.
 func (s *Store) take(now time.Time) (b *batch, ended map[laterKey]laterOp) {
-	b = &batch{commits: s.takeCommits()}
+	b = &batch{commits: s.takeCommits(), compact: s.compacting}
 	if s.broken || !s.closed && now.Before(s.retryAt) {
 		b.refuse = s.failure
 		s.stats.Refused += uint64(len(b.commits))

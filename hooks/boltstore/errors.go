@@ -13,8 +13,16 @@ var (
 	// ErrForeign means that the file is a bbolt file of some other program.
 	ErrForeign = errors.New("not a store of Outcry; choose another path, or move the file away")
 
+	// ErrEmpty means that nothing was ever written to the file: a process made it and ended.
+	ErrEmpty = errors.New("empty; the broker makes a store of it when it starts")
+
 	// ErrNewer means that a newer Outcry wrote the file.
 	ErrNewer = errors.New("written by a newer Outcry; run that one, or move the file away to start with an empty store")
+)
+
+var (
+	errNoPath     = errors.New("no path is given")
+	errNotRegular = errors.New("not a regular file")
 )
 
 // Errors of a Store that is open.

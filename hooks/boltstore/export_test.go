@@ -11,3 +11,10 @@ func SetStallTime(tb testing.TB, d time.Duration) {
 	stallTime = d
 	tb.Cleanup(func() { stallTime = old })
 }
+
+// SetMapBytes changes, for the length of a test, how much of a file is mapped at least when it is opened.
+func SetMapBytes(tb testing.TB, bytes int) {
+	old := mapBytes
+	mapBytes = bytes
+	tb.Cleanup(func() { mapBytes = old })
+}

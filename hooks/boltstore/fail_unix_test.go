@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -37,15 +36,6 @@ func limitFileSize(tb testing.TB, size int64) (lift func()) {
 	})
 	tb.Cleanup(lift)
 	return lift
-}
-
-func eventually(tb testing.TB, what string, is func() bool) {
-	tb.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !is(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			tb.Fatalf("it never came about that %s", what)
-		}
-	}
 }
 
 func TestFullDisk(t *testing.T) {
@@ -112,6 +102,7 @@ func TestFullDiskRecoversWithoutBeingUsed(t *testing.T) {
 // TestStalledDisk stops the writer by a Load that does not end: bbolt cannot map a larger file while it is read.
 func TestStalledDisk(t *testing.T) {
 	boltstore.SetStallTime(t, 10*time.Millisecond)
+	boltstore.SetMapBytes(t, 0)
 	s := mustOpen(t, boltstore.Options{Path: tempPath(t)})
 	mustCommit(t, s, put("a", "1"))
 	committed := make(chan error, 1)
@@ -154,13 +145,4 @@ func TestCloseTellsWhatIsLost(t *testing.T) {
 	}
 	checkFile(t, path)
 	wantPairs(t, load(t, mustOpen(t, boltstore.Options{Path: path})), map[string]string{"before": "1"})
-}
-
-func fileSize(tb testing.TB, path string) int64 {
-	tb.Helper()
-	info, err := os.Stat(path)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return info.Size()
 }

@@ -125,21 +125,27 @@ func prepare(tx *bbolt.Tx) error {
 func formatValue() []byte { return strconv.AppendInt(nil, format, 10) }
 
 func checkFormat(tx *bbolt.Tx) error {
+	_, err := readFormat(tx)
+	return err
+}
+
+// readFormat returns the file's format; 0: a new file.
+func readFormat(tx *bbolt.Tx) (int, error) {
 	meta := tx.Bucket(metaBucket)
 	if meta == nil {
 		if k, _ := tx.Cursor().First(); k != nil {
-			return ErrForeign
+			return 0, ErrForeign
 		}
-		return nil // a new file
+		return 0, nil // a new file
 	}
-	found, err := strconv.ParseUint(string(meta.Get(formatKey)), 10, 32)
+	found, err := strconv.ParseUint(string(meta.Get(formatKey)), 10, 31)
 	switch {
 	case err != nil || found == 0:
-		return ErrDamaged
+		return 0, fmt.Errorf("no format: %w", ErrDamaged)
 	case found > format:
-		return fmt.Errorf("format %d, and this one knows up to %d: %w", found, format, ErrNewer)
+		return 0, fmt.Errorf("format %d, and this one knows up to %d: %w", found, format, ErrNewer)
 	}
-	return nil
+	return int(found), nil
 }
 
 // isPrepared tells whether prepare has nothing to do, so that opening a file need not write to it.

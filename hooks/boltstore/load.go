@@ -21,21 +21,38 @@ func (s *Store) Load(space broker.Space, fn func(key string, value []byte) error
 	if int(space) >= broker.Spaces {
 		return fmt.Errorf("load space %d: there are %d", space, broker.Spaces)
 	}
-	tx, err := s.db.Begin(false)
-	if err != nil {
-		return fmt.Errorf("load %s: %w", spaceNames[space], err)
+	h := s.acquire()
+	defer h.release() // nothing is written any more to a file that is closed here
+	tx, err := h.begin()
+	if err == nil {
+		defer tx.Rollback()
+		err = loadSpace(tx, space, fn)
 	}
-	defer tx.Rollback()
+	if err != nil {
+		return fmt.Errorf("load %s of store %s: %w", spaceNames[space], s.options.Path, err)
+	}
+	return nil
+}
+
+// loadSpace calls fn with what tx sees of a space. A file of an older format may lack its buckets.
+func loadSpace(tx *bbolt.Tx, space broker.Space, fn func(key string, value []byte) error) error {
 	for _, long := range []bool{false, true} {
-		name := plainBucket(space)
-		if long {
-			name = longBucket(space)
+		b := spaceBucket(tx, space, long)
+		if b == nil {
+			continue
 		}
-		if err := loadBucket(tx.Bucket(name), long, fn); err != nil {
-			return fmt.Errorf("load %s of store %s: %w", spaceNames[space], s.options.Path, err)
+		if err := loadBucket(b, long, fn); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+func spaceBucket(tx *bbolt.Tx, space broker.Space, long bool) *bbolt.Bucket {
+	if long {
+		return tx.Bucket(longBucket(space))
+	}
+	return tx.Bucket(plainBucket(space))
 }
 
 // loadBucket reads in batches, so that only reading is guarded against faults, and fn is not.

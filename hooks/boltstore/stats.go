@@ -57,8 +57,8 @@ func (d *durations) histogram() broker.Histogram {
 
 // measure returns the size of the file, which after Close is its last one.
 func (s *Store) measure() int64 {
-	if info, err := s.file.Stat(); err == nil {
-		s.fileBytes.Store(info.Size())
+	if size, err := s.current.Load().size(); err == nil {
+		s.fileBytes.Store(size)
 	}
 	return s.fileBytes.Load()
 }

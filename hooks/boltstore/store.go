@@ -1,15 +1,14 @@
 package boltstore
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/outcry-mqtt/outcry/broker"
-	"go.etcd.io/bbolt"
 )
 
 // opOverhead is what a waiting op is reckoned to cost beside its key and value.
@@ -21,15 +20,17 @@ var stallTime = 5 * time.Second
 // Store is a broker.Store in a bbolt file. Its methods may be called from any goroutine.
 type Store struct {
 	// Static after construction.
-	options  Options
-	db       *bbolt.DB
-	file     *os.File // the one that db uses
-	pageSize int
-	wake     chan struct{} // 1: there may be something to do
-	stopped  chan struct{} // closed when the writer has ended
+	options Options
+	wake    chan struct{} // 1: there may be something to do
+	stopped chan struct{} // closed when the writer has ended
+	ending  context.Context
+	end     context.CancelFunc // Close has been called: whoever reads should stop
+
+	current atomic.Pointer[handle] // changed by the writer only
 
 	// Owned by the writer.
 	window  window // later ops whose time has come
+	renamed string // the folder in which a compacted file has come in the place of the old, and which is not synced
 	suspect bool   // the last transaction failed: the meta pages must be rewritten first
 	arena   []byte // of values as they stand in the file, for the length of a transaction
 
@@ -52,6 +53,8 @@ type Store struct {
 	laterBytes int64                // of later and the writer's window
 	windowEnd  time.Time            // when later is to be written; zero while nothing is in it
 	windowOps  int                  // in the writer's window
+
+	compacting *compaction // waits for the writer, or is under way
 
 	writingSince time.Time // zero while no transaction is under way
 	failure      error     // of the last transaction; nil if it went well
@@ -78,19 +81,18 @@ type request struct {
 // Open opens the store at o.Path, which is made if it is missing. It checks the whole file, and waits a second for
 // another process to let go of it. Its errors wrap ErrInUse, ErrDamaged, ErrForeign or ErrNewer where one applies.
 func Open(o Options) (*Store, error) {
-	db, file, err := openFile(o.Path)
+	h, err := openFile(o.Path)
 	if err != nil {
 		return nil, fmt.Errorf("open store %s: %w", o.Path, err)
 	}
 	s := &Store{
-		options:  o.withDefaults(),
-		db:       db,
-		file:     file,
-		pageSize: db.Info().PageSize,
-		wake:     make(chan struct{}, 1),
-		stopped:  make(chan struct{}),
-		later:    make(map[laterKey]laterOp),
+		options: o.withDefaults(),
+		wake:    make(chan struct{}, 1),
+		stopped: make(chan struct{}),
+		later:   make(map[laterKey]laterOp),
 	}
+	s.current.Store(h)
+	s.ending, s.end = context.WithCancel(context.Background())
 	go s.run()
 	return s, nil
 }
@@ -174,9 +176,11 @@ func (s *Store) Err() error {
 	return nil
 }
 
-// Close writes what waits, then closes the file. Its error tells what could not be written. It is idempotent.
+// Close writes what waits, then closes the file, for which it waits until its snapshots are closed; what is under way in
+// them ends with ErrClosed. Its error tells what could not be written. It is idempotent.
 func (s *Store) Close() error {
 	s.closing.Do(func() {
+		s.end()
 		s.mu.Lock()
 		s.closed = true
 		s.mu.Unlock()
@@ -193,11 +197,12 @@ func (s *Store) closeFile() error {
 	lost, failure, broken := s.lost, s.failure, s.broken
 	s.mu.Unlock()
 	s.measure()
+	h := s.current.Load()
 	var err error
 	if broken {
-		err = s.file.Close() // bbolt may hold its own locks for ever
+		err = h.file.Close() // bbolt may hold its own locks for ever
 	} else {
-		err = s.db.Close()
+		err = h.db.Close()
 	}
 	if lost > 0 {
 		err = errors.Join(fmt.Errorf("%d changes could not be written: %w", lost, failure), err)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/outcry-mqtt/outcry/broker"
 	"github.com/outcry-mqtt/outcry/hooks/boltstore"
@@ -18,6 +19,10 @@ import (
 func TestMain(m *testing.M) {
 	if path := os.Getenv(childEnv); path != "" {
 		writeUntilKilled(path)
+		return
+	}
+	if path := os.Getenv(compactEnv); path != "" {
+		compactUntilKilled(path)
 		return
 	}
 	goleak.VerifyTestMain(m)
@@ -56,6 +61,24 @@ func checkFile(tb testing.TB, path string) {
 	if err != nil {
 		tb.Errorf("%s is not consistent: %v", path, err)
 	}
+}
+
+func eventually(tb testing.TB, what string, is func() bool) {
+	tb.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !is(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			tb.Fatalf("it never came about that %s", what)
+		}
+	}
+}
+
+func fileSize(tb testing.TB, path string) int64 {
+	tb.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return info.Size()
 }
 
 func tempPath(tb testing.TB) string { return filepath.Join(tb.TempDir(), "outcry.db") }

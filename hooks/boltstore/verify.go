@@ -31,18 +31,25 @@ type verifier struct {
 	pageSize int
 	high     uint64 // the first page number that is not in use
 	seen     []bool // by page number
+	used     int64  // pages that were seen, and the two meta pages
+	visit    func(used int64) error
 	buf      []byte
 }
 
-// verify walks every page of the state that tx sees. The file must be locked.
-func verify(tx *bbolt.Tx, file io.ReaderAt, fileBytes int64) error {
-	size := tx.DB().Info().PageSize
-	v := &verifier{file: file, pageSize: size, high: uint64(tx.Size()) / uint64(size)}
-	if tx.Size() > fileBytes {
-		return fmt.Errorf("the file has %d bytes of %d", fileBytes, tx.Size())
+// verify walks every page of the state that tx, a transaction of h, sees, and returns how many are in use. visit, if not
+// nil, is called with their number so far; its error ends the walk.
+func verify(tx *bbolt.Tx, h *handle, visit func(used int64) error) (used int64, err error) {
+	fileBytes, err := h.size()
+	if err != nil {
+		return 0, err
 	}
+	if tx.Size() > fileBytes {
+		return 0, fmt.Errorf("the file has %d bytes of %d", fileBytes, tx.Size())
+	}
+	v := &verifier{file: h.file, pageSize: h.pageSize, high: uint64(tx.Size()) / uint64(h.pageSize), used: 2, visit: visit}
 	v.seen = make([]bool, v.high)
-	return v.bucket(uint64(tx.Cursor().Bucket().RootPage()), 0)
+	err = v.bucket(uint64(tx.Cursor().Bucket().RootPage()), 0)
+	return v.used, err
 }
 
 func (v *verifier) bucket(root uint64, depth int) error {
@@ -124,6 +131,12 @@ func (v *verifier) read(id uint64) (page, error) {
 			return nil, errors.New("in use twice")
 		}
 		v.seen[n] = true
+	}
+	v.used += int64(overflow) + 1
+	if v.visit != nil {
+		if err := v.visit(v.used); err != nil {
+			return nil, err
+		}
 	}
 	return v.readOverflow(id, int(overflow))
 }

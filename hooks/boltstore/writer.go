@@ -29,6 +29,9 @@ func (s *Store) run() {
 		for _, r := range b.commits {
 			r.done(cmp.Or(r.err, b.refuse, err))
 		}
+		if b.compact != nil {
+			s.compact(b.compact)
+		}
 	}
 }
 
@@ -47,8 +50,11 @@ func (s *Store) write(b *batch) error {
 }
 
 func (s *Store) writeBatch(b *batch) error {
+	if err := s.syncName(); err != nil {
+		return err
+	}
 	if s.suspect {
-		if err := rewriteMetas(s.file, s.pageSize); err != nil {
+		if err := rewriteMetas(s.current.Load()); err != nil {
 			return err
 		}
 		s.suspect = false
@@ -68,7 +74,9 @@ func (s *Store) update(b *batch) (err error) {
 			s.mu.Unlock()
 		}
 	}()
-	return s.db.Update(func(tx *bbolt.Tx) error {
+	h := s.current.Load()
+	h.setGrowth()
+	return h.db.Update(func(tx *bbolt.Tx) error {
 		w := txWriter{tx: tx, arena: s.arena[:0]}
 		defer func() { s.arena = w.arena }()
 		return w.batch(b)

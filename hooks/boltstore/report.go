@@ -1,0 +1,107 @@
+package boltstore
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/outcry-mqtt/outcry/broker"
+)
+
+// Bounds of a Report.
+const (
+	maxProblems = 20
+	maxLargest  = 10
+	maxShownKey = 200 // bytes, as they are shown
+)
+
+// Report is what a check found.
+type Report struct {
+	Format    int   `json:"format"`
+	FileBytes int64 `json:"file_bytes"`
+	PageBytes int   `json:"page_bytes"`
+	UsedPages int64 `json:"used_pages"`
+	FreePages int64 `json:"free_pages"` // the rest of the file
+
+	Spaces  []SpaceReport `json:"spaces"`
+	Largest []Pair        `json:"largest"` // the pairs that take most, largest first, at most 10
+
+	Problems     []string `json:"problems"`      // the first 20, such as a value whose checksum is wrong
+	MoreProblems int      `json:"more_problems"` // those beyond
+}
+
+// SpaceReport is of one space.
+type SpaceReport struct {
+	Name       string `json:"name"`
+	Keys       int64  `json:"keys"`
+	KeyBytes   int64  `json:"key_bytes"`
+	ValueBytes int64  `json:"value_bytes"`
+}
+
+// Pair is a key and how much it takes.
+type Pair struct {
+	Space string `json:"space"`
+	Key   string `json:"key"`   // escaped as in Go, and cut if it is long
+	Bytes int64  `json:"bytes"` // of key and value
+}
+
+// UsedBytes returns how much of the file is in use.
+func (r *Report) UsedBytes() int64 { return r.UsedPages * int64(r.PageBytes) }
+
+// FreeBytes returns how much of the file is not in use: what is written next goes there, and Compact gives it back.
+func (r *Report) FreeBytes() int64 { return r.FileBytes - r.UsedBytes() }
+
+// Err returns nil if the store is sound, and otherwise an error that wraps ErrDamaged and tells the first problem.
+func (r *Report) Err() error {
+	if len(r.Problems) == 0 {
+		return nil
+	}
+	err := errors.New(r.Problems[0])
+	if more := len(r.Problems) - 1 + r.MoreProblems; more > 0 {
+		err = fmt.Errorf("%w, and %d more", err, more)
+	}
+	return fmt.Errorf("%w: %w", err, ErrDamaged)
+}
+
+func (r *Report) problem(err error) {
+	if len(r.Problems) == maxProblems {
+		r.MoreProblems++
+		return
+	}
+	r.Problems = append(r.Problems, err.Error())
+}
+
+// count notes a pair of the last space.
+func (r *Report) count(key, value []byte) {
+	s := &r.Spaces[len(r.Spaces)-1]
+	s.Keys++
+	s.KeyBytes += int64(len(key))
+	s.ValueBytes += int64(len(value))
+	bytes := int64(len(key) + len(value))
+	at := len(r.Largest)
+	for at > 0 && r.Largest[at-1].Bytes < bytes {
+		at--
+	}
+	if at == maxLargest {
+		return
+	}
+	if len(r.Largest) == maxLargest {
+		r.Largest = r.Largest[:maxLargest-1]
+	}
+	r.Largest = slices.Insert(r.Largest, at, Pair{Space: s.Name, Key: readable(key), Bytes: bytes})
+}
+
+func newReport(format int) *Report {
+	return &Report{Format: format, Spaces: make([]SpaceReport, 0, broker.Spaces), Largest: []Pair{}, Problems: []string{}}
+}
+
+// readable returns a key, which may be any bytes, in a form that can be printed.
+func readable(key []byte) string {
+	text, more := string(key), ""
+	if len(text) > maxShownKey {
+		text, more = text[:maxShownKey], "..."
+	}
+	text = strconv.Quote(text)
+	return text[1:len(text)-1] + more
+}
