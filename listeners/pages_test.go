@@ -21,13 +21,34 @@ func TestPages(t *testing.T) {
 		t.Errorf("answer is %d %s", answer.StatusCode, text)
 	}
 	for name, want := range map[string]string{
-		"Content-Security-Policy": listeners.DefaultContentSecurityPolicy,
-		"Referrer-Policy":         "no-referrer",
-		"X-Content-Type-Options":  "nosniff",
-		"X-Frame-Options":         "DENY",
+		"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self' ws://" +
+			l.Addr().String() + " wss://" + l.Addr().String() + "; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+		"Referrer-Policy":        "no-referrer",
+		"X-Content-Type-Options": "nosniff",
+		"X-Frame-Options":        "DENY",
 	} {
 		if got := answer.Header.Get(name); got != want {
 			t.Errorf("%s is %q, want %q", name, got, want)
+		}
+	}
+}
+
+// A Host header cannot add to the policy.
+func TestPagesPolicyOfAHost(t *testing.T) {
+	l := listenWS(t, listeners.WebSocketOptions{ContentSecurityPolicy: "connect-src ws://{host}"})
+	for host, want := range map[string]string{
+		"mqtt.example":                    "mqtt.example",
+		"mqtt_1.example:8083":             "mqtt_1.example:8083",
+		"[::1]:8083":                      "[::1]:8083",
+		"a;script-src":                    "invalid",
+		"a,b":                             "invalid",
+		"*":                               "invalid",
+		"'unsafe-inline'":                 "invalid",
+		strings.Repeat("a", 300) + "$.de": "invalid",
+	} {
+		answer, _ := ask(t, l, "/", http.Header{"Host": {host}})
+		if got := answer.Header.Get("Content-Security-Policy"); got != "connect-src ws://"+want {
+			t.Errorf("for %q the policy is %q", host, got)
 		}
 	}
 }

@@ -26,7 +26,8 @@ type WebSocketOptions struct {
 	Paths []string
 	// Pages answers all other paths; nil: 404.
 	Pages http.Handler
-	// ContentSecurityPolicy is what the pages may do, DefaultContentSecurityPolicy.
+	// ContentSecurityPolicy is what the pages may do, DefaultContentSecurityPolicy. {host} in it stands for the host and
+	// port of the request.
 	ContentSecurityPolicy string
 
 	// TLS makes it wss and https; see CertReloader.Config. Only HTTP/1.1 is offered, whatever it says.
