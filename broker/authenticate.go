@@ -129,13 +129,46 @@ func (k *connecting) credentials() *Credentials {
 	return cred
 }
 
-// authorize asks every authorizer. A client may always hear what is its own.
-func (b *Broker) authorize(c *Client, a Action, topic string) bool {
+// admit asks every admitter.
+func (b *Broker) admit(c *Client) *Refusal {
+	for _, a := range b.admitters {
+		if refusal := a.Admit(c); refusal != nil {
+			return refusal
+		}
+	}
+	return nil
+}
+
+// grant asks every authorizer how far a client may go. It may always hear what is its own.
+func (b *Broker) grant(c *Client, a Action, topic string) Grant {
+	all := Grant{Allowed: true, MaxQoS: 2, Retain: true}
 	if a == Subscribe && isOwn(topic) {
-		return true
+		return all
 	}
 	for _, z := range b.authorizers {
-		if !z.Authorize(c, a, topic) {
+		limited, ok := z.(Granter)
+		if !ok {
+			all.Allowed = z.Authorize(c, a, topic)
+		} else {
+			g := limited.Grant(c, a, topic)
+			all = Grant{g.Allowed, min(all.MaxQoS, g.MaxQoS), all.Retain && g.Retain}
+		}
+		if !all.Allowed {
+			return Grant{}
+		}
+	}
+	return all
+}
+
+// takes tells whether a message may be published.
+func (g Grant) takes(qos byte, retain bool) bool {
+	return g.Allowed && qos <= g.MaxQoS && (g.Retain || !retain)
+}
+
+// mayHear asks every authorizer about a message that waits for a client.
+func (b *Broker) mayHear(c *Client, topic string) bool {
+	for _, z := range b.authorizers {
+		if !z.Authorize(c, Deliver, topic) {
 			return false
 		}
 	}

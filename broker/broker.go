@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/outcry-mqtt/outcry/broker/poller"
+	"github.com/outcry-mqtt/outcry/broker/wire"
 )
 
 // ErrClosed is returned once the broker has been stopped.
@@ -32,6 +33,7 @@ type Broker struct {
 	retained       retained
 	authenticators []Authenticator
 	authorizers    []Authorizer
+	admitters      []Admitter
 	interceptors   []PublishInterceptor
 	policies       TopicPolicy // nil: every topic drops the oldest
 	observers      *observers  // nil: nobody observes
@@ -123,6 +125,9 @@ func (b *Broker) addHooks(hooks []any) error {
 		}
 		if x, ok := h.(Authorizer); ok {
 			b.authorizers, known = append(b.authorizers, x), true
+		}
+		if x, ok := h.(Admitter); ok {
+			b.admitters, known = append(b.admitters, x), true
 		}
 		if x, ok := h.(PublishInterceptor); ok {
 			b.interceptors, known = append(b.interceptors, x), true
@@ -251,8 +256,8 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 	}
 }
 
-// RulesChanged makes the broker ask its Authorizers and TopicPolicy anew: decisions that were cached are dropped, and
-// subscriptions that are no longer allowed end.
+// RulesChanged makes the broker ask its Admitters, Authorizers and TopicPolicy anew: clients that would not be let in any
+// more are disconnected, decisions that were cached are dropped, and subscriptions that are no longer allowed end.
 func (b *Broker) RulesChanged() {
 	b.rulesGen.Add(1)
 	for _, s := range b.shards {
@@ -262,9 +267,14 @@ func (b *Broker) RulesChanged() {
 
 func (s *shard) applyRules() {
 	for _, ss := range s.sessions {
-		if ss.conn != nil && ss.conn.state == stateOpen {
-			ss.recheck()
+		if ss.conn == nil || ss.conn.state != stateOpen {
+			continue
 		}
+		if refusal := s.b.admit(ss.conn.client); refusal != nil {
+			ss.conn.closeWith(closeNotAuthorized, wire.NotAuthorized, refusal.Reason)
+			continue
+		}
+		ss.recheck()
 	}
 	if s.b.policies != nil {
 		for name, r := range s.routes {

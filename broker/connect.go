@@ -43,7 +43,7 @@ func (c *conn) onConnect(body []byte) error {
 	if k.assigned = id == ""; k.assigned {
 		id = assignedID()
 	}
-	k.client = &Client{ID: id, Listener: c.listener, Remote: c.remote, Version: c.version, Identity: anonymous}
+	k.client = &Client{ID: id, Listener: c.listener, Remote: c.remote, Version: c.version, Identity: anonymous, Assigned: k.assigned}
 	c.state = stateChecking
 	c.connecting = k // goes on when all that was read with the CONNECT is put aside
 	return nil
@@ -120,12 +120,17 @@ func (k *connecting) admit(s *shard) (code byte, reason string) {
 	if k.refusal != nil {
 		return k.refusal.Code, k.refusal.Reason
 	}
+	if refusal := s.b.admit(k.client); refusal != nil {
+		s.log.Info("client refused", "listener", k.c.listener, "remote", k.c.remote, "client", k.client.ID,
+			"user", k.client.Identity.User, "reason", refusal.Reason)
+		return refusal.Code, refusal.Reason
+	}
 	old := s.sessions[k.client.ID]
 	if old != nil && old.user != k.client.Identity.User {
 		return wire.ClientIdentifierNotValid, "this client identifier belongs to another user"
 	}
-	if w := k.packet.Will; w != nil && !s.b.authorize(k.client, Publish, w.Topic) {
-		return wire.NotAuthorized, "the will's topic is one that this client may not publish to"
+	if w := k.packet.Will; w != nil && !s.b.grant(k.client, Publish, w.Topic).takes(w.QoS, w.Retain) {
+		return wire.NotAuthorized, "the will is a message that this client may not publish"
 	}
 	return 0, ""
 }

@@ -30,6 +30,7 @@ func (r *Refusal) Error() string { return fmt.Sprintf("%s (0x%02X)", r.Reason, r
 // Reason codes that hooks commonly refuse with (MQTT 5 section 2.4).
 const (
 	CodeUnspecified        byte = 0x80
+	CodeClientIDNotValid   byte = 0x85
 	CodeBadUserOrPassword  byte = 0x86
 	CodeNotAuthorized      byte = 0x87
 	CodeServerUnavailable  byte = 0x88
@@ -88,6 +89,7 @@ type Client struct {
 	Listener string
 	Remote   string
 	Version  byte
+	Assigned bool // the client left the choice of ID to the broker
 }
 
 // Authorizer decides whether a client may do something. It is called on a shard and must not block or do I/O; it may be
@@ -95,6 +97,27 @@ type Client struct {
 // Deliver asks only after the rules have changed (see Broker.RulesChanged) or a session was resumed.
 type Authorizer interface {
 	Authorize(c *Client, a Action, topic string) bool
+}
+
+// Grant is how far a client may go with a topic. The zero value is not at all.
+type Grant struct {
+	Allowed bool
+	MaxQoS  byte // a message above it is refused; a subscription above it gets this one (MQTT 5 3.8.4)
+	Retain  bool // whether a message may be retained; says nothing about a subscription
+}
+
+// Granter is an Authorizer whose permissions have limits. For Publish and Subscribe it is asked this, in place of
+// Authorize; what several authorizers grant is what all of them do.
+type Granter interface {
+	Authorizer
+	Grant(c *Client, a Action, topic string) Grant
+}
+
+// Admitter decides whether a client may come in as who it is, with the client identifier it has; nil lets it in. It is
+// asked on a shard and must not block, before the session is looked at, and again when the rules have changed: then a
+// client that is refused is disconnected as not authorized. All admitters must agree.
+type Admitter interface {
+	Admit(c *Client) *Refusal
 }
 
 // Message is a message as hooks and embedding programs see it.

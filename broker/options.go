@@ -14,7 +14,7 @@ const MaxShards = 64
 // Options say how a broker works. The zero value is a broker in memory that lets everybody do everything: without an
 // Authenticator every client is anonymous, and without an Authorizer everything is allowed.
 type Options struct {
-	Hooks   []any        // see Authenticator, Authorizer, PublishInterceptor, SessionObserver, TopicPolicy
+	Hooks   []any        // see Authenticator, Admitter, Authorizer, PublishInterceptor, SessionObserver, TopicPolicy
 	Store   Store        // keeps what must outlive the process; nil: nothing does
 	Relaxed bool         // acknowledge before the store has synced; a crash may lose what it had not
 	Logger  *slog.Logger // nil: no log

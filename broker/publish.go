@@ -38,7 +38,7 @@ func (c *conn) onPublish(flags byte, body []byte) error {
 		m.expires = max(s.now+int64(p.Expiry)*int64(time.Second), 1)
 	}
 	code := wire.Success
-	if r.reserved || !c.mayPublish(r) {
+	if r.reserved || !c.mayPublish(r).takes(p.QoS, p.Retain) {
 		code = wire.NotAuthorized
 	} else if s.b.interceptors != nil {
 		r, code = c.intercept(m, r)
@@ -112,9 +112,9 @@ func (c *conn) duplicate(id uint16) bool {
 }
 
 // mayPublish asks the authorizers once per topic and connection, until rules change.
-func (c *conn) mayPublish(r *route) bool {
+func (c *conn) mayPublish(r *route) Grant {
 	if len(c.b.authorizers) == 0 {
-		return true
+		return Grant{Allowed: true, MaxQoS: 2, Retain: true}
 	}
 	gen := c.b.rulesGen.Load()
 	p := c.allowed
@@ -123,30 +123,30 @@ func (c *conn) mayPublish(r *route) bool {
 		c.allowed = p
 	}
 	if p.last == r && p.gen == gen {
-		return p.ok
+		return p.grant
 	}
 	if p.gen != gen || len(p.byRoute) >= maxPermissions {
 		p.gen = gen
 		clear(p.byRoute)
 	}
-	ok, known := p.byRoute[r]
+	g, known := p.byRoute[r]
 	if !known {
-		ok = c.b.authorize(c.client, Publish, r.topic)
+		g = c.b.grant(c.client, Publish, r.topic)
 		if p.byRoute == nil {
-			p.byRoute = make(map[*route]bool)
+			p.byRoute = make(map[*route]Grant)
 		}
-		p.byRoute[r] = ok
+		p.byRoute[r] = g
 	}
-	p.last, p.ok = r, ok
-	return ok
+	p.last, p.grant = r, g
+	return g
 }
 
 // permissions is what the authorizers said about a connection's topics.
 type permissions struct {
 	gen     uint64 // of the rules
 	last    *route
-	ok      bool // about last
-	byRoute map[*route]bool
+	grant   Grant // for last
+	byRoute map[*route]Grant
 }
 
 const maxPermissions = 1024

@@ -173,8 +173,8 @@ func (ss *session) resume() {
 	ss.tellGap()
 }
 
-// recheck holds a connected session to the rules as they are now: subscriptions that are not allowed end, and so does
-// what waits in the queue because of them.
+// recheck holds a connected session to the rules as they are now: subscriptions that are not allowed end, or get
+// the QoS that is, and what waits in the queue because of them is dropped.
 func (ss *session) recheck() {
 	s, c := ss.shard, ss.conn
 	if len(s.b.authorizers) == 0 {
@@ -182,8 +182,13 @@ func (ss *session) recheck() {
 	}
 	var lost []*subscription
 	ss.subs.each(func(sub *subscription) {
-		if !s.b.authorize(c.client, Subscribe, sub.filter) {
+		g := s.b.grant(c.client, Subscribe, sub.filter)
+		switch {
+		case !g.Allowed:
 			lost = append(lost, sub)
+		case g.MaxQoS < sub.qos:
+			sub.qos = g.MaxQoS
+			sub.keep()
 		}
 	})
 	for _, sub := range lost {
@@ -191,7 +196,7 @@ func (ss *session) recheck() {
 		ss.subs.remove(sub)
 		s.unsubscribe(sub)
 	}
-	ss.queue.filter(s, func(d *delivery) bool { return s.b.authorize(c.client, Deliver, d.m.topic) },
+	ss.queue.filter(s, func(d *delivery) bool { return s.b.mayHear(c.client, d.m.topic) },
 		func(d *delivery) { ss.drop(d, dropNotAuthorized) })
 }
 

@@ -63,9 +63,11 @@ func (c *conn) subscribe(f *wire.Filter, id uint32) (sub *subscription, isNew bo
 		topic.Levels(filter) > s.b.limits.MaxTopicLevels {
 		return nil, false, wire.TopicFilterInvalid
 	}
-	if !s.b.authorize(c.client, Subscribe, filter) {
+	g := s.b.grant(c.client, Subscribe, filter)
+	if !g.Allowed {
 		return nil, false, wire.NotAuthorized
 	}
+	qos := min(f.QoS, g.MaxQoS)
 	sub = ss.subs.get(subscriptionKey{share, filter})
 	if isNew = sub == nil; isNew {
 		if ss.subs.len() >= s.b.limits.MaxSubscriptions {
@@ -73,7 +75,7 @@ func (c *conn) subscribe(f *wire.Filter, id uint32) (sub *subscription, isNew bo
 		}
 		sub = &subscription{session: ss, filter: filter}
 	}
-	sub.id, sub.qos, sub.handling, sub.noLocal, sub.retain = id, f.QoS, f.RetainHandling, f.NoLocal, f.RetainAsPublished
+	sub.id, sub.qos, sub.handling, sub.noLocal, sub.retain = id, qos, f.RetainHandling, f.NoLocal, f.RetainAsPublished
 	if isNew {
 		s.subscribe(sub, share)
 		ss.subs.add(sub)
@@ -82,7 +84,7 @@ func (c *conn) subscribe(f *wire.Filter, id uint32) (sub *subscription, isNew bo
 	if s.b.observers != nil {
 		s.observe(c, Subscribed, f.Filter, "")
 	}
-	return sub, isNew, f.QoS
+	return sub, isNew, qos
 }
 
 // onUnsubscribe ends subscriptions. What is already under way to the client is still delivered (MQTT 5 3.10.4).

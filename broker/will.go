@@ -36,7 +36,7 @@ func (ss *session) publishWill() {
 		return
 	}
 	ss.saveNow(savingSession) // in the transaction that the will is in
-	if !s.b.authorize(w.client, Publish, w.message.topic) {
+	if m := &w.message; !s.b.grant(w.client, Publish, m.topic).takes(m.qos, m.retain) {
 		s.stats.dropped[dropNotAuthorized]++
 		return
 	}

@@ -1,0 +1,160 @@
+package broker_test
+
+import (
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/outcry-mqtt/outcry/broker"
+	"github.com/outcry-mqtt/outcry/broker/conformance/raw"
+)
+
+// limited allows everything, up to a QoS, and retains nothing below "plain".
+type limited struct{ maxQoS atomic.Uint32 }
+
+func limitedTo(qos uint32) *limited {
+	l := new(limited)
+	l.maxQoS.Store(qos)
+	return l
+}
+
+func (l *limited) Authorize(*broker.Client, broker.Action, string) bool { return true }
+
+func (l *limited) Grant(_ *broker.Client, _ broker.Action, topic string) broker.Grant {
+	return broker.Grant{Allowed: true, MaxQoS: byte(l.maxQoS.Load()), Retain: !strings.HasPrefix(topic, "plain")}
+}
+
+func TestGrantLimitsPublishing(t *testing.T) {
+	t.Parallel()
+	s := start(t, broker.Options{Hooks: []any{limitedTo(1)}})
+	for _, version := range []byte{raw.V5, raw.V311} {
+		c := s.connect(raw.Connect{Version: version, ID: "c", Clean: true})
+		refused := s.Stats().Dropped["not_authorized"]
+		for _, m := range []struct {
+			raw.Publish
+			code byte // in MQTT 5
+		}{
+			{raw.Publish{Topic: "t", QoS: 1}, 0x10},
+			{raw.Publish{Topic: "t", QoS: 2}, 0x87},
+			{raw.Publish{Topic: "plain/t", QoS: 1}, 0x10},
+			{raw.Publish{Topic: "plain/t", QoS: 1, Retain: true}, 0x87},
+			{raw.Publish{Topic: "t", QoS: 1}, 0x10}, // what was said of one message is not remembered for another
+		} {
+			want := m.code
+			if version != raw.V5 {
+				want = 0 // it cannot be told
+			}
+			if got := c.Publish(m.Publish); got != want {
+				t.Errorf("version %d, %q QoS %d, retain %v: 0x%02X, want 0x%02X", version, m.Topic, m.QoS, m.Retain, got, want)
+			}
+		}
+		if got := s.Stats().Dropped["not_authorized"] - refused; got != 2 {
+			t.Errorf("version %d: %d messages were refused, want 2", version, got)
+		}
+		bye(c)
+	}
+	if n := s.Stats().Retained; n != 0 {
+		t.Errorf("%d messages are retained", n)
+	}
+}
+
+func TestGrantLimitsWills(t *testing.T) {
+	t.Parallel()
+	l := limitedTo(1)
+	s := start(t, broker.Options{Hooks: []any{l}})
+	watch := s.connect(raw.Connect{Version: raw.V5, ID: "watch", Clean: true})
+	watch.Subscribe(1, "#")
+	k := raw.Connect{Version: raw.V5, ID: "c", Clean: true, Will: &raw.Will{Topic: "t", Payload: "gone", QoS: 2}}
+	p := s.dial(raw.V5)
+	p.SendConnect(k)
+	p.ExpectRefused(0x87)
+	k.Will = &raw.Will{Topic: "plain/t", Retain: true}
+	p = s.dial(raw.V5)
+	p.SendConnect(k)
+	p.ExpectRefused(0x87)
+
+	k.Will = &raw.Will{Topic: "t", Payload: "gone", QoS: 1}
+	c := s.connect(k)
+	l.maxQoS.Store(0)
+	s.RulesChanged()
+	c.Close()
+	s.eventually("the client is gone", func(st broker.Stats) bool { return st.Sessions == 1 })
+	watch.ExpectNothing()
+}
+
+func TestGrantLowersSubscriptions(t *testing.T) {
+	t.Parallel()
+	l := limitedTo(1)
+	s := start(t, broker.Options{Hooks: []any{l}})
+	c := s.connect(raw.Connect{Version: raw.V311, ID: "c", Clean: true})
+	if got := c.Subscribe(2, "a", "b"); !slices.Equal(got, []byte{1, 1}) {
+		t.Errorf("SUBACK % X, want QoS 1 twice", got)
+	}
+	hears := func(want byte) {
+		t.Helper()
+		if err := s.Publish(broker.Message{Topic: "a", Payload: []byte("x"), QoS: 2}); err != nil {
+			t.Fatal(err)
+		}
+		got := c.ExpectPublish("a", "x")
+		if got.QoS != want {
+			t.Errorf("a message came with QoS %d, want %d", got.QoS, want)
+		}
+		if got.QoS == 1 {
+			c.Send(raw.Ack(raw.PUBACK, got.ID))
+		}
+	}
+	hears(1)
+	l.maxQoS.Store(0)
+	s.RulesChanged()
+	hears(0)
+}
+
+// All authorizers must agree, with their limits or without.
+func TestGrantsOfSeveralAuthorizers(t *testing.T) {
+	t.Parallel()
+	some := new(list)
+	some.set("publish t", "subscribe t")
+	s := start(t, broker.Options{Hooks: []any{limitedTo(2), some, limitedTo(1)}})
+	c := s.connect(raw.Connect{Version: raw.V5, ID: "c", Clean: true})
+	if got := c.Subscribe(2, "t", "other"); !slices.Equal(got, []byte{1, 0x87}) {
+		t.Errorf("SUBACK % X", got)
+	}
+	if code := c.Publish(raw.Publish{Topic: "t", QoS: 2}); code != 0x87 {
+		t.Errorf("PUBREC 0x%02X", code)
+	}
+}
+
+// doorman knows one client identifier that is not welcome.
+type doorman struct{ unwanted atomic.Pointer[string] }
+
+func (d *doorman) Admit(c *broker.Client) *broker.Refusal {
+	if id := d.unwanted.Load(); id != nil && c.ID == *id && !c.Assigned {
+		return &broker.Refusal{Code: broker.CodeClientIDNotValid, Reason: "not with this client identifier", Label: "client_id"}
+	}
+	return nil
+}
+
+func TestAdmitter(t *testing.T) {
+	t.Parallel()
+	d := new(doorman)
+	d.unwanted.Store(ptr("bad"))
+	s := start(t, broker.Options{Hooks: []any{d}})
+	for version, want := range map[byte]byte{raw.V5: 0x85, raw.V311: 2} {
+		p := s.dial(version)
+		p.SendConnect(raw.Connect{Version: version, ID: "bad", Clean: true})
+		p.ExpectRefused(want)
+		s.connect(raw.Connect{Version: version, Clean: true})
+	}
+	good := s.connect(raw.Connect{Version: raw.V5, ID: "good", Clean: true})
+	old := s.connect(raw.Connect{Version: raw.V311, ID: "old", Clean: true})
+	s.RulesChanged()
+	good.ExpectNothing()
+	d.unwanted.Store(ptr("good"))
+	s.RulesChanged()
+	if got := good.Expect(raw.DISCONNECT); got.Code != 0x87 {
+		t.Errorf("%v, want code 0x87", got)
+	}
+	good.ExpectClosed()
+	old.ExpectNothing()
+}
