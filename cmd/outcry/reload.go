@@ -8,7 +8,10 @@ import (
 )
 
 // reloadableKeys are those that a reload takes over. Files that other keys name are read again, too.
-var reloadableKeys = map[string]bool{"rules": true, "rooms": true, "auth.jwt.keys": true, "log.level": true}
+var reloadableKeys = map[string]bool{
+	"rules": true, "rooms": true, "client_ids": true,
+	"auth.jwt.keys": true, "log.level": true,
+}
 
 // reload reads the configuration again and takes over what can be changed while the broker runs. A part that is broken
 // is refused and told, and stays as it was.
@@ -62,7 +65,7 @@ func (s *server) reloadRules(next *config.Loaded) error {
 	if err := s.access.rules.Update(next.RuleOptions()); err != nil {
 		return err // cannot happen: config.Load has checked them
 	}
-	s.config.Rules, s.config.Rooms = next.Rules, next.Rooms
+	s.config.Rules, s.config.Rooms, s.config.ClientIDs = next.Rules, next.Rooms, next.ClientIDs
 	s.broker.RulesChanged()
 	return nil
 }

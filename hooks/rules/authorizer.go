@@ -6,14 +6,16 @@ import (
 	"github.com/outcry-mqtt/outcry/broker"
 )
 
-// Authorizer decides by rules and rooms. It is a broker.Authorizer and a broker.TopicPolicy, and it may be used and
-// updated by several goroutines at once.
+// Authorizer decides by rules and rooms. It is a broker.Granter, a broker.Admitter and a broker.TopicPolicy, and it may be
+// used and updated by several goroutines at once.
 type Authorizer struct {
 	current atomic.Pointer[ruleset] // whole or not at all: a decision uses one version of the rules
+	own     ownRules
 }
 
 var (
-	_ broker.Authorizer  = (*Authorizer)(nil)
+	_ broker.Granter     = (*Authorizer)(nil)
+	_ broker.Admitter    = (*Authorizer)(nil)
 	_ broker.TopicPolicy = (*Authorizer)(nil)
 )
 
@@ -33,6 +35,7 @@ func (a *Authorizer) Update(o Options) error {
 	if len(problems) > 0 {
 		return problems
 	}
+	s.own = &a.own
 	a.current.Store(s)
 	return nil
 }
@@ -42,8 +45,29 @@ func (a *Authorizer) Update(o Options) error {
 // To publish and to be delivered, the topic's name must match. To subscribe, a rule that allows must match every topic
 // that the filter could match, and a rule that denies refuses the filter if it matches any of them.
 func (a *Authorizer) Authorize(c *broker.Client, action broker.Action, topic string) bool {
+	return a.Grant(c, action, topic).Allowed
+}
+
+// Grant tells how far c may go with action on topic: the limits are those of the rule that decides.
+func (a *Authorizer) Grant(c *broker.Client, action broker.Action, topic string) broker.Grant {
 	r, _ := a.current.Load().first(c, action, topic)
-	return r != nil && r.allow
+	if r == nil {
+		return broker.Grant{}
+	}
+	return r.grant
+}
+
+// Admit refuses a client whose own rules cannot be understood (0x87), and one that may not use its client identifier
+// (0x85). An identifier that the broker chose is nobody else's, and may always be used.
+func (a *Authorizer) Admit(c *broker.Client) *broker.Refusal {
+	s := a.current.Load()
+	if _, err := s.ownOf(c.Identity); err != nil {
+		return &broker.Refusal{Code: broker.CodeNotAuthorized, Reason: err.Error(), Label: "bad_acl"}
+	}
+	if len(s.ids) == 0 || c.Assigned || s.idRule(c) != nil {
+		return nil
+	}
+	return &broker.Refusal{Code: broker.CodeClientIDNotValid, Reason: "this user may not use this client identifier", Label: "client_id"}
 }
 
 // QueuePolicy returns the policy of the first room that topic belongs to, and broker.DropOldest if there is none.
@@ -60,23 +84,35 @@ func (a *Authorizer) QueuePolicy(topic string) broker.QueuePolicy {
 // first returns the first rule that decides, and the topics by which it does.
 func (s *ruleset) first(c *broker.Client, action broker.Action, topic string) (*rule, *pattern) {
 	wanted := actionOf(action)
-	for i := range s.rules {
-		r := &s.rules[i]
-		if r.actions&wanted == 0 {
-			continue
-		}
-		if p := r.match(c, action, topic); p != nil && r.isAbout(c.Identity) {
-			return r, p
+	for _, part := range s.parts(c.Identity) {
+		for i := range part {
+			r := &part[i]
+			if r.actions&wanted == 0 {
+				continue
+			}
+			if p := r.match(c, action, topic); p != nil && r.isAbout(c.Identity) {
+				return r, p
+			}
 		}
 	}
 	return nil, nil
+}
+
+// parts are the rules for a client in the order in which they are asked. There are no rooms for one whose own rules
+// cannot be understood: they could have denied something.
+func (s *ruleset) parts(id *broker.Identity) [3][]rule {
+	own, err := s.ownOf(id)
+	if err != nil {
+		return [3][]rule{s.rules}
+	}
+	return [3][]rule{s.rules, own, s.rooms}
 }
 
 // match returns the first of the rule's topics that decides about topic.
 func (r *rule) match(c *broker.Client, action broker.Action, topic string) *pattern {
 	for i := range r.topics {
 		p := &r.topics[i]
-		if p.covers(topic, c) || !r.allow && action == broker.Subscribe && p.overlaps(topic, c) {
+		if p.covers(topic, c) || !r.grant.Allowed && action == broker.Subscribe && p.overlaps(topic, c) {
 			return p
 		}
 	}

@@ -10,14 +10,18 @@ import (
 
 // ruleset is Options compiled. It does not change.
 type ruleset struct {
-	rules  []rule
-	queues []queue
+	rules    []rule // that were written
+	rooms    []rule // that rooms became
+	aclClaim string
+	own      *ownRules // of the clients, by aclClaim
+	ids      []idRule
+	queues   []queue
 }
 
 // rule is a compiled rule, or one that a room became.
 type rule struct {
 	path    string
-	allow   bool
+	grant   broker.Grant // zero: the rule denies
 	actions actions
 	who     who
 	claims  []claimIs
@@ -56,25 +60,25 @@ func Check(o Options) Problems {
 
 func compile(o Options) (*ruleset, Problems) {
 	var problems Problems
-	s := &ruleset{}
+	s := &ruleset{aclClaim: o.ACLClaim}
 	for i := range o.Rules {
 		s.rules = append(s.rules, compileRule(fmt.Sprintf("rules[%d]", i), &o.Rules[i], &problems))
 	}
 	for i := range o.Rooms {
 		s.addRoom(fmt.Sprintf("rooms[%d]", i), &o.Rooms[i], &problems)
 	}
+	for i := range o.ClientIDs {
+		s.ids = append(s.ids, compileIDs(fmt.Sprintf("client_ids[%d]", i), &o.ClientIDs[i], &problems))
+	}
 	return s, problems
 }
 
 func compileRule(path string, from *Rule, problems *Problems) rule {
-	r := rule{path: path, allow: from.Allow, actions: compileActions(path, from.Actions, problems)}
-	if len(from.Who) == 0 {
-		problems.report(path+".who", &fault{"is about nobody", "write who: [\"*\"] for every client with a user name"})
-	}
-	for i, entry := range from.Who {
-		if f := r.who.add(entry); f != nil {
-			problems.report(fmt.Sprintf("%s.who[%d]", path, i), f)
-		}
+	r := rule{path: path, actions: compileActions(path, from.Actions, problems), who: compileWho(path, from.Who, problems)}
+	if from.Allow {
+		r.grant = compileGrant(path, from.MaxQoS, from.NoRetain, problems)
+	} else if from.MaxQoS != nil || from.NoRetain {
+		problems.report(path+".access", &fault{"a rule that denies has limits", "remove max_qos and retain, or write access: allow"})
 	}
 	for _, name := range slices.Sorted(maps.Keys(from.Claims)) {
 		if name == "" || from.Claims[name] == "" {
@@ -93,6 +97,29 @@ func compileRule(path string, from *Rule, problems *Problems) rule {
 		r.topics = append(r.topics, p)
 	}
 	return r
+}
+
+func compileWho(path string, entries []string, problems *Problems) (w who) {
+	if len(entries) == 0 {
+		problems.report(path+".who", &fault{"is about nobody", "write who: [\"*\"] for every client with a user name"})
+	}
+	for i, entry := range entries {
+		if f := w.add(entry); f != nil {
+			problems.report(fmt.Sprintf("%s.who[%d]", path, i), f)
+		}
+	}
+	return w
+}
+
+func compileGrant(path string, maxQoS *byte, noRetain bool, problems *Problems) broker.Grant {
+	g := broker.Grant{Allowed: true, MaxQoS: 2, Retain: !noRetain}
+	if maxQoS != nil {
+		g.MaxQoS = *maxQoS
+	}
+	if g.MaxQoS > 2 {
+		problems.report(path+".max_qos", &fault{fmt.Sprintf("%d is not a QoS", g.MaxQoS), "write 0, 1 or 2"})
+	}
+	return g
 }
 
 func compileActions(path string, names []string, problems *Problems) actions {
@@ -120,20 +147,22 @@ func (s *ruleset) addRoom(path string, from *Room, problems *Problems) {
 	if f != nil {
 		problems.report(path+".topics", f)
 	}
-	s.addDoor(path+".join", subscribe, &topics, from.Join, problems)
-	s.addDoor(path+".speak", publish, &topics, from.Speak, problems)
+	g := compileGrant(path, from.MaxQoS, from.NoRetain, problems)
+	s.addDoor(rule{path: path + ".join", grant: g, actions: subscribe}, &topics, from.Join, problems)
+	s.addDoor(rule{path: path + ".speak", grant: g, actions: publish}, &topics, from.Speak, problems)
 	if from.Queue > broker.Disconnect {
 		problems.report(path+".queue", &fault{"is not a policy", "write drop-oldest, conflate or disconnect"})
 	}
 	s.queues = append(s.queues, queue{topics.with(level{kind: plus}), from.Queue})
 }
 
-// addDoor adds the rules of Join or Speak: one for each claim:NAME, whose rooms stand in the topics, and one for all
-// other entries, which are for any room.
-func (s *ruleset) addDoor(path string, a actions, topics *pattern, entries []string, problems *Problems) {
-	anyRoom := rule{path: path, allow: true, actions: a, topics: []pattern{topics.with(level{kind: plus})}}
+// addDoor adds the rules of Join or Speak, which are like the one given: one for each claim:NAME, whose rooms stand in the
+// topics, and one for all other entries, which are for any room.
+func (s *ruleset) addDoor(like rule, topics *pattern, entries []string, problems *Problems) {
+	anyRoom := like
+	anyRoom.topics = []pattern{topics.with(level{kind: plus})}
 	for i, entry := range entries {
-		entryPath := fmt.Sprintf("%s[%d]", path, i)
+		entryPath := fmt.Sprintf("%s[%d]", like.path, i)
 		claim, ok := memberClaim(entry)
 		if !ok {
 			if f := anyRoom.who.add(entry); f != nil {
@@ -145,10 +174,12 @@ func (s *ruleset) addDoor(path string, a actions, topics *pattern, entries []str
 			problems.report(entryPath, &fault{fmt.Sprintf("%q has no room to look for in the claim", topics.source),
 				"name the room in topics: chat/{room}/#"})
 		}
-		members := topics.with(level{kind: claimed, text: claim})
-		s.rules = append(s.rules, rule{path: entryPath, allow: true, actions: a, who: everyone(entry), topics: []pattern{members}})
+		members := like
+		members.path, members.who = entryPath, everyone(entry)
+		members.topics = []pattern{topics.with(level{kind: claimed, text: claim})}
+		s.rooms = append(s.rooms, members)
 	}
 	if len(anyRoom.who.source) > 0 {
-		s.rules = append(s.rules, anyRoom)
+		s.rooms = append(s.rooms, anyRoom)
 	}
 }

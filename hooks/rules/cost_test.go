@@ -19,9 +19,14 @@ func tenRules() rules.Options {
 }
 
 func TestDecisionsDoNotAllocate(t *testing.T) {
-	a := mustNew(t, tenRules())
+	o := tenRules()
+	o.ACLClaim = "acl"
+	a := mustNew(t, o)
 	ann := user("ann", claims{"rooms": []any{"lobby", "traders", 12.0, true}})
+	own := user("ann", claims{"acl": []any{map[string]any{"access": "allow", "topics": []any{"own/{client}/#"}}}})
 	for _, d := range []decision{
+		{own, pub, "own/ann-1/up", true},
+		{own, sub, "own/+/up", false},
 		{ann, pub, "chat/traders/say", true},
 		{ann, sub, "chat/12/#", true},
 		{ann, sub, "chat/+/#", false},

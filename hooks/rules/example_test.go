@@ -25,7 +25,7 @@ func Example() {
 	fmt.Println(authorizer.Authorize(client, broker.Publish, "devices/d1/up"))
 	fmt.Println(authorizer.Authorize(client, broker.Subscribe, "devices/d1/#"))
 	fmt.Println(authorizer.Authorize(client, broker.Subscribe, "chat/lobby/#"))
-	fmt.Println(authorizer.Explain(client, broker.Subscribe, "chat/+/say").Reason)
+	fmt.Println(authorizer.Explain(client, rules.Question{Action: broker.Subscribe, Topic: "chat/+/say"}).Reason)
 	// Output:
 	// true
 	// false

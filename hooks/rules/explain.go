@@ -8,44 +8,140 @@ import (
 	"github.com/outcry-mqtt/outcry/broker"
 )
 
+// Question is what a client wants to do.
+type Question struct {
+	Action broker.Action
+	Topic  string // a topic name; of Subscribe a topic filter, without its $share prefix
+	QoS    byte
+	Retain bool // of a message
+}
+
 // Decision is what an Authorizer decided, and why.
 type Decision struct {
 	Allow  bool
-	Path   string // of the rule that decided, as in Problem.Path: "rules[0]", "rooms[2].join[0]"; empty if none did
+	QoS    byte   // that a subscription gets; no more than was asked for
+	Path   string // of the rule that decided, as in Problem.Path: "rules[0]", "rooms[2].join[0]"; "claims.acl[0]" for one of the client's own; empty if none did
 	Topics string // of that rule's topics, the one that matched, as it was written
 	Reason string // a sentence for an operator, without a claim's value
+	Passed []Passed
 }
 
-// Explain decides as Authorize does, and says why. It is for tools and logs, not for the path of a message.
-func (a *Authorizer) Explain(c *broker.Client, action broker.Action, topic string) Decision {
+// Passed is a rule that was asked before one decided, and why it did not.
+type Passed struct{ Path, Reason string }
+
+// Explain decides as Grant does, and says why. It is for tools and logs, not for the path of a message.
+func (a *Authorizer) Explain(c *broker.Client, q Question) Decision {
 	s := a.current.Load()
-	r, p := s.first(c, action, topic)
+	r, p := s.first(c, q.Action, q.Topic)
+	d := Decision{Passed: s.passed(r, c, &q)}
 	if r == nil {
-		return Decision{Reason: "no rule allows it" + s.nearest(c, action, topic)}
+		d.Reason = "no rule allows it" + s.nearest(c, &q)
+		if _, err := s.ownOf(c.Identity); err != nil {
+			d.Reason = "nothing more is allowed to this client: " + err.Error()
+		}
+		return d
 	}
-	d := Decision{Allow: r.allow, Path: r.path, Topics: p.source}
-	switch {
-	case r.allow:
-		d.Reason = fmt.Sprintf("%s allows it: %s for %s", r.path, p.source, r.audience())
-	case p.covers(topic, c):
-		d.Reason = fmt.Sprintf("%s denies it: %s for %s", r.path, p.source, r.audience())
-	default:
-		d.Reason = fmt.Sprintf("%s denies part of it: %s for %s", r.path, p.source, r.audience())
+	d.Path, d.Topics = r.path, p.source
+	verdict := "denies part of it"
+	switch g := r.grant; {
+	case g.Allowed && q.Action != broker.Subscribe && q.QoS > g.MaxQoS:
+		verdict = fmt.Sprintf("allows QoS %d at most", g.MaxQoS)
+	case g.Allowed && q.Action != broker.Subscribe && q.Retain && !g.Retain:
+		verdict = "allows it only if it is not retained"
+	case g.Allowed && q.QoS > g.MaxQoS:
+		d.Allow, verdict = true, fmt.Sprintf("allows it with QoS %d", g.MaxQoS)
+	case g.Allowed:
+		d.Allow, verdict = true, "allows it"
+	case p.covers(q.Topic, c):
+		verdict = "denies it"
 	}
+	if d.Allow {
+		d.QoS = min(q.QoS, r.grant.MaxQoS)
+	}
+	d.Reason = fmt.Sprintf("%s %s: %s for %s", r.path, verdict, p.source, r.audience())
 	return d
 }
 
-// nearest says why the first rule that would allow the topic to somebody does not allow it to this client.
-func (s *ruleset) nearest(c *broker.Client, action broker.Action, topic string) string {
-	for i := range s.rules {
-		r := &s.rules[i]
-		if !r.allow || r.actions&actionOf(action) == 0 {
-			continue
+// ExplainAdmit says why a client may come in, or not, with its client identifier. QoS and Topics of the decision say
+// nothing.
+func (a *Authorizer) ExplainAdmit(c *broker.Client) Decision {
+	s := a.current.Load()
+	if refusal := a.Admit(c); refusal != nil {
+		d := Decision{Reason: refusal.Reason}
+		for i := range s.ids {
+			d.Passed = append(d.Passed, Passed{s.ids[i].path, s.ids[i].obstacle(c)})
 		}
-		for j := range r.topics {
-			p := &r.topics[j]
-			if shape := p.shape(); shape.overlaps(topic, c) {
-				return fmt.Sprintf("; %s is nearest, but %s", r.path, r.obstacle(p, &shape, c, topic))
+		return d
+	}
+	r := s.idRule(c)
+	if r == nil {
+		return Decision{Allow: true, Reason: "nothing says who may use which client identifier"}
+	}
+	return Decision{Allow: true, Path: r.path, Reason: fmt.Sprintf("%s allows it: %s for %s", r.path, r.spelled(), strings.Join(r.who.source, ", "))}
+}
+
+// obstacle says why a rule does not let a client use its client identifier.
+func (r *idRule) obstacle(c *broker.Client) string {
+	if !r.who.includes(c.Identity) {
+		return "it is for " + strings.Join(r.who.source, ", ")
+	}
+	return fmt.Sprintf("%s is not among %s", c.ID, r.spelled())
+}
+
+func (r *idRule) spelled() string {
+	var sources []string
+	for _, p := range r.ids {
+		sources = append(sources, p.source)
+	}
+	return strings.Join(sources, ", ")
+}
+
+// passed says of every rule before one why it did not decide.
+func (s *ruleset) passed(until *rule, c *broker.Client, q *Question) (all []Passed) {
+	for _, part := range s.parts(c.Identity) {
+		for i := range part {
+			r := &part[i]
+			if r == until {
+				return all
+			}
+			all = append(all, Passed{r.path, r.whyNot(c, q)})
+		}
+	}
+	return all
+}
+
+// whyNot says why a rule does not decide.
+func (r *rule) whyNot(c *broker.Client, q *Question) string {
+	switch {
+	case r.actions&actionOf(q.Action) == 0 && r.actions == publish:
+		return "it is about publishing"
+	case r.actions&actionOf(q.Action) == 0:
+		return "it is about subscribing"
+	}
+	var sources []string
+	for i := range r.topics {
+		p := &r.topics[i]
+		if shape := p.shape(); shape.overlaps(q.Topic, c) {
+			return r.obstacle(p, &shape, c, q.Topic)
+		}
+		sources = append(sources, p.source)
+	}
+	return "it is about " + strings.Join(sources, ", ")
+}
+
+// nearest says why the first rule that would allow the topic to somebody does not allow it to this client.
+func (s *ruleset) nearest(c *broker.Client, q *Question) string {
+	for _, part := range s.parts(c.Identity) {
+		for i := range part {
+			r := &part[i]
+			if !r.grant.Allowed || r.actions&actionOf(q.Action) == 0 {
+				continue
+			}
+			for j := range r.topics {
+				p := &r.topics[j]
+				if shape := p.shape(); shape.overlaps(q.Topic, c) {
+					return fmt.Sprintf("; %s is nearest, but %s", r.path, r.obstacle(p, &shape, c, q.Topic))
+				}
 			}
 		}
 	}

@@ -1,6 +1,7 @@
 package rules_test
 
 import (
+	"reflect"
 	"testing"
 
 	"github.com/outcry-mqtt/outcry/broker"
@@ -47,12 +48,44 @@ func TestExplain(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			if got := a.Explain(c.client, c.action, c.topic); got != c.want {
+			got := a.Explain(c.client, rules.Question{Action: c.action, Topic: c.topic})
+			got.Passed = nil
+			if !reflect.DeepEqual(got, c.want) {
 				t.Errorf("got  %+v\nwant %+v", got, c.want)
 			}
 			if a.Authorize(c.client, c.action, c.topic) != c.want.Allow {
 				t.Error("Authorize decides otherwise")
 			}
 		})
+	}
+}
+
+// Every rule that was asked before the one that decided says why it did not.
+func TestExplainPassed(t *testing.T) {
+	boss := allow("*", "chat/#")
+	boss.Claims = map[string]string{"role": "boss"}
+	a := mustNew(t, rules.Options{
+		ACLClaim: "acl",
+		Rules: []rules.Rule{
+			allow("*", "chat/#", "publish"), deny("user:troll", "chat/#"), boss, allow("*", "dev/{client}/#"), allow("*", "chat/lobby/say"),
+		},
+		Rooms: []rules.Room{{Topics: "chat/{room}/#", Join: []string{"claim:rooms"}}},
+	})
+	ann := user("ann", claims{"rooms": "lobby", "acl": []any{map[string]any{"access": "deny", "actions": []any{"publish"}, "topics": []any{"#"}}}})
+	got := a.Explain(ann, rules.Question{Action: sub, Topic: "chat/lobby/+"})
+	want := rules.Decision{
+		Allow: true, Path: "rooms[0].join[0]", Topics: "chat/{room}/#",
+		Reason: "rooms[0].join[0] allows it: chat/{room}/# for claim:rooms",
+		Passed: []rules.Passed{
+			{Path: "rules[0]", Reason: "it is about publishing"},
+			{Path: "rules[1]", Reason: "it is for user:troll"},
+			{Path: "rules[2]", Reason: "it is for * with role=boss"},
+			{Path: "rules[3]", Reason: "it is about dev/{client}/#"},
+			{Path: "rules[4]", Reason: "chat/lobby/+ matches more than chat/lobby/say"},
+			{Path: "claims.acl[0]", Reason: "it is about publishing"},
+		},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 }

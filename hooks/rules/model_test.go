@@ -217,7 +217,7 @@ func FuzzOptions(f *testing.F) {
 				continue
 			}
 			for _, action := range []broker.Action{pub, sub, deliver} {
-				if a.Authorize(ann, action, topic) != a.Explain(ann, action, topic).Allow {
+				if a.Authorize(ann, action, topic) != a.Explain(ann, rules.Question{Action: action, Topic: topic}).Allow {
 					t.Errorf("Authorize and Explain differ on %q", topic)
 				}
 			}

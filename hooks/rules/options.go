@@ -6,6 +6,10 @@ import "github.com/outcry-mqtt/outcry/broker"
 type Options struct {
 	Rules []Rule // asked first, in their order
 	Rooms []Room // asked after all rules, in their order
+	// ACLClaim is the claim that may have rules of the client's own, which are asked between Rules and Rooms: a list of
+	// objects with access, actions, topics, max_qos and retain, as in the configuration. Empty: there are none.
+	ACLClaim  string
+	ClientIDs []ClientID // who may use which client identifier; empty: everybody any
 }
 
 // Rule allows or denies something to somebody.
@@ -18,7 +22,9 @@ type Rule struct {
 	Claims map[string]string // and only those whose claims all have these values, or are lists with them
 	// Topics are the topic filters that the rule is about. A level may be a placeholder: {client}, {user} or
 	// {claim.NAME}, which stands for the client's own value; a claim that is a list stands for each of its members.
-	Topics []string
+	Topics   []string
+	MaxQoS   *byte // the highest QoS that a rule that allows gives, for both actions; nil: 2
+	NoRetain bool  // a rule that allows does not let messages be retained
 }
 
 // Room is a family of topics.
@@ -29,6 +35,17 @@ type Room struct {
 	Join   []string // who may subscribe, as Rule.Who, or "claim:NAME": whose claim is the room's name or lists it
 	Speak  []string // who may publish, likewise
 	Queue  broker.QueuePolicy
+	// MaxQoS and NoRetain are as those of a Rule.
+	MaxQoS   *byte
+	NoRetain bool
+}
+
+// ClientID says who may use some client identifiers.
+type ClientID struct {
+	Who []string // as Rule.Who
+	// IDs are client identifiers. In them {user} and {claim.NAME} stand for the client's own value, a list for each of
+	// its members, and * at the end for any text, none included.
+	IDs []string
 }
 
 // Default returns the rules that Outcry starts with: the user ticker speaks on ticker/# and the user machine on

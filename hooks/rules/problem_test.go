@@ -72,6 +72,10 @@ func TestProblems(t *testing.T) {
 		{"room without topics", roomTopics(""), `rooms[0].topics: is empty; write a topic filter, such as ticker/#`},
 		{"claim and no room", rules.Options{Rooms: []rules.Room{{Topics: "news/#", Speak: []string{"claim:rooms"}}}},
 			`rooms[0].speak[0]: "news/#" has no room to look for in the claim; name the room in topics: chat/{room}/#`},
+		{"no QoS", only(upTo(3, allow("*", "t"))), `rules[0].max_qos: 3 is not a QoS; write 0, 1 or 2`},
+		{"limits of a denial", only(unretained(deny("*", "t"))),
+			`rules[0].access: a rule that denies has limits; remove max_qos and retain, or write access: allow`},
+		{"no QoS of a room", rules.Options{Rooms: []rules.Room{{Topics: "t", MaxQoS: new(byte(3))}}}, `rooms[0].max_qos: 3 is not a QoS; write 0, 1 or 2`},
 		{"no policy", rules.Options{Rooms: []rules.Room{{Topics: "t", Queue: broker.QueuePolicy(7)}}},
 			`rooms[0].queue: is not a policy; write drop-oldest, conflate or disconnect`},
 	}

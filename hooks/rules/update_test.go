@@ -38,7 +38,7 @@ func TestUpdateWhileAsked(t *testing.T) {
 					return
 				}
 				a.QueuePolicy("always/x")
-				a.Explain(ann, sub, "never")
+				a.Explain(ann, rules.Question{Action: sub, Topic: "never"})
 			}
 		})
 	}

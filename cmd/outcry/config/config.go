@@ -19,6 +19,7 @@ type Config struct {
 	Auth       Auth       `key:"auth"`
 	Rules      []Rule     `key:"rules"`
 	Rooms      []Room     `key:"rooms"`
+	ClientIDs  []ClientID `key:"client_ids"`
 	Limits     Limits     `key:"limits"`
 	Durability Durability `key:"durability"`
 	Log        Log        `key:"log"`

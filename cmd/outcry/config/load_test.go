@@ -4,12 +4,15 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/outcry-mqtt/outcry/broker"
 	"github.com/outcry-mqtt/outcry/cmd/outcry/config"
+	"github.com/outcry-mqtt/outcry/hooks/rules"
 )
 
 // load loads text as if it were ./config.yaml.
@@ -51,6 +54,14 @@ func TestEveryProblemIsToldWithItsPlace(t *testing.T) {
 			"config.yaml:1:12: listeners: is a list, but must be a section with keys; write key: value",
 			"config.yaml:3:12: http.address: is a section with keys, but must be a single value; write a text",
 			"config.yaml:4:10: http.hosts: is a single value, but must be a list; write [a, b] or a line with - for each item",
+		}},
+		{"limits of rules", "rules:\n  - {access: allow, who: ['*'], topics: [t], max_qos: 3}\n  - {access: deny, who: ['*'], topics: [t], retain: false}\n" +
+			"rooms:\n  - {topics: t, retain: maybe}\nclient_ids:\n  - {who: [ann], ids: ['a*b']}\n", []string{
+			`config.yaml:2:55: rules[0].max_qos: "3" is not one of its values; write 0, 1 or 2`,
+			`config.yaml:3:14: rules[1].access: a rule that denies has limits; remove max_qos and retain, or write access: allow`,
+			`config.yaml:5:25: rooms[0].retain: "maybe" is not one of its values; write true or false`,
+			`config.yaml:7:12: client_ids[0].who[0]: "ann" is nobody; for the user ann write user:ann`,
+			`config.yaml:7:24: client_ids[0].ids[0]: "a*b" has a * that is not its end; end it with *, which is any text`,
 		}},
 		{"a key twice", "data: a\ndata: b\n", []string{
 			"config.yaml:2:1: data: stands here a second time; remove one of the two",
@@ -266,5 +277,33 @@ func TestLimitsReachTheBroker(t *testing.T) {
 	l := got.Limits.Broker()
 	if l.MaxConnections != 5 || l.ConnectTimeout >= 0 || l.MaxParkedBytes != 2<<20 || l.MaxSessionExpiry != 48*time.Hour || l.ServerKeepAlive != 0 {
 		t.Errorf("got %+v", l)
+	}
+}
+
+func TestRulesAsTheHookTakesThem(t *testing.T) {
+	c, err := load(t, `
+rules:
+  - {access: allow, who: ["*"], topics: [t], max_qos: 1, retain: false}
+  - {access: allow, who: ["*"], topics: [u], max_qos: 0, retain: true}
+  - {access: deny, who: ["*"], topics: [v]}
+rooms:
+  - {topics: news/#, join: ["*"], max_qos: 2, retain: false, queue: conflate}
+client_ids:
+  - {who: ["*", anonymous], ids: ["{user}-*"]}
+`, config.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := rules.Options{
+		Rules: []rules.Rule{
+			{Allow: true, Who: []string{"*"}, Topics: []string{"t"}, MaxQoS: new(byte(1)), NoRetain: true},
+			{Allow: true, Who: []string{"*"}, Topics: []string{"u"}, MaxQoS: new(byte(0))},
+			{Who: []string{"*"}, Topics: []string{"v"}},
+		},
+		Rooms:     []rules.Room{{Topics: "news/#", Join: []string{"*"}, MaxQoS: new(byte(2)), NoRetain: true, Queue: broker.Conflate}},
+		ClientIDs: []rules.ClientID{{Who: []string{"*", "anonymous"}, IDs: []string{"{user}-*"}}},
+	}
+	if got := c.RuleOptions(); !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 }

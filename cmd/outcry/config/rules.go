@@ -14,6 +14,8 @@ type Rule struct {
 	Who     []string          `key:"who"`
 	Claims  map[string]string `key:"claims"`
 	Topics  []string          `key:"topics"`
+	MaxQoS  string            `key:"max_qos" oneof:"0 1 2"`     // "": 2
+	Retain  string            `key:"retain" oneof:"true false"` // "": true
 }
 
 // Room is a family of topics; see rules.Room.
@@ -22,6 +24,14 @@ type Room struct {
 	Join   []string `key:"join"`
 	Speak  []string `key:"speak"`
 	Queue  string   `key:"queue" oneof:"drop-oldest conflate disconnect"` // "": drop-oldest
+	MaxQoS string   `key:"max_qos" oneof:"0 1 2"`                         // as of a rule
+	Retain string   `key:"retain" oneof:"true false"`
+}
+
+// ClientID says who may use some client identifiers; see rules.ClientID.
+type ClientID struct {
+	Who []string `key:"who"`
+	IDs []string `key:"ids"`
 }
 
 var queuePolicies = map[string]broker.QueuePolicy{
@@ -30,18 +40,33 @@ var queuePolicies = map[string]broker.QueuePolicy{
 	"disconnect":  broker.Disconnect,
 }
 
-// RuleOptions returns rules and rooms as the hook takes them.
+// RuleOptions returns all that is about rules as the hook takes it.
 func (c *Config) RuleOptions() rules.Options {
 	var o rules.Options
 	for _, r := range c.Rules {
 		o.Rules = append(o.Rules, rules.Rule{
 			Allow: r.Access == "allow", Actions: r.Actions, Who: r.Who, Claims: r.Claims, Topics: r.Topics,
+			MaxQoS: parseQoS(r.MaxQoS), NoRetain: r.Retain == "false",
 		})
 	}
 	for _, r := range c.Rooms {
-		o.Rooms = append(o.Rooms, rules.Room{Topics: r.Topics, Join: r.Join, Speak: r.Speak, Queue: queuePolicies[r.Queue]})
+		o.Rooms = append(o.Rooms, rules.Room{
+			Topics: r.Topics, Join: r.Join, Speak: r.Speak, Queue: queuePolicies[r.Queue],
+			MaxQoS: parseQoS(r.MaxQoS), NoRetain: r.Retain == "false",
+		})
+	}
+	for _, r := range c.ClientIDs {
+		o.ClientIDs = append(o.ClientIDs, rules.ClientID{Who: r.Who, IDs: r.IDs})
 	}
 	return o
+}
+
+// parseQoS returns one of the texts that are allowed as a number; nil for none.
+func parseQoS(text string) *byte {
+	if text == "" {
+		return nil
+	}
+	return new(text[0] - '0')
 }
 
 func defaultRules() (list []Rule) {

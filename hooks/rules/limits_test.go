@@ -1,0 +1,78 @@
+package rules_test
+
+import (
+	"testing"
+
+	"github.com/outcry-mqtt/outcry/broker"
+	"github.com/outcry-mqtt/outcry/hooks/rules"
+)
+
+func upTo(qos byte, r rules.Rule) rules.Rule {
+	r.MaxQoS = &qos
+	return r
+}
+
+func unretained(r rules.Rule) rules.Rule {
+	r.NoRetain = true
+	return r
+}
+
+// The limits are those of the rule that decides; another one that would give more is not asked.
+func TestGrant(t *testing.T) {
+	one := byte(1)
+	a := mustNew(t, rules.Options{
+		Rules: []rules.Rule{
+			deny("*", "shut/#"), upTo(0, allow("*", "events/#")), unretained(allow("*", "plain/+")), allow("*", "free"),
+			unretained(upTo(1, allow("*", "both"))), allow("*", "events/all"),
+		},
+		Rooms: []rules.Room{{Topics: "chat/{room}/#", Join: []string{"*"}, Speak: []string{"claim:rooms"}, MaxQoS: &one, NoRetain: true}},
+	})
+	ann := user("ann", claims{"rooms": "lobby"})
+	for _, c := range []struct {
+		action broker.Action
+		topic  string
+		want   broker.Grant
+	}{
+		{pub, "shut/x", broker.Grant{}},
+		{sub, "shut/#", broker.Grant{}},
+		{pub, "nowhere", broker.Grant{}},
+		{pub, "events/x", broker.Grant{Allowed: true, Retain: true}},
+		{sub, "events/#", broker.Grant{Allowed: true, Retain: true}},
+		{pub, "events/all", broker.Grant{Allowed: true, Retain: true}},
+		{pub, "plain/x", broker.Grant{Allowed: true, MaxQoS: 2}},
+		{pub, "free", broker.Grant{Allowed: true, MaxQoS: 2, Retain: true}},
+		{pub, "both", broker.Grant{Allowed: true, MaxQoS: 1}},
+		{pub, "chat/lobby/say", broker.Grant{Allowed: true, MaxQoS: 1}},
+		{sub, "chat/+/say", broker.Grant{Allowed: true, MaxQoS: 1}},
+		{pub, "chat/other/say", broker.Grant{}},
+	} {
+		if got := a.Grant(ann, c.action, c.topic); got != c.want {
+			t.Errorf("%s %q: %+v, want %+v", c.action, c.topic, got, c.want)
+		}
+		if got := a.Authorize(ann, c.action, c.topic); got != c.want.Allowed {
+			t.Errorf("%s %q: Authorize says %v", c.action, c.topic, got)
+		}
+	}
+}
+
+func TestExplainLimits(t *testing.T) {
+	a := mustNew(t, only(unretained(upTo(1, allow("*", "t")))))
+	ann := user("ann", nil)
+	for _, c := range []struct {
+		q      rules.Question
+		allow  bool
+		qos    byte
+		reason string
+	}{
+		{rules.Question{Action: pub, Topic: "t", QoS: 1}, true, 1, "rules[0] allows it: t for *"},
+		{rules.Question{Action: pub, Topic: "t", QoS: 2}, false, 0, "rules[0] allows QoS 1 at most: t for *"},
+		{rules.Question{Action: pub, Topic: "t", Retain: true}, false, 0, "rules[0] allows it only if it is not retained: t for *"},
+		{rules.Question{Action: sub, Topic: "t", QoS: 2}, true, 1, "rules[0] allows it with QoS 1: t for *"},
+		{rules.Question{Action: sub, Topic: "t"}, true, 0, "rules[0] allows it: t for *"},
+	} {
+		d := a.Explain(ann, c.q)
+		if d.Allow != c.allow || d.QoS != c.qos || d.Reason != c.reason || d.Path != "rules[0]" {
+			t.Errorf("%+v: got %+v", c.q, d)
+		}
+	}
+}
