@@ -410,3 +410,28 @@ func TestWillOutlivesTheProcess(t *testing.T) {
 	}
 	watcher.ExpectNothing() // the others' were published once
 }
+
+// TestReplayOutlivesTheProcess cuts off the replay of retained messages to a client with a small window.
+func TestReplayOutlivesTheProcess(t *testing.T) {
+	t.Parallel()
+	store := newShelf()
+	s := start(t, broker.Options{Store: store})
+	pub := s.connect(v5Durable("pub"))
+	const topics = 50
+	for i := range topics {
+		pub.Publish(raw.Publish{Topic: fmt.Sprint("r/", i), Payload: "x", QoS: 1, Retain: true})
+	}
+	k := v5Durable("sub")
+	k.Props = append(k.Props, raw.Num(raw.ReceiveMaximum, 5))
+	s.connect(k).Subscribe(1, "r/#")
+	s.eventually("the first are on their way", func(broker.Stats) bool { return store.count(broker.SpaceMessages) >= 5 })
+	s, store = s.crash(store)
+	sub := s.connect(k)
+	seen := map[string]bool{}
+	for len(seen) < topics {
+		seen[receive(sub, 1)[0].Topic] = true
+	}
+	s.eventually("nothing left in the store", func(broker.Stats) bool { return store.count(broker.SpaceMessages) == 0 })
+	s, _ = s.crash(store)
+	s.connect(k).ExpectNothing()
+}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -163,6 +164,7 @@ func (s *shard) replay(sub *subscription) {
 		s.b.sys.ask(s, sub)
 	}
 	if len(found) == 0 {
+		sub.replayed()
 		return
 	}
 	ss := sub.session
@@ -195,8 +197,11 @@ func (s *shard) proceed(ss *session) {
 func (r *replay) next(ss *session) (*message, *subscription) {
 	for len(r.parts) > 0 {
 		p := &r.parts[0]
-		if len(p.messages) == 0 || ss.subs.get(p.sub.key()) != p.sub {
+		if stands := ss.subs.get(p.sub.key()) == p.sub; !stands || len(p.messages) == 0 {
 			r.parts = r.parts[1:]
+			if stands && !r.has(p.sub) {
+				p.sub.replayed()
+			}
 			continue
 		}
 		m := p.messages[0]
@@ -204,6 +209,20 @@ func (r *replay) next(ss *session) (*message, *subscription) {
 		return m, p.sub
 	}
 	return nil, nil
+}
+
+// has tells whether there is a part for a subscription.
+func (r *replay) has(sub *subscription) bool {
+	return slices.ContainsFunc(r.parts, func(p replayPart) bool { return p.sub == sub })
+}
+
+// replayed notes that a subscription has been sent, or has waiting in its session, what was retained. Until the disk knows that, a
+// crash has it sent all of that again.
+func (sub *subscription) replayed() {
+	if sub.replays {
+		sub.replays = false
+		sub.keep()
+	}
 }
 
 // sendRetained sends a retained message because of a subscription: RETAIN is set [MQTT-3.3.1-8].

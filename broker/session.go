@@ -170,6 +170,11 @@ func (ss *session) resume() {
 	ss.recheck() // rules may have changed, or the identity carries other claims than it did
 	ss.shareOnline()
 	ss.pump()
+	ss.subs.each(func(sub *subscription) {
+		if sub.replays && (ss.replay == nil || !ss.replay.has(sub)) { // a crash has cut it off
+			ss.shard.replay(sub)
+		}
+	})
 	ss.tellGap()
 }
 

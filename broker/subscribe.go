@@ -80,6 +80,7 @@ func (c *conn) subscribe(f *wire.Filter, id uint32) (sub *subscription, isNew bo
 		s.subscribe(sub, share)
 		ss.subs.add(sub)
 	}
+	sub.replays = sub.group == nil && sub.qos > 0 && (sub.handling == 0 || sub.handling == 1 && isNew)
 	sub.keep()
 	if s.b.observers != nil {
 		s.observe(c, Subscribed, f.Filter, "")

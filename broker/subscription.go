@@ -18,6 +18,7 @@ type subscription struct {
 	handling byte // of retained messages
 	noLocal  bool
 	retain   bool // retain as published
+	replays  bool // it has not been sent all of what is retained yet
 }
 
 // audience is the subscriptions of one filter on one shard, in no order.
@@ -127,6 +128,7 @@ const (
 	optionNoLocal       = 4
 	optionRetain        = 8
 	optionHandling      = 4 // bits to the left
+	optionReplays       = 64
 )
 
 var errSubscriptionRecord = errors.New("not a subscription of a version that this program knows; run the version that wrote it, or restore a backup")
@@ -151,6 +153,9 @@ func (sub *subscription) keep() {
 	if sub.retain {
 		options |= optionRetain
 	}
+	if sub.replays {
+		options |= optionReplays
+	}
 	value := binary.AppendUvarint([]byte{subscriptionVersion, options}, uint64(sub.id))
 	sub.session.shard.openTxn().add(Op{Space: SpaceSubscriptions, Key: sub.storeKey(), Value: value})
 }
@@ -168,8 +173,8 @@ func (sub *subscription) decode(value []byte) error {
 		return errSubscriptionRecord
 	}
 	options := r.byte()
-	sub.qos, sub.handling = options&optionQoS, options>>optionHandling
-	sub.noLocal, sub.retain = options&optionNoLocal != 0, options&optionRetain != 0
+	sub.qos, sub.handling = options&optionQoS, options>>optionHandling&3
+	sub.noLocal, sub.retain, sub.replays = options&optionNoLocal != 0, options&optionRetain != 0, options&optionReplays != 0
 	sub.id = uint32(r.uvarint())
 	if r.failed() {
 		return errSubscriptionRecord
