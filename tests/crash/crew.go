@@ -18,10 +18,14 @@ var topics = []string{"crash/a", "crash/b/1", "crash/b/2", "crash/c/1/x", "crash
 // keptTopics are all topics of retained messages: each publisher of those has its own.
 const keptTopics = "crash/kept/#"
 
+// willTopic is that of all wills.
+const willTopic = "crash/will"
+
 // crew are the clients.
 type crew struct {
 	publishers  []*client.Publisher
 	subscribers []*client.Subscriber
+	mortals     []*client.Mortal
 
 	publishing, running sync.WaitGroup
 }
@@ -42,6 +46,11 @@ func newCrew(seed uint64, clients int, stage *client.Stage, log *history.Log) *c
 		s := &client.Subscriber{Role: roles[i%len(roles)], Random: rand.New(rand.NewPCG(seed, uint64(i+1)<<32))}
 		s.Options = client.Options{ID: fmt.Sprintf("s%02d", i), Version: s.Role.Version, Stage: stage, Log: log}
 		c.subscribers = append(c.subscribers, s)
+	}
+	for i := range 2 {
+		m := &client.Mortal{Topic: willTopic, Life: 300 * time.Millisecond, Random: rand.New(rand.NewPCG(seed, uint64(i+1)<<48))}
+		m.Options = client.Options{ID: fmt.Sprintf("m%02d", i), Version: raw.V5, Stage: stage, Log: log}
+		c.mortals = append(c.mortals, m)
 	}
 	return c
 }
@@ -93,6 +102,9 @@ func filters(pairs ...any) (all []history.Filter) {
 func (c *crew) start(ctx context.Context) {
 	for _, p := range c.publishers {
 		c.publishing.Go(func() { p.Run(ctx) })
+	}
+	for _, m := range c.mortals {
+		c.publishing.Go(func() { m.Run(ctx) })
 	}
 	for _, s := range c.subscribers {
 		c.running.Go(func() { s.Run(ctx) })

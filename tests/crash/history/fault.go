@@ -78,6 +78,14 @@ func (l *Log) Owed(limit int) int {
 	return n
 }
 
+// Owes reports whether a message is still to come to anybody.
+func (l *Log) Owes(id ID) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i := l.index[id]
+	return slices.ContainsFunc(l.holders, func(h *holder) bool { return h.isOwed(i, l.messages[i]) })
+}
+
 // isSettled reports whether the message with an index will never be owed to h again: its fate is known, and if it is
 // owed it has arrived.
 func (l *Log) isSettled(h *holder, i int) bool {
