@@ -30,8 +30,8 @@ var awaited = map[state]string{
 
 // role is what a connection is there for. Its methods are called by the connection's worker.
 type role interface {
-	up(w *worker, c *conn)                     // it is connected, and subscribed if it wants to be
-	message(w *worker, c *conn, p publication) // valid for the call
+	up(w *worker, c *conn)                      // it is connected, and subscribed if it wants to be
+	message(w *worker, c *conn, p *publication) // valid for the call
 	acknowledged(w *worker, c *conn, kind byte, id uint16, code byte)
 	down(w *worker, c *conn) // it has ended, and was not told to
 }

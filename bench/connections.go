@@ -10,7 +10,7 @@ type idler struct{}
 
 func (idler) up(*worker, *conn) {}
 
-func (idler) message(w *worker, _ *conn, _ publication) { w.n.foreign++ }
+func (idler) message(w *worker, _ *conn, _ *publication) { w.n.foreign++ }
 
 func (idler) acknowledged(w *worker, _ *conn, _ byte, _ uint16, _ byte) { w.n.rejected++ }
 

@@ -20,6 +20,7 @@ type plan struct {
 
 type stream struct {
 	topic     uint32
+	nth       uint32 // of the streams of its topic
 	publisher uint32
 	place     uint32 // among its publisher's streams
 	count     uint32 // of its publisher's streams
@@ -36,7 +37,7 @@ func newPlan(o *Options) *plan {
 	for s := range max(o.Publishers, o.Topics) {
 		publisher := s % o.Publishers
 		p.streams = append(p.streams, stream{
-			topic: uint32(s % o.Topics), publisher: uint32(publisher), place: uint32(s / o.Publishers), count: p.streamsOf(publisher),
+			topic: uint32(s % o.Topics), nth: uint32(s / o.Topics), publisher: uint32(publisher), place: uint32(s / o.Publishers), count: p.streamsOf(publisher),
 		})
 	}
 	for t := range p.fan {

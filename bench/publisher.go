@@ -150,7 +150,7 @@ func (p *publisher) forget() {
 
 func (p *publisher) up(*worker, *conn) {}
 
-func (p *publisher) message(w *worker, _ *conn, _ publication) { w.n.foreign++ }
+func (p *publisher) message(w *worker, _ *conn, _ *publication) { w.n.foreign++ }
 
 func (p *publisher) down(*worker, *conn) {}
 

@@ -203,8 +203,8 @@ func (w *worker) packet(c *conn, first byte, body []byte) error {
 }
 
 func (w *worker) published(c *conn, first byte, body []byte) error {
-	var p publication
-	if !readPublish(&p, first, body, w.opts.Version) || c.state < subscribing {
+	p := &w.incoming
+	if !readPublish(p, first, body, w.opts.Version) || c.state < subscribing {
 		return errMalformed
 	}
 	switch p.qos {

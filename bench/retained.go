@@ -82,7 +82,7 @@ type replayer struct {
 	count int
 }
 
-func (s *replayer) message(w *worker, c *conn, p publication) {
+func (s *replayer) message(w *worker, c *conn, p *publication) {
 	h, ok := readHeader(p.payload)
 	switch {
 	case !ok || !p.retain || h.run != w.run.id || int(h.stream) >= s.opts.Topics:

@@ -21,7 +21,7 @@ func (s *subscriber) down(*worker, *conn) {}
 func (s *subscriber) acknowledged(w *worker, _ *conn, _ byte, _ uint16, _ byte) { w.n.rejected++ }
 
 // message checks a message and counts it.
-func (s *subscriber) message(w *worker, _ *conn, p publication) {
+func (s *subscriber) message(w *worker, _ *conn, p *publication) {
 	f := s.flow
 	h, ok := readHeader(p.payload)
 	if !ok || h.run != f.run || h.stream >= uint32(len(f.streams)) {
@@ -36,7 +36,7 @@ func (s *subscriber) message(w *worker, _ *conn, p publication) {
 	if f.opts.Check {
 		s.compare(w, p, st)
 	}
-	if !s.first(w, h) {
+	if !s.first(w, h, st) {
 		return
 	}
 	w.n.received++
@@ -53,12 +53,17 @@ func (s *subscriber) message(w *worker, _ *conn, p publication) {
 }
 
 // first follows the stream, and reports whether this is a message's first time.
-func (s *subscriber) first(w *worker, h header) bool {
-	at := h.stream
-	if s.topic >= 0 {
-		at /= uint32(len(s.flow.topics))
+func (s *subscriber) first(w *worker, h header, st *stream) bool {
+	at := st.nth
+	if s.topic < 0 {
+		at = h.stream
 	}
-	v := s.trackers[at].take(h.number)
+	v := inOrder
+	if t := &s.trackers[at]; t.next == h.number {
+		t.next, t.seen = t.next+1, t.seen<<1|1 // take, for what comes most
+	} else {
+		v = t.take(h.number)
+	}
 	if v != duplicate && s.flow.groups != nil && !s.flow.groups[h.stream].add(h.number) {
 		v = duplicate // somebody else of the group has got it
 	}
@@ -86,7 +91,7 @@ func (s *subscriber) count(h header, st *stream) {
 }
 
 // compare compares what is not told by the header alone.
-func (s *subscriber) compare(w *worker, p publication, st *stream) {
+func (s *subscriber) compare(w *worker, p *publication, st *stream) {
 	if !bytes.Equal(p.topic, s.flow.topics[st.topic]) {
 		w.n.misrouted++
 	}

@@ -30,6 +30,7 @@ type worker struct {
 	now      int64 // ns since the run began, as of the last look
 	in, out  []byte
 	scratch  []byte
+	incoming publication // being handled
 	spares   [][]byte
 	key      uint32 // of the last WebSocket frame
 	pending  int    // connections being made
@@ -183,7 +184,7 @@ func (w *worker) wait(wake int64) []poller.Event {
 }
 
 func (w *worker) poll(timeout time.Duration) []poller.Event {
-	events, err := w.poller.Wait(timeout, false)
+	events, err := w.poller.Wait(timeout, true)
 	if err != nil {
 		w.note(err.Error())
 		return nil

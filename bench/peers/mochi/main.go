@@ -1,0 +1,50 @@
+// Command mochi is mochi-mqtt's server with nothing added, for comparison: everybody may do everything, and no queue is
+// limited that the library lets one lift.
+package main
+
+import (
+	"flag"
+	"log"
+	"log/slog"
+	"math"
+	"os"
+	"os/signal"
+	"syscall"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/hooks/auth"
+	"github.com/mochi-mqtt/server/v2/listeners"
+)
+
+func main() {
+	tcp := flag.String("tcp", "127.0.0.1:1883", "address for MQTT over TCP")
+	ws := flag.String("ws", "127.0.0.1:8083", "address for MQTT over WebSocket")
+	flag.Parse()
+	if err := serve(*tcp, *ws); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func serve(tcp, ws string) error {
+	limits := mqtt.NewDefaultServerCapabilities()
+	limits.MaximumClientWritesPending = math.MaxInt16
+	limits.MaximumInflight = math.MaxUint16
+	limits.ReceiveMaximum = math.MaxUint16
+	s := mqtt.New(&mqtt.Options{Capabilities: limits, Logger: slog.New(slog.DiscardHandler)})
+	if err := s.AddHook(new(auth.AllowHook), nil); err != nil {
+		return err
+	}
+	if err := s.AddListener(listeners.NewTCP(listeners.Config{ID: "tcp", Address: tcp})); err != nil {
+		return err
+	}
+	if err := s.AddListener(listeners.NewWebsocket(listeners.Config{ID: "ws", Address: ws})); err != nil {
+		return err
+	}
+	if err := s.Serve(); err != nil {
+		return err
+	}
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
+	<-stop
+	return s.Close()
+}
