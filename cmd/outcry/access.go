@@ -1,7 +1,7 @@
 package main
 
 import (
-	"sync/atomic"
+	"log/slog"
 
 	"github.com/outcry-mqtt/outcry/cmd/outcry/config"
 	"github.com/outcry-mqtt/outcry/hooks/anonymous"
@@ -11,10 +11,10 @@ import (
 	"github.com/outcry-mqtt/outcry/hooks/rules"
 )
 
-// access is who clients are and what they may do: the hooks that can be changed while the broker runs. Each is nil if
-// the configuration does without it.
+// access is who clients are and what they may do: the hooks that can be changed while the broker runs. Each but tokens
+// and rules is nil if the configuration does without it.
 type access struct {
-	keys   *configuredKeys
+	sets   *keySets
 	tokens *jwt.Authenticator
 	users  *passwd.Authenticator
 	certs  *clientcert.Authenticator
@@ -22,16 +22,13 @@ type access struct {
 }
 
 // newAccess makes the hooks of a configuration. Its errors are config.Problems: all that is wrong with the files.
-func newAccess(c *config.Loaded) (*access, error) {
-	a, j := &access{keys: &configuredKeys{}}, &c.Auth.JWT
-	var problems config.Problems
-	a.keys.config.Store(&c.Config)
-	if secretPath(&c.Config) != "" || len(j.Keys) > 0 {
-		problems = append(problems, checkKeys(c)...)
-	}
+func newAccess(c *config.Loaded, log *slog.Logger) (*access, error) {
+	a := &access{sets: newKeySets(log)}
 	var err error
-	if len(problems) == 0 && (secretPath(&c.Config) != "" || len(j.Keys) > 0) {
-		if a.tokens, err = jwt.New(tokenOptions(j, a.keys)); err != nil {
+	options, sets, problems := a.sets.options(c)
+	if len(problems) == 0 {
+		a.sets.use(sets)
+		if a.tokens, err = jwt.New(options); err != nil {
 			problems = append(problems, c.Problem("auth.jwt", err.Error(), ""))
 		}
 	}
@@ -57,10 +54,7 @@ func newAccess(c *config.Loaded) (*access, error) {
 // hooks are all hooks of the broker, in the order in which they are asked: a client that shows a password is judged by
 // that, also if it has a certificate.
 func (a *access) hooks(c *config.Config) []any {
-	hooks := []any{}
-	if a.tokens != nil {
-		hooks = append(hooks, a.tokens)
-	}
+	hooks := []any{a.tokens}
 	if a.users != nil {
 		hooks = append(hooks, a.users)
 	}
@@ -76,60 +70,16 @@ func (a *access) hooks(c *config.Config) []any {
 // openHooks are the hooks of serve --open: everybody is taken as they come, and nothing asks what they may do.
 func openHooks() []any { return []any{anonymous.Authenticator{}} }
 
-// tokenOptions are those of the configuration.
-func tokenOptions(j *config.JWT, keys jwt.KeySource) jwt.Options {
-	o := jwt.Options{
-		Keys:          []jwt.KeySource{keys},
-		Issuer:        j.Issuer,
-		Audience:      j.Audience,
-		UserClaim:     j.UserClaim,
-		Leeway:        j.Leeway,
-		AllowNoExpiry: !j.RequireExpiry,
+// reloadTokens takes over what a configuration says of tokens, and reads all keys again. Those behind URLs follow later.
+func (a *access) reloadTokens(c *config.Loaded) error {
+	options, sets, problems := a.sets.options(c)
+	if len(problems) > 0 {
+		return problems
 	}
-	if o.Leeway == 0 {
-		o.Leeway = -1 // not at all
+	if err := a.tokens.Update(options); err != nil {
+		return c.Problem("auth.jwt", err.Error(), "")
 	}
-	return o
-}
-
-// configuredKeys are the keys of a configuration that may be replaced.
-type configuredKeys struct{ config atomic.Pointer[config.Config] }
-
-// Keys reads the files.
-func (k *configuredKeys) Keys() ([]jwt.Key, error) {
-	var all []jwt.Key
-	for _, s := range keySources(k.config.Load()) {
-		keys, err := s.source.Keys()
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, keys...)
-	}
-	return all, nil
-}
-
-// keySource is a file with a key, and the key of the configuration that names it.
-type keySource struct {
-	path   string
-	source jwt.KeySource
-}
-
-func keySources(c *config.Config) (sources []keySource) {
-	if path := secretPath(c); path != "" {
-		sources = append(sources, keySource{"auth.jwt.secret_file", jwt.SecretFile{Path: path}})
-	}
-	for i, k := range c.Auth.JWT.Keys {
-		sources = append(sources, keySource{config.Item("auth.jwt.keys", i), jwt.KeyFile{Path: k.File, Algorithm: k.Alg, ID: k.KID}})
-	}
-	return sources
-}
-
-// checkKeys tells what is wrong with each file.
-func checkKeys(c *config.Loaded) (problems config.Problems) {
-	for _, s := range keySources(&c.Config) {
-		if _, err := s.source.Keys(); err != nil {
-			problems = append(problems, c.Problem(s.path, err.Error(), ""))
-		}
-	}
-	return problems
+	a.sets.use(sets)
+	a.sets.reread()
+	return nil
 }

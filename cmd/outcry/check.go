@@ -11,6 +11,7 @@ import (
 
 	"github.com/outcry-mqtt/outcry/broker"
 	"github.com/outcry-mqtt/outcry/cmd/outcry/config"
+	"github.com/outcry-mqtt/outcry/hooks/jwt/jwks"
 	"github.com/outcry-mqtt/outcry/listeners"
 	"github.com/spf13/cobra"
 )
@@ -59,7 +60,7 @@ func (f *configFlags) check(w io.Writer) error {
 	if name == "" {
 		name = "the defaults"
 	}
-	for _, warning := range c.Warnings {
+	for _, warning := range append(c.Warnings, leftOutKeys(c)...) {
 		fmt.Fprintln(w, "warning: "+warning.String())
 	}
 	fmt.Fprintln(w, name+": ok")
@@ -76,8 +77,23 @@ func checkFiles(c *config.Loaded) error {
 			copied.Auth.JWT.SecretFile = config.SecretNone // the broker will make it
 		}
 	}
-	_, err := newAccess(&copied)
+	_, err := newAccess(&copied, slog.New(slog.DiscardHandler))
 	return inOrder(errors.Join(err, checkListeners(&copied), checkOps(&copied)))
+}
+
+// leftOutKeys are the keys of key sets in files that are not used.
+func leftOutKeys(c *config.Loaded) (warnings config.Problems) {
+	for n, i := range c.Auth.JWT.Issuers {
+		if i.JWKSFile == "" {
+			continue
+		}
+		set, _ := jwks.ReadFile(i.JWKSFile) // checkFiles has read it
+		for _, l := range set.LeftOut {
+			path := config.Item("auth.jwt.issuers", n) + ".jwks_file"
+			warnings = append(warnings, c.Problem(path, "left out: "+l.String(), ""))
+		}
+	}
+	return warnings
 }
 
 // inOrder puts problems in the order of the file, if there is nothing else.

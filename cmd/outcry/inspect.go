@@ -6,16 +6,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
-	"github.com/outcry-mqtt/outcry/broker"
 	"github.com/outcry-mqtt/outcry/cmd/outcry/config"
 	"github.com/outcry-mqtt/outcry/hooks/jwt"
 	"github.com/spf13/cobra"
 )
 
-const inspectLong = `Tell what a token says, and whether the broker would accept it. - reads it from
+const inspectLong = `Tell what a token says, whether the broker would accept it, and what each key of its
+issuer has to do with it; a key set behind a URL is read. - reads it from
 standard input; without an argument it is taken from $OUTCRY_TOKEN.
 
 Exit status: 0 the broker would accept it, 1 it would not, or that cannot be told
@@ -54,12 +56,17 @@ func (f *tokenFlags) inspect(cmd *cobra.Command, args []string) error {
 	}
 	w := cmd.OutOrStdout()
 	printToken(w, said, time.Now())
-	verdict := verify(c, token)
-	if verdict == nil {
-		_, err = fmt.Fprintln(w, "accepted   yes: the signature is valid")
-		return err
+	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	verdict, err := explain(cmd.Context(), c, token, said, log)
+	if err == nil {
+		printExplanation(w, verdict)
+		if verdict.Refusal == nil {
+			_, err = fmt.Fprintf(w, "accepted   yes: the signature is valid, the user is %q\n", verdict.Identity.User)
+			return err
+		}
+		err = errors.New(verdict.Refusal.Reason)
 	}
-	fmt.Fprintln(w, "accepted   no: "+verdict.Error())
+	fmt.Fprintln(w, "accepted   no: "+err.Error())
 	return &exitError{code: 1}
 }
 
@@ -112,24 +119,61 @@ func when(at, now time.Time) string {
 	return roughly(now.Sub(at)) + " ago"
 }
 
-// verify asks the broker's own hook whether it accepts a token.
-func verify(c *config.Loaded, token string) error {
-	keys := &configuredKeys{}
-	keys.config.Store(&c.Config)
-	if problems := checkKeys(c); len(problems) > 0 {
-		return fmt.Errorf("not known: the keys that it is verified with are not here: %s", problems[0].Message)
+// explain asks the broker's own hook what becomes of a token. Only the keys of the token's issuer are read; log is told
+// what is wrong with a key set.
+func explain(ctx context.Context, c *config.Loaded, token string, said *jwt.Inspection, log *slog.Logger) (*jwt.Explanation, error) {
+	alone := ofIssuer(c, said.Claims["iss"])
+	options, _, problems := newKeySets(log).options(alone)
+	if len(problems) > 0 {
+		return nil, fmt.Errorf("not known: the keys that it is verified with are not here: %s", problems[0].Message)
 	}
-	a, err := jwt.New(tokenOptions(&c.Auth.JWT, keys))
+	a, err := jwt.New(options)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	_, err = a.Authenticate(context.Background(), &broker.Credentials{Password: []byte(token), Version: 5})
-	var refusal *broker.Refusal
-	if errors.As(err, &refusal) {
-		return errors.New(refusal.Reason)
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	running.Go(func() { _ = a.Run(ctx) })
+	defer running.Wait()
+	defer cancel()
+	e, err := a.Explain(ctx, token)
+	if err != nil {
+		return nil, errors.New("this is no token")
 	}
-	if errors.Is(err, broker.ErrNotConcerned) {
-		return errors.New("this is no token")
+	return e, nil
+}
+
+// ofIssuer returns the configuration with one issuer only: the one that a token is of.
+func ofIssuer(c *config.Loaded, name any) *config.Loaded {
+	alone := *c
+	j := &alone.Auth.JWT
+	for n, i := range j.Issuers {
+		if i.Issuer != name {
+			continue
+		}
+		j.SecretFile, j.Keys = config.SecretNone, nil
+		j.Issuers = j.Issuers[n : n+1]
+		return &alone
 	}
-	return err
+	j.Issuers = nil
+	return &alone
+}
+
+// printExplanation tells which keys there are for a token, and what each has to do with it.
+func printExplanation(w io.Writer, e *jwt.Explanation) {
+	switch {
+	case !e.Known:
+		return
+	case e.Issuer == "":
+		fmt.Fprintln(w, "issuer     the broker itself")
+	default:
+		fmt.Fprintln(w, "issuer     "+e.Issuer)
+	}
+	for _, k := range e.Keys {
+		verdict := k.Why
+		if k.Signed {
+			verdict = "made the signature"
+		}
+		fmt.Fprintf(w, "key        %q (%s, %s) %s\n", k.ID, k.Algorithm, k.Origin, verdict)
+	}
 }

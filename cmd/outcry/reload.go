@@ -9,8 +9,9 @@ import (
 
 // reloadableKeys are those that a reload takes over. Files that other keys name are read again, too.
 var reloadableKeys = map[string]bool{
-	"rules": true, "rooms": true, "client_ids": true,
-	"auth.jwt.keys": true, "log.level": true,
+	"rules": true, "rooms": true, "client_ids": true, "log.level": true,
+	"auth.jwt.from": true, "auth.jwt.cookie": true, "auth.jwt.keys": true, "auth.jwt.rooms_claim": true, "auth.jwt.rules_claim": true,
+	"auth.jwt.leeway": true, "auth.jwt.require_expiry": true, "auth.jwt.cache": true, "auth.jwt.issuers": true,
 }
 
 // reload reads the configuration again and takes over what can be changed while the broker runs. A part that is broken
@@ -70,22 +71,16 @@ func (s *server) reloadRules(next *config.Loaded) error {
 	return nil
 }
 
+// reloadKeys takes over everything about tokens but what the tokens of the demo's devices are made of.
 func (s *server) reloadKeys(next *config.Loaded) error {
-	if s.access.tokens == nil {
-		if len(next.Auth.JWT.Keys) > 0 {
-			return errors.New("there were no keys when the broker started; start it again for the first ones")
-		}
-		return nil
-	}
-	old := s.access.keys.config.Load()
-	replaced := *old
-	replaced.Auth.JWT.Keys = next.Auth.JWT.Keys
-	s.access.keys.config.Store(&replaced)
-	if err := s.access.tokens.Reload(); err != nil {
-		s.access.keys.config.Store(old)
+	merged, old := *next, &s.config.Auth.JWT
+	j := &merged.Auth.JWT
+	j.SecretFile, j.Issuer, j.Audience, j.UserClaim = old.SecretFile, old.Issuer, old.Audience, old.UserClaim
+	merged.Data = s.config.Data
+	if err := s.access.reloadTokens(&merged); err != nil {
 		return err
 	}
-	s.config.Auth.JWT.Keys = next.Auth.JWT.Keys
+	*old = *j
 	return nil
 }
 

@@ -29,6 +29,9 @@ func (s *server) run(ctx context.Context, stops, hangups <-chan os.Signal) error
 	defer cancel()
 	parts, failed := errgroup.WithContext(inner)
 	parts.Go(func() error { return s.broker.Run(inner) })
+	if s.flags.open == 0 {
+		parts.Go(func() error { return s.access.tokens.Run(inner) })
+	}
 	for _, l := range s.in.listeners {
 		parts.Go(func() error { return serve(l) })
 	}

@@ -126,7 +126,7 @@ func (s *server) openStore() (err error) {
 }
 
 func (s *server) openBroker() (err error) {
-	if s.access, err = newAccess(s.config); err != nil {
+	if s.access, err = newAccess(s.config, s.log); err != nil {
 		return err
 	}
 	o := broker.Options{

@@ -26,13 +26,16 @@ type mintFlags struct {
 	rooms     []string
 	claims    []string
 	ttl       ttl
+	keyFile   string
 	algorithm string
 	keyID     string
 	issuer    string
 	audience  []string
 }
 
-const tokenLong = `Mint a token (JWT) that the broker accepts as a password, signed with its secret.
+const tokenLong = `Mint a token (JWT) that the broker accepts as a password, signed with its secret, or
+with a private key: RSA (RS256, PS256, …), ECDSA (ES256, ES384, ES512) or Ed25519
+(EdDSA), in a PEM file as openssl writes them.
 
 Issuer, audience and the claim for the user are those of the configuration.`
 
@@ -40,7 +43,7 @@ const tokenExample = `  outcry token --user alice --rooms lobby,traders
   outcry token --user sensor-7 --ttl 90d --claim site=berlin --claim 'tags=["a","b"]'
   mosquitto_sub -u alice -P "$(outcry token --user alice)" -t 'ticker/#' -v
   outcry token --user ops --claim admin=true --secret-file /var/lib/outcry/secret
-  outcry token --user app --secret-file private.pem --kid key-1
+  outcry token --user app --key private.pem --alg PS256 --kid key-1
   outcry token inspect "$TOKEN"`
 
 func newTokenCommand() *cobra.Command {
@@ -59,7 +62,8 @@ func newTokenCommand() *cobra.Command {
 	fs.StringSliceVar(&f.rooms, "rooms", nil, "rooms that it opens: the claim rooms")
 	fs.StringArrayVar(&f.claims, "claim", nil, "claim NAME=VALUE, where VALUE may be JSON; may be repeated")
 	fs.Var(&f.ttl, "ttl", "how long it is valid, such as 15m, 1h or 30d; none: for ever")
-	fs.StringVar(&f.algorithm, "alg", "", "algorithm (default: what the key is for, HS256 for a secret)")
+	fs.StringVar(&f.keyFile, "key", "", "file with the private key (PEM) or the secret that signs (default: --secret-file)")
+	fs.StringVar(&f.algorithm, "alg", "", "algorithm (default: HS256 for a secret, RS256 for RSA, else the key's only one)")
 	fs.StringVar(&f.keyID, "kid", "", "id of the key: the header kid")
 	fs.StringVar(&f.issuer, "issuer", "", "the claim iss (default: auth.jwt.issuer)")
 	fs.StringSliceVar(&f.audience, "audience", nil, "the claim aud (default: auth.jwt.audience)")
@@ -70,7 +74,7 @@ func newTokenCommand() *cobra.Command {
 
 // registerKey registers what says which key it is about.
 func (f *tokenFlags) registerKey(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.secretFile, "secret-file", "", "file with the secret, or a private key as PEM (default: secret in the data folder)")
+	cmd.Flags().StringVar(&f.secretFile, "secret-file", "", "file with the secret (default: secret in the data folder)")
 	f.configFlags.register(cmd)
 }
 
@@ -82,8 +86,8 @@ func (f *tokenFlags) mint(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	if secretPath(&c.Config) == "" {
-		return errors.New("the configuration has no secret; give the key that signs with --secret-file")
+	if secretPath(&c.Config) == "" && f.keyFile == "" {
+		return errors.New("the configuration has no secret; give the key that signs with --key")
 	}
 	claims, err := parseClaims(f.claims)
 	if err != nil {
@@ -91,7 +95,7 @@ func (f *tokenFlags) mint(cmd *cobra.Command) error {
 	}
 	token, err := f.newMint(c).token(f.user, f.rooms, claims, f.ttl.duration())
 	if err != nil {
-		return explainSecret(err)
+		return f.explainSecret(err)
 	}
 	_, err = fmt.Fprintln(cmd.OutOrStdout(), token)
 	return err
@@ -112,6 +116,9 @@ func (f *tokenFlags) load() (*config.Loaded, error) {
 func (f *tokenFlags) newMint(c *config.Loaded) *mint {
 	m := newMint(&c.Config)
 	m.algorithm, m.id = f.algorithm, f.keyID
+	if f.keyFile != "" {
+		m.file = f.keyFile
+	}
 	if f.issuer != "" {
 		m.issuer = f.issuer
 	}
@@ -121,8 +128,8 @@ func (f *tokenFlags) newMint(c *config.Loaded) *mint {
 	return m
 }
 
-func explainSecret(err error) error {
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, os.ErrPermission) {
+func (f *tokenFlags) explainSecret(err error) error {
+	if f.keyFile == "" && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, os.ErrPermission)) {
 		return fmt.Errorf("%w; the broker makes it at its first start; say where it is with --secret-file", err)
 	}
 	return err

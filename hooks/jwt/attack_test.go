@@ -67,10 +67,10 @@ func hmacOf(tb testing.TB, public []byte, algorithm string) string {
 
 func TestForgedTokens(t *testing.T) {
 	k := keys()
-	hs := mustNew(t, jwt.Options{})
-	rs := mustNew(t, jwt.Options{Keys: []jwt.KeySource{jwt.Key{Value: &k.rsa.PublicKey}}})
-	es := mustNew(t, jwt.Options{Keys: []jwt.KeySource{jwt.Key{Value: &k.p256.PublicKey}}})
-	both := mustNew(t, jwt.Options{Keys: []jwt.KeySource{jwt.Key{Value: secret}, jwt.Key{Value: &k.rsa.PublicKey, ID: "r"}}})
+	hs := mustNew(t, setup{})
+	rs := mustNew(t, setup{Keys: []jwt.KeySource{jwt.Key{Value: &k.rsa.PublicKey}}})
+	es := mustNew(t, setup{Keys: []jwt.KeySource{jwt.Key{Value: &k.p256.PublicKey}}})
+	both := mustNew(t, setup{Keys: []jwt.KeySource{jwt.Key{Value: secret}, jwt.Key{Value: &k.rsa.PublicKey, ID: "r"}}})
 
 	good := sign(t, valid(nil))
 	parts := strings.Split(good, ".")
@@ -174,9 +174,9 @@ func TestSignedNull(t *testing.T) {
 		t.Fatal(err)
 	}
 	token := text + "." + base64.RawURLEncoding.EncodeToString(signature)
-	_, err = show(mustNew(t, jwt.Options{}), token)
+	_, err = show(mustNew(t, setup{}), token)
 	wantRefusal(t, err, broker.CodeNotAuthorized, "no_expiry", "", token)
-	_, err = show(mustNew(t, jwt.Options{AllowNoExpiry: true}), token)
+	_, err = show(mustNew(t, setup{AllowNoExpiry: true}), token)
 	wantRefusal(t, err, broker.CodeNotAuthorized, "no_user", "", token)
 }
 
@@ -189,7 +189,7 @@ func FuzzAuthenticate(f *testing.F) {
 	f.Add(encode(f, claims{"alg": "none"}) + "." + encode(f, valid(nil)) + ".")
 	f.Add(signWith(f, gojwt.SigningMethodHS256, secret, claims{"kid": "x", "crit": 1}, claims{"exp": 1e99, "nbf": []any{}}))
 	f.Add("e30.e30.e30")
-	a := mustNew(f, jwt.Options{Keys: []jwt.KeySource{
+	a := mustNew(f, setup{Keys: []jwt.KeySource{
 		jwt.Key{Value: secret}, jwt.Key{Value: &keys().p256.PublicKey}, jwt.Key{Value: keys().ed.Public()},
 	}})
 	f.Fuzz(func(t *testing.T, password string) {

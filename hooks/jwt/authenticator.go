@@ -1,15 +1,10 @@
 package jwt
 
 import (
-	"bytes"
 	"context"
-	"encoding/base64"
-	"encoding/json"
-	"errors"
-	"fmt"
+	"sync"
 	"sync/atomic"
-
-	gojwt "github.com/golang-jwt/jwt/v5"
+	"time"
 
 	"github.com/outcry-mqtt/outcry/broker"
 )
@@ -17,110 +12,170 @@ import (
 // Method is the Identity.Method of those who showed a token.
 const Method = "jwt"
 
-// Authenticator accepts a client whose MQTT password is a valid token. The user name that the client sent is not looked
-// at: who it is stands in the token. It is a broker.Authenticator.
+// patience is how long a client waits at most for keys that are being read.
+const patience = 5 * time.Second
+
+// Authenticator accepts a client that shows a valid token. Who it is stands in the token. It is a broker.Authenticator.
 type Authenticator struct {
-	options Options
-	current atomic.Pointer[keyring]
+	current atomic.Pointer[verifier]
+	updated chan struct{} // current has been replaced
+	waiting chan struct{} // holds a value while a client waits for keys
+	counts  *counters
+
+	mu sync.Mutex // held while key rings are replaced
 }
 
 var _ broker.Authenticator = (*Authenticator)(nil)
 
-// New returns an Authenticator, or an error that says everything that is wrong with its keys.
+// New returns an Authenticator, or an error that says everything that is wrong with the keys. If a source is LiveKeys,
+// Run has to be called.
 func New(o Options) (*Authenticator, error) {
-	a := &Authenticator{options: o.withDefaults()}
-	if err := a.Reload(); err != nil {
+	a := &Authenticator{updated: make(chan struct{}, 1), waiting: make(chan struct{}, 1), counts: newCounters()}
+	if err := a.Update(o); err != nil {
 		return nil, err
 	}
 	return a, nil
 }
 
-// Reload asks the key sources again. On an error the keys stay as they are.
-func (a *Authenticator) Reload() error {
-	ring, err := readKeys(a.options.Keys)
+// Update replaces all options and asks the key sources. On an error everything stays as it is.
+func (a *Authenticator) Update(o Options) error {
+	v, err := newVerifier(o)
 	if err != nil {
-		return fmt.Errorf("read keys of tokens: %w", err)
+		return err
 	}
-	a.current.Store(ring)
+	a.mu.Lock()
+	for _, i := range v.issuers {
+		v.renew(i)
+	}
+	a.current.Store(v)
+	a.mu.Unlock()
+	select {
+	case a.updated <- struct{}{}:
+	default: // Run has not yet seen the one before
+	}
 	return nil
 }
 
-// Authenticate tells who holds the token that c shows as its password. It returns broker.ErrNotConcerned if the password
-// does not begin like a token, and otherwise a *broker.Refusal if the token is not accepted.
-func (a *Authenticator) Authenticate(_ context.Context, c *broker.Credentials) (*broker.Identity, error) {
-	header, ok := tokenHeader(c.Password)
-	if !ok {
-		return nil, broker.ErrNotConcerned
-	}
-	claims, refusal := a.current.Load().verify(string(c.Password), header)
-	if refusal != nil {
-		return nil, refusal
-	}
-	identity, refusal := a.options.identity(claims)
-	if refusal != nil {
-		return nil, refusal
-	}
-	return identity, nil
-}
+// Reload asks the key sources again. On an error the keys stay as they are.
+func (a *Authenticator) Reload() error { return a.Update(a.current.Load().options) }
 
-// tokenHeader returns the header of what looks like a token: text up to a dot that is a JSON object in base64url. No
-// password of a person does by accident.
-func tokenHeader(password []byte) (map[string]any, bool) {
-	first, _, found := bytes.Cut(password, []byte("."))
-	if !found {
-		return nil, false
-	}
-	text, err := base64.RawURLEncoding.AppendDecode(nil, first)
-	if err != nil {
-		return nil, false
-	}
-	var header map[string]any
-	if err := json.Unmarshal(text, &header); err != nil || header == nil {
-		return nil, false
-	}
-	return header, true
-}
-
-// verify returns the claims of a token that was signed with one of the keys.
-func (r *keyring) verify(token string, header map[string]any) (map[string]any, *broker.Refusal) {
-	if refusal := r.checkHeader(header); refusal != nil {
-		return nil, refusal
-	}
-	parsed, err := r.parser.ParseWithClaims(token, gojwt.MapClaims{}, r.keysFor)
-	refusal, isRefusal := errors.AsType[*broker.Refusal](err)
-	switch {
-	case err == nil:
-		return parsed.Claims.(gojwt.MapClaims), nil
-	case isRefusal:
-		return nil, refusal
-	case errors.Is(err, gojwt.ErrTokenMalformed):
-		return nil, notAToken(labelMalformed, "token is malformed: not three parts of base64url with JSON in the first two")
-	}
-	return nil, notAToken(labelBadSignature, "token's signature does not match; was it signed with another key?")
-}
-
-func (r *keyring) checkHeader(header map[string]any) *broker.Refusal {
-	algorithm, _ := header["alg"].(string)
-	if !r.usesAlgorithm(algorithm) {
-		return notAToken(labelBadAlgorithm, "no key is for tokens of the algorithm %q", brief(algorithm))
-	}
-	if _, ok := header["crit"]; ok {
-		return notAToken(labelMalformed, "token has extensions that must be understood (crit), and none are") // RFC 7515 4.1.11
-	}
-	if id, ok := header["kid"]; ok {
-		if _, isText := id.(string); !isText {
-			return notAToken(labelMalformed, "token's key id (kid) is not a string") // RFC 7515 4.1.4
+// Run keeps the key sources that are LiveKeys up to date until ctx ends, those of later Updates too. It returns nil when
+// all that it started has ended. It must not be called twice.
+func (a *Authenticator) Run(ctx context.Context) error {
+	var sources sync.WaitGroup
+	defer sources.Wait()
+	running := map[LiveKeys]context.CancelFunc{}
+	for {
+		wanted := a.current.Load().live()
+		for source, stop := range running {
+			if !wanted[source] {
+				stop()
+				delete(running, source)
+			}
+		}
+		for source := range wanted {
+			if running[source] == nil {
+				inner, stop := context.WithCancel(ctx)
+				running[source] = stop
+				sources.Go(func() { source.Run(inner, a.changed) })
+			}
+		}
+		select {
+		case <-ctx.Done():
+			for _, stop := range running {
+				stop()
+			}
+			return nil
+		case <-a.updated:
 		}
 	}
-	return nil
 }
 
-// keysFor returns the keys to try on a token.
-func (r *keyring) keysFor(token *gojwt.Token) (any, error) {
-	id, _ := token.Header["kid"].(string)
-	keys := r.candidates(token.Method.Alg(), id)
-	if len(keys) == 0 {
-		return nil, notAToken(labelUnknownKey, "no %s key has the token's id %q (kid)", token.Method.Alg(), brief(id))
+// changed takes over the keys of sources that have changed.
+func (a *Authenticator) changed() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	v := a.current.Load()
+	for _, i := range v.issuers {
+		if len(i.live) > 0 {
+			v.renew(i)
+		}
 	}
-	return gojwt.VerificationKeySet{Keys: keys}, nil
+}
+
+// Authenticate tells who holds the token that c shows. It returns broker.ErrNotConcerned if c shows none, and otherwise a
+// *broker.Refusal if the token is not accepted.
+func (a *Authenticator) Authenticate(ctx context.Context, c *broker.Credentials) (*broker.Identity, error) {
+	v := a.current.Load()
+	token, err := v.find(c)
+	if err == broker.ErrNotConcerned {
+		return nil, err
+	}
+	if err != nil {
+		return nil, a.counts.refused(err.(*broker.Refusal))
+	}
+	if identity := v.cache.find(token.text, v.options.Now()); identity != nil {
+		a.counts.hits.Add(1)
+		a.counts.accepted.Add(1)
+		return identity, nil
+	}
+	found := a.judge(ctx, v, token)
+	if found.refusal != nil {
+		return nil, a.counts.refused(found.refusal)
+	}
+	a.counts.accepted.Add(1)
+	v.cache.add(token.text, found)
+	return found.identity, nil
+}
+
+// judge verifies a token; if its key is missing, once more after the issuer's sources were read again.
+func (a *Authenticator) judge(ctx context.Context, v *verifier, token shown) verdict {
+	found := v.verify(token)
+	if !found.keyless {
+		return found
+	}
+	outcome := a.await(ctx, found.issuer)
+	if outcome == readAgain || found.issuer.ring.Load() != found.ring { // or they came in between
+		return v.verify(token)
+	}
+	if outcome == othersWait {
+		found.refusal = unavailable("the keys of the token's issuer are being read; try again")
+	}
+	return found
+}
+
+// How waiting for keys ended.
+const (
+	notRead    = iota // they are not going to be read
+	readAgain         // they have been, or it took too long
+	othersWait        // they are being read, and somebody else waits for it
+)
+
+// await has the sources of an issuer read again, if they allow, and waits for it. Only one client at a time waits: a
+// source that hangs must not hold up those whose keys are known.
+func (a *Authenticator) await(ctx context.Context, i *issuer) int {
+	var readings []<-chan struct{}
+	for _, source := range i.live {
+		if done := source.Reread(); done != nil {
+			readings = append(readings, done)
+		}
+	}
+	if len(readings) == 0 {
+		return notRead
+	}
+	select {
+	case a.waiting <- struct{}{}:
+		defer func() { <-a.waiting }()
+	default:
+		return othersWait
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for _, done := range readings {
+		select {
+		case <-done:
+		case <-ctx.Done():
+		}
+	}
+	return readAgain
 }

@@ -19,14 +19,42 @@ var noon = time.Date(2030, 1, 2, 12, 0, 0, 0, time.UTC)
 
 func atNoon() time.Time { return noon }
 
-func mustNew(tb testing.TB, o jwt.Options) *jwt.Authenticator {
+// setup is the Options of an Authenticator with one issuer.
+type setup struct {
+	Keys          []jwt.KeySource // nil: the secret of the tests
+	Issuer        string
+	Audience      []string
+	UserClaim     string
+	RoomsClaim    string
+	RulesClaim    string
+	From          []jwt.Place
+	Leeway        time.Duration
+	AllowNoExpiry bool
+	CacheSize     int
+}
+
+func (s setup) open() (*jwt.Authenticator, error) { return jwt.New(s.options()) }
+
+func (s setup) options() jwt.Options {
+	return jwt.Options{
+		Issuers: []jwt.Issuer{{
+			Name: s.Issuer, Keys: s.Keys, Audience: s.Audience,
+			UserClaim: s.UserClaim, RoomsClaim: s.RoomsClaim, RulesClaim: s.RulesClaim,
+		}},
+		From: s.From, Leeway: s.Leeway, AllowNoExpiry: s.AllowNoExpiry, CacheSize: s.CacheSize, Now: atNoon,
+	}
+}
+
+func mustNew(tb testing.TB, s setup) *jwt.Authenticator {
 	tb.Helper()
-	if o.Now == nil {
-		o.Now = atNoon
+	if s.Keys == nil {
+		s.Keys = []jwt.KeySource{jwt.Key{Value: secret}}
 	}
-	if o.Keys == nil {
-		o.Keys = []jwt.KeySource{jwt.Key{Value: secret}}
-	}
+	return mustOpen(tb, s.options())
+}
+
+func mustOpen(tb testing.TB, o jwt.Options) *jwt.Authenticator {
+	tb.Helper()
 	a, err := jwt.New(o)
 	if err != nil {
 		tb.Fatal(err)
@@ -89,7 +117,7 @@ func valid(changes claims) claims {
 }
 
 func TestIdentity(t *testing.T) {
-	a := mustNew(t, jwt.Options{})
+	a := mustNew(t, setup{})
 	id, err := show(a, sign(t, valid(claims{
 		"rooms": []string{"lobby", "traders"}, "admin": true, "big": int64(9007199254740993), "half": 0.5,
 		"deep": claims{"n": []any{1, "x"}},
@@ -115,7 +143,7 @@ func TestIdentity(t *testing.T) {
 }
 
 func TestOtherOptions(t *testing.T) {
-	a := mustNew(t, jwt.Options{UserClaim: "email", AllowNoExpiry: true, Leeway: -1})
+	a := mustNew(t, setup{UserClaim: "email", AllowNoExpiry: true, Leeway: -1})
 	id, err := show(a, sign(t, claims{"email": "ann@x.example"}))
 	if err != nil || id.User != "ann@x.example" || !id.Expires.IsZero() {
 		t.Errorf("got %+v, %v", id, err)
@@ -129,7 +157,7 @@ func TestOtherOptions(t *testing.T) {
 func TestClaims(t *testing.T) {
 	const ok, notAuthorized = 0, broker.CodeNotAuthorized
 	now := noon.Unix()
-	strict := jwt.Options{Issuer: "https://id.example", Audience: []string{"outcry", "mqtt"}}
+	strict := setup{Issuer: "https://id.example", Audience: []string{"outcry", "mqtt"}}
 	parties := func(changes claims) claims {
 		c := valid(claims{"iss": "https://id.example", "aud": "mqtt"})
 		for name, value := range changes {
@@ -139,30 +167,30 @@ func TestClaims(t *testing.T) {
 	}
 	cases := []struct {
 		name   string
-		o      jwt.Options
+		o      setup
 		claims claims
 		label  string // empty: accepted
 		reason string
 	}{
-		{"valid", jwt.Options{}, valid(nil), "", ""},
-		{"expired", jwt.Options{}, valid(claims{"exp": now - 182}), "expired", "token expired 3m2s ago"},
-		{"expired within leeway", jwt.Options{}, valid(claims{"exp": now - 9}), "", ""},
-		{"expired at the leeway", jwt.Options{}, valid(claims{"exp": now - 10}), "expired", "token expired 10s ago"},
-		{"a leeway of one's own", jwt.Options{Leeway: time.Minute}, valid(claims{"exp": now - 59}), "", ""},
-		{"expired without leeway", jwt.Options{Leeway: -1}, valid(claims{"exp": now}), "expired", "token expired 0s ago"},
-		{"expired for a moment", jwt.Options{Leeway: -1}, valid(claims{"exp": float64(now) - 0.25}), "expired", "token expired 1s ago"},
-		{"no expiry", jwt.Options{}, valid(claims{"exp": nil}), "no_expiry", "token has no expiry (exp)"},
-		{"no expiry, allowed", jwt.Options{AllowNoExpiry: true}, valid(claims{"exp": nil}), "", ""},
-		{"expired though none is needed", jwt.Options{AllowNoExpiry: true}, valid(claims{"exp": 1}), "expired", "ago"},
-		{"expiry as a text", jwt.Options{}, valid(claims{"exp": "2040-01-01"}), "bad_claim", "token's exp is not a time"},
-		{"expiry as a number in a text", jwt.Options{}, valid(claims{"exp": "9999999999"}), "bad_claim", "token's exp is not a time"},
-		{"expiry too far", jwt.Options{}, valid(claims{"exp": 1e300}), "bad_claim", "token's exp is not a time"},
-		{"expiry negative", jwt.Options{}, valid(claims{"exp": -5}), "bad_claim", "token's exp is not a time"},
-		{"expiry in the year 9999", jwt.Options{}, valid(claims{"exp": 253402300799}), "", ""},
-		{"not yet valid", jwt.Options{}, valid(claims{"nbf": now + 300}), "not_yet_valid", "not valid for another 5m0s (nbf)"},
-		{"valid within leeway", jwt.Options{}, valid(claims{"nbf": now + 10}), "", ""},
-		{"issued in the future", jwt.Options{}, valid(claims{"iat": now + 60}), "not_yet_valid", "another 1m0s (iat); are both clocks right?"},
-		{"not before a text", jwt.Options{}, valid(claims{"nbf": "soon"}), "bad_claim", "token's nbf is not a time"},
+		{"valid", setup{}, valid(nil), "", ""},
+		{"expired", setup{}, valid(claims{"exp": now - 182}), "expired", "token expired 3m2s ago"},
+		{"expired within leeway", setup{}, valid(claims{"exp": now - 9}), "", ""},
+		{"expired at the leeway", setup{}, valid(claims{"exp": now - 10}), "expired", "token expired 10s ago"},
+		{"a leeway of one's own", setup{Leeway: time.Minute}, valid(claims{"exp": now - 59}), "", ""},
+		{"expired without leeway", setup{Leeway: -1}, valid(claims{"exp": now}), "expired", "token expired 0s ago"},
+		{"expired for a moment", setup{Leeway: -1}, valid(claims{"exp": float64(now) - 0.25}), "expired", "token expired 1s ago"},
+		{"no expiry", setup{}, valid(claims{"exp": nil}), "no_expiry", "token has no expiry (exp)"},
+		{"no expiry, allowed", setup{AllowNoExpiry: true}, valid(claims{"exp": nil}), "", ""},
+		{"expired though none is needed", setup{AllowNoExpiry: true}, valid(claims{"exp": 1}), "expired", "ago"},
+		{"expiry as a text", setup{}, valid(claims{"exp": "2040-01-01"}), "bad_claim", "token's exp is not a time"},
+		{"expiry as a number in a text", setup{}, valid(claims{"exp": "9999999999"}), "bad_claim", "token's exp is not a time"},
+		{"expiry too far", setup{}, valid(claims{"exp": 1e300}), "bad_claim", "token's exp is not a time"},
+		{"expiry negative", setup{}, valid(claims{"exp": -5}), "bad_claim", "token's exp is not a time"},
+		{"expiry in the year 9999", setup{}, valid(claims{"exp": 253402300799}), "", ""},
+		{"not yet valid", setup{}, valid(claims{"nbf": now + 300}), "not_yet_valid", "not valid for another 5m0s (nbf)"},
+		{"valid within leeway", setup{}, valid(claims{"nbf": now + 10}), "", ""},
+		{"issued in the future", setup{}, valid(claims{"iat": now + 60}), "not_yet_valid", "another 1m0s (iat); are both clocks right?"},
+		{"not before a text", setup{}, valid(claims{"nbf": "soon"}), "bad_claim", "token's nbf is not a time"},
 		{"issuer and audience", strict, parties(nil), "", ""},
 		{"issuer", strict, parties(claims{"iss": "https://other.example"}), "bad_issuer", `token's issuer (iss) is "https://other.example"`},
 		{"issuer absent", strict, parties(claims{"iss": nil}), "bad_issuer", `token's issuer (iss) is ""`},
@@ -173,10 +201,10 @@ func TestClaims(t *testing.T) {
 		{"audience absent", strict, parties(claims{"aud": nil}), "bad_audience", ""},
 		{"audience empty", strict, parties(claims{"aud": []string{}}), "bad_audience", ""},
 		{"audience of numbers", strict, parties(claims{"aud": []any{1, nil}}), "bad_audience", ""},
-		{"no user", jwt.Options{}, valid(claims{"sub": nil}), "no_user", "token names no user (sub)"},
-		{"empty user", jwt.Options{}, valid(claims{"sub": ""}), "no_user", ""},
-		{"user is a number", jwt.Options{}, valid(claims{"sub": 7}), "no_user", ""},
-		{"another claim is the user", jwt.Options{UserClaim: "email"}, valid(nil), "no_user", "token names no user (email)"},
+		{"no user", setup{}, valid(claims{"sub": nil}), "no_user", "token names no user (sub)"},
+		{"empty user", setup{}, valid(claims{"sub": ""}), "no_user", ""},
+		{"user is a number", setup{}, valid(claims{"sub": 7}), "no_user", ""},
+		{"another claim is the user", setup{UserClaim: "email"}, valid(nil), "no_user", "token names no user (email)"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -194,7 +222,7 @@ func TestClaims(t *testing.T) {
 }
 
 func TestNotConcerned(t *testing.T) {
-	a := mustNew(t, jwt.Options{})
+	a := mustNew(t, setup{})
 	for _, password := range []string{
 		"", "hunter2", "a.b.c", "my.pass.word", "..", "eyJhbGciOiJIUzI1NiJ9", "e30", "W10.W10.x", "bnVsbA.e30.x", "Im5vIg.e30.x",
 		"eyJhbGciOiJIUzI1NiJ9=.e30.x", "\x00.\xff.\n",
@@ -210,7 +238,7 @@ func TestNotConcerned(t *testing.T) {
 
 // The password is valid only during the call, so nothing of the identity may lie in its memory.
 func TestPasswordIsNotKept(t *testing.T) {
-	a := mustNew(t, jwt.Options{})
+	a := mustNew(t, setup{})
 	password := []byte(sign(t, valid(nil)))
 	id, err := a.Authenticate(t.Context(), &broker.Credentials{Password: password})
 	if err != nil {

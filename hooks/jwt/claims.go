@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/outcry-mqtt/outcry/broker"
@@ -13,19 +14,59 @@ import (
 const latest = 253402300799
 
 // identity returns who the claims of a properly signed token are about, or why it is not accepted.
-func (o *Options) identity(claims map[string]any) (*broker.Identity, *broker.Refusal) {
-	expires, refusal := o.checkTimes(claims)
+func (v *verifier) identity(i *issuer, claims map[string]any) (*broker.Identity, *broker.Refusal) {
+	expires, refusal := v.options.checkTimes(claims)
 	if refusal != nil {
 		return nil, refusal
 	}
-	if refusal := o.checkParties(claims); refusal != nil {
-		return nil, refusal
+	if len(i.Audience) > 0 && !isAmong(claims["aud"], i.Audience) { // RFC 7519 4.1.3
+		return nil, notAuthorized(labelBadAudience, "token is not meant for this broker (aud)")
 	}
-	user, _ := claims[o.UserClaim].(string)
+	user, _ := lookup(claims, i.UserClaim).(string)
 	if user == "" {
-		return nil, notAuthorized(labelNoUser, "token names no user (%s)", o.UserClaim)
+		return nil, notAuthorized(labelNoUser, "token names no user (%s)", i.UserClaim)
 	}
+	i.rename(claims)
 	return &broker.Identity{User: user, Claims: plain(claims), Expires: expires, Method: Method}, nil
+}
+
+// The names that claims have in an identity, whatever the issuer calls them.
+const (
+	claimRooms = "rooms"
+	claimRules = "acl"
+)
+
+// rename gives the claims of rooms and rules their names. What else has such a name in the token is taken away: it would
+// be taken for something that the issuer does not mean.
+func (i *issuer) rename(claims map[string]any) {
+	rooms, rules := lookup(claims, i.RoomsClaim), lookup(claims, i.RulesClaim)
+	set(claims, claimRooms, rooms)
+	set(claims, claimRules, rules)
+}
+
+func set(claims map[string]any, name string, value any) {
+	if value == nil {
+		delete(claims, name)
+		return
+	}
+	claims[name] = value
+}
+
+// lookup returns the claim of that name, or else the one at the end of a way through other claims, with dots between
+// their names. An empty name is no claim's.
+func lookup(claims map[string]any, name string) any {
+	if name == "" {
+		return nil
+	}
+	if value, ok := claims[name]; ok {
+		return value
+	}
+	first, rest, found := strings.Cut(name, ".")
+	inner, ok := claims[first].(map[string]any)
+	if !found || !ok {
+		return nil
+	}
+	return lookup(inner, rest)
 }
 
 // checkTimes checks exp, nbf and iat (RFC 7519 4.1.4 to 4.1.6), and returns when the identity ends.
@@ -70,17 +111,6 @@ func date(claims map[string]any, name string) (time.Time, *broker.Refusal) {
 	}
 	whole, fraction := math.Modf(at)
 	return time.Unix(int64(whole), int64(fraction*1e9)), nil
-}
-
-// checkParties checks iss and aud (RFC 7519 4.1.1 and 4.1.3).
-func (o *Options) checkParties(claims map[string]any) *broker.Refusal {
-	if issuer, _ := claims["iss"].(string); o.Issuer != "" && issuer != o.Issuer {
-		return notAuthorized(labelBadIssuer, "token's issuer (iss) is %q, not the one expected", brief(issuer))
-	}
-	if len(o.Audience) > 0 && !isAmong(claims["aud"], o.Audience) {
-		return notAuthorized(labelBadAudience, "token is not meant for this broker (aud)")
-	}
-	return nil
 }
 
 // isAmong tells whether a claim, a string or a list of strings, has one of the wanted values.

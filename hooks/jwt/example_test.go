@@ -11,7 +11,9 @@ import (
 
 func Example() {
 	secret := []byte("32 bytes or more, kept in a file") // see LoadOrCreateSecret
-	authenticator, err := jwt.New(jwt.Options{Keys: []jwt.KeySource{jwt.Key{Value: secret}}})
+	authenticator, err := jwt.New(jwt.Options{
+		Issuers: []jwt.Issuer{{Keys: []jwt.KeySource{jwt.Key{Value: secret}}}},
+	})
 	if err != nil {
 		fmt.Println(err)
 		return

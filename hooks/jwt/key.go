@@ -1,18 +1,34 @@
 package jwt
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
-// KeySource gives the keys that tokens are verified with. It is asked by New and by each Reload.
+// KeySource gives the keys that tokens are verified with. It is asked by New, by each Update and by each Reload.
 type KeySource interface {
 	Keys() ([]Key, error)
+}
+
+// LiveKeys is a KeySource whose keys change while it is in use, such as a set behind a URL. Its type must be comparable:
+// one that two Options have in common goes on running.
+type LiveKeys interface {
+	// KeySource's Keys returns the keys as they are known, none before they were read for the first time. It does not
+	// wait.
+	KeySource
+	// Run keeps the keys up to date until ctx ends, and calls changed each time after they have changed.
+	Run(ctx context.Context, changed func())
+	// Reread asks for the keys to be read again soon, because a token has one that is not known. It returns a channel
+	// that is closed when they have been, with or without success, or nil if they are not going to be: it must see to it
+	// that tokens, which anybody can make up, do not flood where the keys are read from. It does not wait.
+	Reread() <-chan struct{}
 }
 
 // Key verifies the tokens of one algorithm. It is a KeySource of itself.
@@ -25,6 +41,8 @@ type Key struct {
 	Algorithm string
 	// Value is a secret ([]byte), an *rsa.PublicKey, an *ecdsa.PublicKey or an ed25519.PublicKey.
 	Value any
+	// Origin says where the key is from, for those who ask which key took a token: "key file issuer.pem".
+	Origin string
 }
 
 // Keys returns the key.
@@ -33,18 +51,32 @@ func (k Key) Keys() ([]Key, error) { return []Key{k}, nil }
 // minRSABits is the least that RFC 7518 3.3 and 3.5 allow.
 const minRSABits = 2048
 
+// maxRSABits is what crypto/tls allows, too: verifying takes longer the more there are.
+const maxRSABits = 8192
+
 // minSecretBytes is by algorithm the size of its hash, the least that RFC 7518 3.2 allows.
 var minSecretBytes = map[string]int{"HS256": 32, "HS384": 48, "HS512": 64}
 
 // curves is by algorithm the curve that it is defined for (RFC 7518 3.4).
 var curves = map[string]elliptic.Curve{"ES256": elliptic.P256(), "ES384": elliptic.P384(), "ES512": elliptic.P521()}
 
-// complete returns the key with its algorithm, or what is wrong with it.
-func (k Key) complete() (Key, error) {
+// algorithms are all that a key may have, "none" is not among them.
+var algorithms = []string{
+	"HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
+}
+
+func isAlgorithm(name string) bool { return slices.Contains(algorithms, name) }
+
+// Complete returns the key with its algorithm, or what is wrong with it: no such algorithm, or a key that is not of the
+// kind or the strength that the algorithm asks for.
+func (k Key) Complete() (Key, error) {
 	if k.Algorithm == "" {
 		k.Algorithm = defaultAlgorithm(k.Value)
 	}
 	if err := checkKey(k.Algorithm, k.Value); err != nil {
+		if k.ID != "" {
+			err = fmt.Errorf("key %q: %w", brief(k.ID), err)
+		}
 		return Key{}, err
 	}
 	return k, nil
@@ -113,6 +145,8 @@ func checkRSA(algorithm string, key any) error {
 	}
 	if bits := k.N.BitLen(); bits < minRSABits {
 		return fmt.Errorf("the RSA key has %d bits, and %s needs at least %d", bits, algorithm, minRSABits)
+	} else if bits > maxRSABits {
+		return fmt.Errorf("the RSA key has %d bits, and more than %d take too long", bits, maxRSABits)
 	}
 	return nil
 }

@@ -103,7 +103,7 @@ func TestEachAlgorithm(t *testing.T) {
 			if seen, err := jwt.Inspect(token); err != nil || seen.Algorithm != c.algorithm || seen.KeyID != "k" {
 				t.Errorf("it is a %+v, %v", seen, err)
 			}
-			if id, err := show(mustNew(t, jwt.Options{Keys: []jwt.KeySource{source}}), token); err != nil || id.User != "ann" {
+			if id, err := show(mustNew(t, setup{Keys: []jwt.KeySource{source}}), token); err != nil || id.User != "ann" {
 				t.Errorf("got %+v, %v", id, err)
 			}
 		})
@@ -129,17 +129,17 @@ func TestSecretIsTheText(t *testing.T) {
 		t.Fatal(err)
 	}
 	token := head + "." + strings.TrimRight(base64URL(signature), "=")
-	if _, err := show(mustNew(t, jwt.Options{Keys: []jwt.KeySource{jwt.SecretFile{Path: path}}}), token); err != nil {
+	if _, err := show(mustNew(t, setup{Keys: []jwt.KeySource{jwt.SecretFile{Path: path}}}), token); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestKeysByID(t *testing.T) {
 	old, current, nameless := slices.Repeat([]byte("o"), 32), slices.Repeat([]byte("c"), 32), slices.Repeat([]byte("n"), 32)
-	a := mustNew(t, jwt.Options{Keys: []jwt.KeySource{
+	a := mustNew(t, setup{Keys: []jwt.KeySource{
 		jwt.Key{ID: "old", Value: old}, jwt.Key{ID: "current", Value: current}, jwt.Key{Value: nameless},
 	}})
-	onlyNamed := mustNew(t, jwt.Options{Keys: []jwt.KeySource{jwt.Key{ID: "old", Value: old}}})
+	onlyNamed := mustNew(t, setup{Keys: []jwt.KeySource{jwt.Key{ID: "old", Value: old}}})
 	cases := []struct {
 		name  string
 		a     *jwt.Authenticator
@@ -211,7 +211,7 @@ func TestBadKeys(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			a, err := jwt.New(jwt.Options{Keys: []jwt.KeySource{c.key}})
+			a, err := setup{Keys: []jwt.KeySource{c.key}}.open()
 			if a != nil || err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v\nwant %s", err, c.want)
 			}
@@ -223,9 +223,9 @@ func TestBadKeys(t *testing.T) {
 }
 
 func TestAllKeyErrorsAtOnce(t *testing.T) {
-	_, err := jwt.New(jwt.Options{Keys: []jwt.KeySource{
+	_, err := setup{Keys: []jwt.KeySource{
 		jwt.Key{ID: "a", Value: secret}, jwt.Key{ID: "a", Value: secret}, jwt.KeyFile{Path: "/nowhere"}, jwt.Key{ID: "b", Value: []byte("x")},
-	}})
+	}}.open()
 	if err == nil {
 		t.Fatal("it was accepted")
 	}
@@ -234,7 +234,7 @@ func TestAllKeyErrorsAtOnce(t *testing.T) {
 			t.Errorf("%q is not in %q", want, err)
 		}
 	}
-	if _, err := jwt.New(jwt.Options{}); err == nil || !strings.Contains(err.Error(), "there is no key") {
+	if _, err := (setup{}).open(); err == nil || !strings.Contains(err.Error(), "there is no key") {
 		t.Errorf("without keys: %v", err)
 	}
 }
@@ -242,7 +242,7 @@ func TestAllKeyErrorsAtOnce(t *testing.T) {
 func TestReload(t *testing.T) {
 	first, second := slices.Repeat([]byte("1"), 40), slices.Repeat([]byte("2"), 40)
 	path := write(t, first, 0o600)
-	a := mustNew(t, jwt.Options{Keys: []jwt.KeySource{jwt.SecretFile{Path: path}}})
+	a := mustNew(t, setup{Keys: []jwt.KeySource{jwt.SecretFile{Path: path}}})
 	mint := func(key []byte) string {
 		token, err := jwt.Mint(jwt.MintOptions{Key: jwt.SigningKey{Value: key}, User: "ann", Now: atNoon})
 		if err != nil {
@@ -269,7 +269,7 @@ func TestReload(t *testing.T) {
 }
 
 func TestReloadWhileAsked(t *testing.T) {
-	a := mustNew(t, jwt.Options{})
+	a := mustNew(t, setup{})
 	token := sign(t, valid(nil))
 	done := make(chan struct{})
 	var asking sync.WaitGroup

@@ -26,7 +26,7 @@ func (f KeyFile) Keys() ([]Key, error) {
 	if err != nil {
 		return nil, fmt.Errorf("key file %s: %w", f.Path, err)
 	}
-	k, err := Key{ID: f.ID, Algorithm: f.Algorithm, Value: public}.complete()
+	k, err := Key{ID: f.ID, Algorithm: f.Algorithm, Value: public, Origin: "key file " + f.Path}.Complete()
 	if err != nil {
 		return nil, fmt.Errorf("key file %s: %w", f.Path, err)
 	}
@@ -46,7 +46,7 @@ func (f SecretFile) Keys() ([]Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	k, err := Key{ID: f.ID, Algorithm: f.Algorithm, Value: secret}.complete()
+	k, err := Key{ID: f.ID, Algorithm: f.Algorithm, Value: secret, Origin: "secret file " + f.Path}.Complete()
 	if err != nil {
 		return nil, fmt.Errorf("secret file %s: %w", f.Path, err)
 	}

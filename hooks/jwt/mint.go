@@ -65,7 +65,7 @@ func (k SigningKey) algorithm() (string, error) {
 	} else if _, isSecret := k.Value.([]byte); !isSecret {
 		return "", errors.New("the key is neither a secret nor a private key")
 	}
-	public, err := Key{Algorithm: k.Algorithm, Value: verifying}.complete()
+	public, err := Key{Algorithm: k.Algorithm, Value: verifying}.Complete()
 	return public.Algorithm, err
 }
 

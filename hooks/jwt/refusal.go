@@ -20,16 +20,27 @@ const (
 	labelBadAudience  = "bad_audience"
 	labelBadClaim     = "bad_claim" // a claim is not of the type that RFC 7519 says
 	labelNoUser       = "no_user"
+	labelUnavailable  = "keys_unavailable" // the issuer's keys could not be read yet, or are being read
 )
+
+var labels = []string{
+	labelMalformed, labelBadAlgorithm, labelUnknownKey, labelBadSignature, labelExpired, labelNoExpiry, labelNotYetValid,
+	labelBadIssuer, labelBadAudience, labelBadClaim, labelNoUser, labelUnavailable,
+}
 
 // notAToken refuses what was not shown to come from a holder of a key.
 func notAToken(label, format string, args ...any) *broker.Refusal {
 	return &broker.Refusal{Code: broker.CodeBadUserOrPassword, Reason: fmt.Sprintf(format, args...), Label: label}
 }
 
-// notAuthorized refuses a token that is properly signed.
+// notAuthorized refuses a token for what it says.
 func notAuthorized(label, format string, args ...any) *broker.Refusal {
 	return &broker.Refusal{Code: broker.CodeNotAuthorized, Reason: fmt.Sprintf(format, args...), Label: label}
+}
+
+// unavailable refuses what may be accepted a little later.
+func unavailable(reason string) *broker.Refusal {
+	return &broker.Refusal{Code: broker.CodeServerUnavailable, Reason: reason, Label: labelUnavailable}
 }
 
 // brief shortens what a stranger sent, for a reason.

@@ -118,27 +118,6 @@ type Auth struct {
 	Anonymous         bool   `key:"anonymous"`
 }
 
-// JWT are tokens as passwords.
-type JWT struct {
-	SecretFile    string        `key:"secret_file"` // "": secret in the data folder; SecretNone: there is none
-	Keys          []Key         `key:"keys"`
-	Issuer        string        `key:"issuer"`
-	Audience      []string      `key:"audience"`
-	Leeway        time.Duration `key:"leeway" least:"0s"`
-	UserClaim     string        `key:"user_claim"`
-	RequireExpiry bool          `key:"require_expiry"`
-}
-
-// SecretNone in JWT.SecretFile means that tokens are signed with Keys only.
-const SecretNone = "none"
-
-// Key is a key that signs tokens.
-type Key struct {
-	File string `key:"file"`
-	Alg  string `key:"alg"`
-	KID  string `key:"kid"`
-}
-
 // Durability says when what must outlive the process is on disk.
 type Durability struct {
 	Mode           string        `key:"mode" oneof:"commit relaxed"`

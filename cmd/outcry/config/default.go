@@ -19,7 +19,7 @@ func Default() Config {
 		},
 		HTTP: HTTP{Address: "127.0.0.1:9090"},
 		Auth: Auth{
-			JWT:               JWT{Leeway: 10 * time.Second, UserClaim: "sub", RequireExpiry: true},
+			JWT:               defaultJWT(),
 			ClientCertificate: "none",
 		},
 		Rules:  defaultRules(),

@@ -48,6 +48,22 @@ func TestShippedFileHasEveryKeyWithAComment(t *testing.T) {
 	}
 }
 
+// What the page shows is a configuration that is accepted as it stands.
+func TestIdentityProvidersPage(t *testing.T) {
+	page := strings.Join(readLines(t, "../../../docs/identity-providers.md"), "\n")
+	blocks := strings.Split(page, "```yaml\n")[1:]
+	for _, block := range blocks {
+		text, _, _ := strings.Cut(block, "```")
+		got, err := load(t, text, config.Options{})
+		if err != nil || len(got.Warnings) > 0 {
+			t.Errorf("%v, or warnings, of\n%s", err, text)
+		}
+	}
+	if len(blocks) != 2 {
+		t.Errorf("%d blocks were found", len(blocks))
+	}
+}
+
 func readLines(t *testing.T, file string) (lines []string) {
 	t.Helper()
 	f, err := os.Open(file)

@@ -84,6 +84,39 @@ func TestEveryProblemIsToldWithItsPlace(t *testing.T) {
 		{"one address twice", "http: {address: 127.0.0.1:1883}\n", []string{
 			"config.yaml:1:17: http.address: 127.0.0.1:1883 is the address of listeners.tcp.address, too; change one of the two",
 		}},
+		{"tokens", "" +
+			"auth:\n" +
+			"  jwt:\n" +
+			"    from: [password, query]\n" +
+			"    cookie: 'a b'\n" +
+			"    cache: 0\n" +
+			"    keys: [{alg: RS256}]\n" +
+			"    issuer: https://us.example\n" +
+			"    issuers:\n" +
+			"      - jwks_url: http://id.example/keys\n" +
+			"      - {issuer: https://us.example, jwks_file: keys.json}\n" +
+			"      - {issuer: a, keys: [{kid: k}], jwks_url: 'https://u:secret@id.example'}\n" +
+			"      - {issuer: a, refresh: 1s, allow_http: true, jwks_url: http://id.example/keys}\n" +
+			"      - {issuer: b}\n", []string{
+			`config.yaml:3:22: auth.jwt.from[1]: "query" is not one of its values; write any of password, username, bearer, cookie`,
+			`config.yaml:4:13: auth.jwt.cookie: "a b" is not the name of a cookie; write one such as outcry_token`,
+			`config.yaml:5:12: auth.jwt.cache: 0 is too small; write a number, at least 1, or none (no cache)`,
+			`config.yaml:6:12: auth.jwt.keys[0].file: is missing; write the name of a PEM file with a public key`,
+			`config.yaml:9:9: auth.jwt.issuers[0].issuer: is missing; write what the claim iss of its tokens is, to the letter`,
+			`config.yaml:9:19: auth.jwt.issuers[0].jwks_url: is http, so that whoever is between could forge tokens; use https`,
+			`config.yaml:10:18: auth.jwt.issuers[1].issuer: is the same as auth.jwt.issuer; give all its keys to one`,
+			`config.yaml:11:28: auth.jwt.issuers[2].keys[0].file: is missing; write the name of a PEM file with a public key`,
+			`config.yaml:11:49: auth.jwt.issuers[2].jwks_url: has a user or a password in it; a key set is public`,
+			`config.yaml:12:18: auth.jwt.issuers[3].issuer: is the same as auth.jwt.issuers[2].issuer; give all its keys to one`,
+			`config.yaml:12:30: auth.jwt.issuers[3].refresh: 1s is too small; write a time, such as 500ms, 10s, 5m, 2h or 7d, at least 1m`,
+			`config.yaml:13:9: auth.jwt.issuers[4]: has no keys; set jwks_url, jwks_file or keys`,
+		}},
+		{"cookies of all pages", "auth: {jwt: {from: [cookie]}}\nlisteners: {ws: {origins: ['*']}}\n", []string{
+			"config.yaml:1:21: auth.jwt.from[0]: with the origin *, every page on the web could connect as its visitor, whose cookie comes along; name the pages in listeners.ws.origins",
+		}},
+		{"tokens from nowhere", "auth: {jwt: {from: []}}\n", []string{
+			"config.yaml:1:20: auth.jwt.from: is empty: no token would be found; write [password, bearer]",
+		}},
 		{"TLS without files", "listeners:\n  tls:\n    address: :8883\n    certificate: {clients: require}\n", []string{
 			"config.yaml:3:14: listeners.tls.address: there is no certificate for it; set listeners.tls.certificate.file to a PEM file",
 			"config.yaml:3:14: listeners.tls.address: there is no key for its certificate; set listeners.tls.certificate.key to a PEM file",
@@ -110,7 +143,7 @@ func TestEveryProblemIsToldWithItsPlace(t *testing.T) {
 			"config.yaml:1:28: auth.client_certificate: no listener asks clients for a certificate; set listeners.tls.certificate.clients or listeners.wss.certificate.clients to request or require",
 		}},
 		{"nobody could connect", "auth:\n  jwt:\n    secret_file: none\nlisteners: {tcp: {address: \"\"}, ws: {address: \"\"}}\n", []string{
-			"config.yaml:3:18: auth.jwt.secret_file: without a secret, keys, a password file, client certificates and anonymous clients nobody could connect; leave it empty for one that is made in the data folder",
+			"config.yaml:3:18: auth.jwt.secret_file: without a secret, keys, issuers, a password file, client certificates and anonymous clients nobody could connect; leave it empty for one that is made in the data folder",
 			"config.yaml:4:12: listeners: no listener has an address: nobody could connect; set listeners.tcp.address, such as 127.0.0.1:1883",
 		}},
 		{"a mode and a number", "listeners: {unix: {mode: 9}}\ndemo: {ticker: {rate: fast}}\n", []string{
@@ -305,5 +338,17 @@ client_ids:
 	}
 	if got := c.RuleOptions(); !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+func TestWarningOfAnIssuerWithoutAudience(t *testing.T) {
+	got, err := load(t, "auth:\n  jwt:\n    issuers:\n      - {issuer: a, jwks_file: keys.json}\n", config.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "config.yaml:4:9: auth.jwt.issuers[0]: has no audience: what it signs for other services is accepted, too; " +
+		"set audience to what the claim aud of your tokens is"
+	if text := got.Warnings.Error(); text != want {
+		t.Errorf("got\n%s\nwant\n%s", text, want)
 	}
 }

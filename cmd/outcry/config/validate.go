@@ -126,16 +126,9 @@ func (v *validator) paths(path string, list []string) {
 
 func (v *validator) auth() {
 	a := &v.loaded.Auth
-	for i, k := range a.JWT.Keys {
-		if k.File == "" {
-			v.report(Item("auth.jwt.keys", i)+".file", "is missing", "write the name of a PEM file with a public key")
-		}
-	}
-	if a.JWT.UserClaim == "" {
-		v.report("auth.jwt.user_claim", "is empty", "write the claim that names the user, such as sub")
-	}
-	if a.JWT.SecretFile == SecretNone && len(a.JWT.Keys) == 0 && a.PasswordFile == "" && a.ClientCertificate == "none" && !a.Anonymous {
-		v.report("auth.jwt.secret_file", "without a secret, keys, a password file, client certificates and anonymous clients nobody could connect",
+	v.tokens()
+	if !a.JWT.signs() && a.PasswordFile == "" && a.ClientCertificate == "none" && !a.Anonymous {
+		v.report("auth.jwt.secret_file", "without a secret, keys, issuers, a password file, client certificates and anonymous clients nobody could connect",
 			"leave it empty for one that is made in the data folder")
 	}
 	l := &v.loaded.Listeners
@@ -152,6 +145,7 @@ func (l *Loaded) warn(unknownEnv []string) {
 			l.Warnings = append(l.Warnings, w)
 		}
 	}
+	l.warnOfIssuers()
 	for _, a := range l.addresses()[:3:3] {
 		if a.path != "listeners.tls.address" && a.address != "" && !isLoopback(a.address) {
 			l.Warnings = append(l.Warnings, l.Problem(a.path, a.address+" is open to other machines, and passwords and tokens cross it in the clear",

@@ -1,0 +1,70 @@
+package jwks
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"runtime"
+
+	"github.com/outcry-mqtt/outcry/hooks/jwt"
+)
+
+// File is a jwt.KeySource: a key set in a file. Secrets of the set (kty oct) are taken if only the file's owner can read
+// it.
+type File struct {
+	Path   string
+	Logger *slog.Logger // is told of keys that are left out; nil: nobody is
+}
+
+// Keys reads the file.
+func (f File) Keys() ([]jwt.Key, error) {
+	set, err := ReadFile(f.Path)
+	if err != nil {
+		return nil, err
+	}
+	if f.Logger != nil {
+		for _, l := range set.LeftOut {
+			f.Logger.Warn("key of a set left out", "file", f.Path, "key", l.String())
+		}
+	}
+	return set.Keys, nil
+}
+
+// ReadFile reads a key set from a file.
+func ReadFile(path string) (Set, error) {
+	text, private, err := readFile(path)
+	var set Set
+	if err == nil {
+		set, err = Parse(text, "key set "+path, private)
+	}
+	if err != nil {
+		return Set{}, fmt.Errorf("key set %s: %w", path, err)
+	}
+	return set, nil
+}
+
+// readFile also tells whether nobody but its owner can read the file.
+func readFile(path string) (text []byte, private bool, err error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, false, cause(err)
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, false, cause(err)
+	}
+	text, err = io.ReadAll(io.LimitReader(file, MaxBytes+1)) // Parse refuses what is longer
+	return text, runtime.GOOS == "windows" || info.Mode().Perm()&0o077 == 0, cause(err)
+}
+
+// cause returns an error of a file without the file's path.
+func cause(err error) error {
+	if of, ok := errors.AsType[*fs.PathError](err); ok {
+		return of.Err
+	}
+	return err
+}
