@@ -7,6 +7,7 @@ import (
 	"github.com/outcry-mqtt/outcry/hooks/anonymous"
 	"github.com/outcry-mqtt/outcry/hooks/clientcert"
 	"github.com/outcry-mqtt/outcry/hooks/jwt"
+	"github.com/outcry-mqtt/outcry/hooks/metrics"
 	"github.com/outcry-mqtt/outcry/hooks/passwd"
 	"github.com/outcry-mqtt/outcry/hooks/rules"
 )
@@ -82,4 +83,13 @@ func (a *access) reloadTokens(c *config.Loaded) error {
 	a.sets.use(sets)
 	a.sets.reread()
 	return nil
+}
+
+// tokenStats are the counters of tokens, for metrics.
+func (a *access) tokenStats() metrics.TokenStats {
+	s := a.tokens.Stats()
+	return metrics.TokenStats{
+		Accepted: s.Accepted, CacheHits: s.CacheHits, Refused: s.Refused, Cached: s.Cached,
+		Readings: a.sets.counters.Readings(), Failing: a.sets.failing(),
+	}
 }

@@ -177,6 +177,7 @@ func (s *server) openOps() error {
 		Registerer: registry,
 		Stats:      s.broker.Stats,
 		Store:      func() metrics.StoreStats { return metrics.StoreStats(s.store.Stats()) },
+		Tokens:     s.access.tokenStats,
 		Version:    readVersion().Version,
 	})
 	if err != nil {

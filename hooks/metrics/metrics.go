@@ -21,6 +21,9 @@ type Options struct {
 	// Store is called at each scrape too; nil if nothing outlives the process.
 	Store func() StoreStats
 
+	// Tokens is called at each scrape too; nil if nobody has a token.
+	Tokens func() TokenStats
+
 	// Version is the program's, for outcry_build_info. Empty: "unknown".
 	Version string
 }
@@ -44,8 +47,9 @@ type StoreStats struct {
 
 // Collector turns snapshots of counters into metrics. It is a prometheus.Collector.
 type Collector struct {
-	stats func() broker.Stats
-	store func() StoreStats
+	stats  func() broker.Stats
+	store  func() StoreStats
+	tokens func() TokenStats
 }
 
 // New registers a Collector, the build's version, and the collectors of the Go runtime and of the process.
@@ -56,7 +60,7 @@ func New(o Options) (*Collector, error) {
 	if o.Version == "" {
 		o.Version = "unknown"
 	}
-	c := &Collector{stats: o.Stats, store: o.Store}
+	c := &Collector{stats: o.Stats, store: o.Store, tokens: o.Tokens}
 	for _, each := range []prometheus.Collector{
 		c,
 		buildInfo(o.Version),
@@ -78,6 +82,9 @@ func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, desc := range brokerDescs {
 		ch <- desc
 	}
+	if c.tokens != nil {
+		describeTokens(ch)
+	}
 	if c.store == nil {
 		return
 	}
@@ -94,6 +101,9 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(m.desc, m.kind, m.of(&stats))
 	}
 	collectBroker(ch, &stats)
+	if c.tokens != nil {
+		collectTokens(ch, c.tokens())
+	}
 	if c.store == nil {
 		return
 	}

@@ -59,11 +59,21 @@ func storeStats() metrics.StoreStats {
 	}
 }
 
+func tokenStats() metrics.TokenStats {
+	return metrics.TokenStats{
+		Accepted: 54, CacheHits: 55, Cached: 56, Failing: 57,
+		Refused:  map[string]uint64{"expired": 58, "bad_signature": 59},
+		Readings: map[string]uint64{"ok": 60, "timeout": 61},
+	}
+}
+
 // newRegistry returns a registry with all the metrics there are.
 func newRegistry(tb testing.TB) *prometheus.Registry {
 	tb.Helper()
 	registry := prometheus.NewPedanticRegistry()
-	_, err := metrics.New(metrics.Options{Registerer: registry, Stats: brokerStats, Store: storeStats, Version: "v1.2.3"})
+	_, err := metrics.New(metrics.Options{
+		Registerer: registry, Stats: brokerStats, Store: storeStats, Tokens: tokenStats, Version: "v1.2.3",
+	})
 	if err != nil {
 		tb.Fatal(err)
 	}
