@@ -62,8 +62,12 @@ func TestLieIsFound(t *testing.T) {
 	if status != 1 {
 		t.Errorf("exit status %d, want 1", status)
 	}
-	if !strings.Contains(out, "seed 7") || !strings.Contains(out, "BROKEN") {
-		t.Error("the output names neither the seed nor the faults")
+	if !strings.Contains(out, "seed 7") {
+		t.Error("the output does not name the seed")
+	}
+	// The broker does all that it can with such a store: what is found is what it has forgotten.
+	if !regexp.MustCompile(`BROKEN: .*(lost|session|twice|retained):`).MatchString(out) || strings.Contains(out, "service:") {
+		t.Error("the output does not say that something was forgotten, and nothing else")
 	}
 	kept := regexp.MustCompile(`kept in (\S+)`).FindStringSubmatch(out)
 	if kept == nil {

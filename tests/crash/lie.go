@@ -7,33 +7,30 @@ import (
 	"path/filepath"
 )
 
-// deceive keeps a copy of the data before every third round, and puts it back two rounds later, if the run is to lie.
+// deceive keeps a copy of the store before every third round, and puts it back two rounds later, if the run is to lie.
 func (t *trial) deceive() error {
 	if !t.lie || t.round == 0 {
 		return nil
 	}
-	older := filepath.Join(t.folder, "older")
+	store, older := filepath.Join(t.victim.Data, storeFile), filepath.Join(t.folder, "older.db")
 	switch t.round % 3 {
 	case 0:
-		return replace(older, t.victim.Data)
+		return copyFile(older, store)
 	case 2:
-		t.log.Trace("", "an older store is put back")
-		err := replace(t.victim.Data, older)
+		err := copyFile(store, older)
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil
+			return nil // nothing was kept yet
 		}
+		t.log.Trace("", "an older store is put back")
 		return err
 	}
 	return nil
 }
 
-// replace makes the folder to a copy of the folder from.
-func replace(to, from string) error {
-	if _, err := os.Stat(from); err != nil {
+func copyFile(to, from string) error {
+	content, err := os.ReadFile(from)
+	if err != nil {
 		return err
 	}
-	if err := os.RemoveAll(to); err != nil {
-		return err
-	}
-	return os.CopyFS(to, os.DirFS(from))
+	return os.WriteFile(to, content, 0o600)
 }
