@@ -33,11 +33,11 @@ func (c *clock) stamp(now int64) int64 {
 
 // from is a stamp as a time of now, which may have been before the broker was made.
 func (c *clock) from(stamp int64) int64 {
-	ms := stamp - c.base
-	if ms >= int64(unlimitedTime/time.Millisecond) {
+	const most = int64(unlimitedTime / time.Millisecond)
+	if stamp >= most { // for ever
 		return int64(unlimitedTime)
 	}
-	return ms * int64(time.Millisecond)
+	return (max(stamp, 0) - c.base) * int64(time.Millisecond)
 }
 
 // The note of the clock is two varints: a stamp, and the Unix milliseconds of the system clock at that moment.

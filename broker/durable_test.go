@@ -435,3 +435,43 @@ func TestReplayOutlivesTheProcess(t *testing.T) {
 	s, _ = s.crash(store)
 	s.connect(k).ExpectNothing()
 }
+
+func TestCheckStore(t *testing.T) {
+	t.Parallel()
+	store := newShelf()
+	s := start(t, broker.Options{Store: store})
+	sub := s.connect(v5Durable("sub"))
+	sub.Subscribe(2, "t/#", "$share/g/u")
+	pub := s.connect(v5Durable("pub"))
+	for i := range 3 {
+		pub.Send(raw.Publish{Topic: "t/1", Payload: "x", QoS: 2, ID: i + 1, Retain: true}.Bytes(raw.V5))
+		pub.ExpectAck(raw.PUBREC, i+1)
+	}
+	check := func(of *shelf) (problems []error) {
+		t.Helper()
+		if err := broker.CheckStore(of.Load, func(err error) { problems = append(problems, err) }); err != nil {
+			t.Fatal(err)
+		}
+		return problems
+	}
+	if problems := check(store.copied()); len(problems) > 0 {
+		t.Errorf("a sound store has problems: %v", problems)
+	}
+	for _, space := range []broker.Space{
+		broker.SpaceRetained, broker.SpaceSessions, broker.SpaceSubscriptions, broker.SpaceFlows, broker.SpaceMessages,
+	} {
+		left := store.copied()
+		for key, value := range left.values[space] {
+			left.values[space][key] = value[:len(value)/2]
+			if space == broker.SpaceRetained {
+				left.values[space][key] = nil
+			}
+		}
+		if problems := check(left); len(problems) != len(left.values[space]) {
+			t.Errorf("space %d with %d records cut off: %v", space, len(left.values[space]), problems)
+		}
+		if _, err := broker.New(broker.Options{Store: left}); err == nil {
+			t.Errorf("space %d: a broker started on records that were cut off", space)
+		}
+	}
+}

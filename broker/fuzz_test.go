@@ -116,3 +116,53 @@ func seeds() [][]byte {
 	}
 	return append(all, slices.Concat(all[1:]...), slices.Concat(all[5], all[2], all[8], all[10]))
 }
+
+// FuzzStoreRecord starts a broker on a store with a record of any bytes: it is refused, or nothing is wrong with it.
+func FuzzStoreRecord(f *testing.F) {
+	store := newShelf()
+	runOn(f, store, func(b *broker.Broker) {
+		b.AddSessions(3, func(int) string { return "t" })
+		for qos := range byte(3) {
+			m := broker.Message{Topic: "t", Payload: []byte("x"), QoS: qos, Retain: true, MessageExpiry: time.Hour}
+			if err := b.Publish(m); err != nil {
+				f.Fatal(err)
+			}
+		}
+	})
+	for space := range store.values {
+		for key, value := range store.values[space] {
+			f.Add(uint8(space), key, value)
+		}
+	}
+	f.Fuzz(func(t *testing.T, space uint8, key string, value []byte) {
+		if int(space) >= broker.Spaces {
+			return
+		}
+		one := store.copied()
+		one.values[space][key] = value
+		problems := 0
+		if err := broker.CheckStore(one.Load, func(error) { problems++ }); err != nil {
+			t.Fatal(err)
+		}
+		if started := runOn(t, one, func(*broker.Broker) {}); !started && problems == 0 && space != uint8(broker.SpaceNotes) {
+			t.Error("a broker did not start where the check found nothing")
+		}
+	})
+}
+
+// runOn runs a broker on a store for as long as do takes. It returns false if the broker does not start.
+func runOn(tb testing.TB, store broker.Store, do func(*broker.Broker)) bool {
+	b, err := broker.New(broker.Options{Store: store, Shards: 1})
+	if err != nil {
+		return false
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- b.Run(ctx) }()
+	do(b)
+	cancel()
+	if err := <-ended; err != nil {
+		tb.Fatal(err)
+	}
+	return true
+}

@@ -4,10 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
-
-	"github.com/outcry-mqtt/outcry/broker/topic"
 )
 
 // restoring is what is known while durable sessions are read from the store. Nothing runs yet, so it may touch every
@@ -104,24 +101,17 @@ func (r *restoring) session(id string, value []byte) error {
 }
 
 func (r *restoring) subscription(key string, value []byte) error {
-	num, ok := keyNumber(key)
-	if !ok {
-		return errSubscriptionRecord
+	num, share, sub, err := decodeSubscription(key, value)
+	if err != nil {
+		return err
 	}
 	each := r.sessions[num]
 	if each == nil {
 		r.forget(SpaceSubscriptions, key)
 		return nil
 	}
-	share, filter, err := topic.SplitShare(key[8:])
-	if err != nil {
-		return errSubscriptionRecord
-	}
-	sub := &subscription{session: each.ss, filter: filter}
-	if err := sub.decode(value); err != nil {
-		return err
-	}
-	each.ss.shard.subscribe(sub, strings.Clone(share))
+	sub.session = each.ss
+	each.ss.shard.subscribe(sub, share)
 	each.ss.subs.add(sub)
 	return nil
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"slices"
+
+	"github.com/outcry-mqtt/outcry/broker/topic"
 )
 
 // subscription is one topic filter of a session, with its options (MQTT 5 3.8.3.1).
@@ -167,17 +169,24 @@ func (sub *subscription) forget() {
 	}
 }
 
-func (sub *subscription) decode(value []byte) error {
+// decodeSubscription returns a subscription that still needs its session, whose number it returns, and its share name.
+func decodeSubscription(key string, value []byte) (session uint64, share string, sub *subscription, err error) {
 	r := reader{value}
-	if r.byte() != subscriptionVersion {
-		return errSubscriptionRecord
+	session, ok := keyNumber(key)
+	if !ok || r.byte() != subscriptionVersion {
+		return 0, "", nil, errSubscriptionRecord
 	}
+	share, filter, err := topic.SplitShare(key[8:])
+	if err != nil || topic.CheckFilter(filter) != nil {
+		return 0, "", nil, errSubscriptionRecord
+	}
+	sub = &subscription{filter: filter}
 	options := r.byte()
 	sub.qos, sub.handling = options&optionQoS, options>>optionHandling&3
 	sub.noLocal, sub.retain, sub.replays = options&optionNoLocal != 0, options&optionRetain != 0, options&optionReplays != 0
 	sub.id = uint32(r.uvarint())
 	if r.failed() {
-		return errSubscriptionRecord
+		return 0, "", nil, errSubscriptionRecord
 	}
-	return nil
+	return session, share, sub, nil
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/outcry-mqtt/outcry/broker"
 	"github.com/outcry-mqtt/outcry/broker/conformance/raw"
+	"github.com/outcry-mqtt/outcry/hooks/boltstore"
 	"go.uber.org/goleak"
 )
 
@@ -61,10 +63,27 @@ func startOurs(t *testing.T, o broker.Options) *server {
 	return startWith(t, o)
 }
 
+func openStore(t *testing.T) broker.Store {
+	t.Helper()
+	store, err := boltstore.Open(boltstore.Options{Path: filepath.Join(t.TempDir(), "outcry.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return store
+}
+
 func startWith(t *testing.T, o broker.Options) *server {
 	t.Helper()
 	if o.Shards == 0 {
 		o.Shards = 2 // so that messages cross from one to the other
+	}
+	if o.Store == nil { // a real one, because what waits for the disk goes other ways
+		o.Store = openStore(t)
 	}
 	b, err := broker.New(o)
 	if err != nil {
