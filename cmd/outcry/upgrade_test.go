@@ -1,0 +1,63 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// connectAlone is a CONNECT of MQTT 3.1.1 without user name and password, by the client x.
+var connectAlone = []byte("\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01x")
+
+// upgradeWith connects over WebSocket with headers of the upgrade, and returns the code in CONNACK.
+func (p *process) upgradeWith(header http.Header) byte {
+	p.t.Helper()
+	d := websocket.Dialer{Subprotocols: []string{"mqtt"}, HandshakeTimeout: 30 * time.Second}
+	c, response, err := d.Dial("ws://"+p.addresses["ws"]+"/mqtt", header)
+	if err != nil {
+		p.t.Fatal(err, response)
+	}
+	defer c.Close()
+	if err := c.WriteMessage(websocket.BinaryMessage, connectAlone); err != nil {
+		p.t.Fatal(err)
+	}
+	_ = c.SetReadDeadline(time.Now().Add(30 * time.Second))
+	_, answer, err := c.ReadMessage()
+	if err != nil || len(answer) < 4 || answer[0] != 0x20 {
+		p.t.Fatalf("got % x, %v", answer, err)
+	}
+	return answer[3]
+}
+
+func TestTokenInTheUpgrade(t *testing.T) {
+	dir := t.TempDir()
+	writeConfig(t, dir, "auth: {jwt: {from: [password, bearer, cookie], cookie: session}}\n")
+	p := startServe(t, dir)
+	token := p.token("--user", "alice")
+	forged := token[:len(token)-8] + strings.Repeat("A", 8)
+	const accepted, badPassword, notAuthorized = 0, 4, 5
+	for name, tt := range map[string]struct {
+		header http.Header
+		want   byte
+	}{
+		"bearer":              {http.Header{"Authorization": {"Bearer " + token}}, accepted},
+		"cookie":              {http.Header{"Cookie": {"a=b; session=" + token}}, accepted},
+		"forged bearer":       {http.Header{"Authorization": {"Bearer " + forged}}, badPassword},
+		"forged cookie":       {http.Header{"Cookie": {"session=" + forged}}, badPassword},
+		"two cookies":         {http.Header{"Cookie": {"session=" + token + "; session=" + forged}}, badPassword},
+		"another cookie":      {http.Header{"Cookie": {"outcry_token=" + token}}, notAuthorized},
+		"no token":            {nil, notAuthorized},
+		"a header of its own": {http.Header{"X-Token": {token}}, notAuthorized},
+	} {
+		if got := p.upgradeWith(tt.header); got != tt.want {
+			t.Errorf("%s: %d, want %d", name, got, tt.want)
+		}
+	}
+	if log := p.stderr.String(); strings.Contains(log, token[:40]) || strings.Contains(log, forged[len(forged)-40:]) {
+		t.Error("the log shows a token")
+	}
+	p.stop()
+}
