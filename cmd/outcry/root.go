@@ -38,6 +38,7 @@ func newRootCommand() *cobra.Command {
 		newServeCommand(),
 		newCheckCommand(),
 		newTokenCommand(),
+		newACLCommand(),
 		newPasswdCommand(),
 		newPubCommand(),
 		newSubCommand(),

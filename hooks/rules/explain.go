@@ -20,10 +20,12 @@ type Question struct {
 type Decision struct {
 	Allow  bool
 	QoS    byte   // that a subscription gets; no more than was asked for
-	Path   string // of the rule that decided, as in Problem.Path: "rules[0]", "rooms[2].join[0]"; "claims.acl[0]" for one of the client's own; empty if none did
+	Path   string // of the rule that decided: as in Problem.Path, or "claims.acl[0]" for the client's own; empty if none did
 	Topics string // of that rule's topics, the one that matched, as it was written
 	Reason string // a sentence for an operator, without a claim's value
-	Passed []Passed
+
+	Nearest string // if no rule decided: the path of the first that would allow it to somebody, if there is one
+	Passed  []Passed
 }
 
 // Passed is a rule that was asked before one decided, and why it did not.
@@ -35,7 +37,11 @@ func (a *Authorizer) Explain(c *broker.Client, q Question) Decision {
 	r, p := s.first(c, q.Action, q.Topic)
 	d := Decision{Passed: s.passed(r, c, &q)}
 	if r == nil {
-		d.Reason = "no rule allows it" + s.nearest(c, &q)
+		d.Reason = "no rule allows it"
+		if near, why := s.nearest(c, &q); near != nil {
+			d.Nearest = near.path
+			d.Reason += fmt.Sprintf("; %s is nearest, but %s", near.path, why)
+		}
 		if _, err := s.ownOf(c.Identity); err != nil {
 			d.Reason = "nothing more is allowed to this client: " + err.Error()
 		}
@@ -129,8 +135,8 @@ func (r *rule) whyNot(c *broker.Client, q *Question) string {
 	return "it is about " + strings.Join(sources, ", ")
 }
 
-// nearest says why the first rule that would allow the topic to somebody does not allow it to this client.
-func (s *ruleset) nearest(c *broker.Client, q *Question) string {
+// nearest finds the first rule that would allow the topic to somebody, and says why it does not allow it to this client.
+func (s *ruleset) nearest(c *broker.Client, q *Question) (near *rule, why string) {
 	for _, part := range s.parts(c.Identity) {
 		for i := range part {
 			r := &part[i]
@@ -140,12 +146,12 @@ func (s *ruleset) nearest(c *broker.Client, q *Question) string {
 			for j := range r.topics {
 				p := &r.topics[j]
 				if shape := p.shape(); shape.overlaps(q.Topic, c) {
-					return fmt.Sprintf("; %s is nearest, but %s", r.path, r.obstacle(p, &shape, c, q.Topic))
+					return r, r.obstacle(p, &shape, c, q.Topic)
 				}
 			}
 		}
 	}
-	return ""
+	return nil, ""
 }
 
 // obstacle says why a rule whose topics overlap with topic does not decide about it.

@@ -2,6 +2,7 @@ package rules_test
 
 import (
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/outcry-mqtt/outcry/broker"
@@ -49,7 +50,10 @@ func TestExplain(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			got := a.Explain(c.client, rules.Question{Action: c.action, Topic: c.topic})
-			got.Passed = nil
+			if got.Nearest != "" && !strings.Contains(got.Reason, got.Nearest+" is nearest") {
+				t.Errorf("nearest is %q, but the reason %q", got.Nearest, got.Reason)
+			}
+			got.Passed, got.Nearest = nil, ""
 			if !reflect.DeepEqual(got, c.want) {
 				t.Errorf("got  %+v\nwant %+v", got, c.want)
 			}
