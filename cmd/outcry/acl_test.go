@@ -114,6 +114,29 @@ func TestACLOfTokens(t *testing.T) {
 	}
 }
 
+// A token's own rules count only if the configuration says which claim has them.
+func TestACLOfTokensWithRules(t *testing.T) {
+	newSecret(t)
+	token := mintToken(t, "--user", "ann", "--claim", `may=[{"access":"allow","topics":["own/#"]}]`, "--claim", `acl=[{"access":"allow","topics":["#"]}]`)
+	broken := mintToken(t, "--user", "ann", "--claim", `may=[{"acess":"allow","topics":["own/#"]}]`)
+	for _, tt := range []struct {
+		token string
+		args  []string
+		want  string
+	}{
+		{token, []string{"publish", "own/x"}, "denied   no rule allows it"},
+		{token, []string{"publish", "own/x", "--set", "auth.jwt.rules_claim=may"}, "allowed  claims.acl[0] allows it: own/# for the client (the client's claims)"},
+		{token, []string{"publish", "other", "--set", "auth.jwt.rules_claim=may"}, "denied   no rule allows it"},
+		{token, []string{"publish", "other", "--set", "auth.jwt.rules_claim=acl"}, "allowed  claims.acl[0]"},
+		{broken, []string{"publish", "own/x", "--set", "auth.jwt.rules_claim=may"}, `denied   claims.acl[0]: "acess" is not known here`},
+	} {
+		_, text, stderr := call(t, "", append([]string{"acl", "test", "--token", tt.token}, tt.args...)...)
+		if !strings.HasPrefix(text, tt.want) || stderr != "" {
+			t.Errorf("%v: got %s%s, want %s", tt.args, text, stderr, tt.want)
+		}
+	}
+}
+
 func TestACLPrintsWhatWasPassed(t *testing.T) {
 	newSecret(t)
 	writeConfig(t, ".", aclConfig)

@@ -328,6 +328,7 @@ client_ids:
 		t.Fatal(err)
 	}
 	want := rules.Options{
+		ACLClaim: "acl",
 		Rules: []rules.Rule{
 			{Allow: true, Who: []string{"*"}, Topics: []string{"t"}, MaxQoS: new(byte(1)), NoRetain: true},
 			{Allow: true, Who: []string{"*"}, Topics: []string{"u"}, MaxQoS: new(byte(0))},

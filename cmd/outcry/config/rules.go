@@ -40,9 +40,12 @@ var queuePolicies = map[string]broker.QueuePolicy{
 	"disconnect":  broker.Disconnect,
 }
 
+// aclClaim is the claim with rules of the client's own. A token has it only if JWT.RulesClaim or Issuer.RulesClaim says so.
+const aclClaim = "acl"
+
 // RuleOptions returns all that is about rules as the hook takes it.
 func (c *Config) RuleOptions() rules.Options {
-	var o rules.Options
+	o := rules.Options{ACLClaim: aclClaim}
 	for _, r := range c.Rules {
 		o.Rules = append(o.Rules, rules.Rule{
 			Allow: r.Access == "allow", Actions: r.Actions, Who: r.Who, Claims: r.Claims, Topics: r.Topics,
