@@ -13,7 +13,7 @@ folders := cmd broker hooks listeners devices web bench tests
 modules := web/node_modules/.package-lock.json
 pages   := web/dist/index.html
 
-.PHONY: help run build web pages test lint format vet staticcheck race fuzz crash bench check clean tools test-web test-fuzz
+.PHONY: help run build web pages test lint format vet staticcheck race fuzz crash bench compare check clean tools test-web test-fuzz
 
 help: ## show what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -86,6 +86,9 @@ crash: ## kill the broker 280 times, with good and bad disks, and see that nothi
 
 bench: ## run the Go benchmarks that match BENCH
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+compare: ## give Outcry and its peers the same work, write docs/benchmarks.md
+	$(GO) run ./bench/compare --write docs/benchmarks.md $(COMPARE)
 
 check: lint ## lint, and known vulnerabilities of the dependencies
 	@if command -v govulncheck >/dev/null; then govulncheck ./...; else \
