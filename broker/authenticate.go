@@ -4,16 +4,24 @@ import (
 	"context"
 	"errors"
 	"hash/maphash"
+	"strings"
 	"sync"
 )
 
 // checkers is how many credentials are checked at once. Those that wait are bounded by the number of connections.
 const checkers = 4
 
+// checking is something that the authenticators are asked about.
+type checking interface {
+	check(b *Broker) *Refusal      // on a checker; nil: all is well
+	checked(b *Broker, r *Refusal) // goes on with what check said
+	drop()                         // if the broker ends before that
+}
+
 // gate checks credentials off the shards.
 type gate struct {
 	mu     sync.Mutex // guards what follows
-	queue  []*connecting
+	queue  []checking
 	closed bool
 	more   sync.Cond
 }
@@ -24,11 +32,14 @@ func (b *Broker) authenticate(k *connecting) {
 		b.arrive(k)
 		return
 	}
-	g := &b.gate
+	b.gate.put(k)
+}
+
+func (g *gate) put(k checking) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed {
-		k.c.release()
+		k.drop()
 		return
 	}
 	g.queue = append(g.queue, k)
@@ -38,7 +49,7 @@ func (b *Broker) authenticate(k *connecting) {
 // arrive posts a checked client to the shard that owns its client identifier.
 func (b *Broker) arrive(k *connecting) {
 	if !b.owner(k.client.ID).post(k) {
-		k.c.release()
+		k.drop()
 	}
 }
 
@@ -50,23 +61,33 @@ func (b *Broker) owner(id string) *shard {
 }
 
 // check is one checker's loop; it ends when the gate is closed.
-func (b *Broker) check(ctx context.Context) {
+func (b *Broker) check() {
 	for {
 		k := b.gate.next()
 		if k == nil {
 			return
 		}
-		id, refusal := b.identify(ctx, k)
-		k.refusal = refusal
-		if id != nil {
-			k.client.Identity = id
-		}
+		refusal := k.check(b)
 		b.counters.auth(refusal)
-		b.arrive(k)
+		k.checked(b, refusal)
 	}
 }
 
-func (g *gate) next() *connecting {
+// check asks who the client is.
+func (k *connecting) check(b *Broker) *Refusal {
+	id, refusal := b.identify(k.credentials())
+	if refusal == nil {
+		k.client.Identity = id
+	}
+	return refusal
+}
+
+func (k *connecting) checked(b *Broker, r *Refusal) {
+	k.refusal = r
+	b.arrive(k)
+}
+
+func (g *gate) next() checking {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for len(g.queue) == 0 && !g.closed {
@@ -89,15 +110,14 @@ func (g *gate) close() {
 	g.more.Broadcast()
 	g.mu.Unlock()
 	for _, k := range queue {
-		k.c.release()
+		k.drop()
 	}
 }
 
 // identify asks one authenticator after the other.
-func (b *Broker) identify(ctx context.Context, k *connecting) (*Identity, *Refusal) {
-	ctx, cancel := context.WithTimeout(ctx, b.limits.ConnectTimeout)
+func (b *Broker) identify(cred *Credentials) (*Identity, *Refusal) {
+	ctx, cancel := context.WithTimeout(b.checking, b.limits.ConnectTimeout)
 	defer cancel()
-	cred := k.credentials()
 	for _, a := range b.authenticators {
 		id, err := a.Authenticate(ctx, cred)
 		if errors.Is(err, ErrNotConcerned) {
@@ -106,11 +126,11 @@ func (b *Broker) identify(ctx context.Context, k *connecting) (*Identity, *Refus
 		var refusal *Refusal
 		switch {
 		case errors.As(err, &refusal):
-			b.log.Info("client refused", "listener", k.c.listener, "remote", k.c.remote, "client", k.client.ID,
-				"user", k.packet.Username, "reason", refusal.Reason)
+			b.log.Info("client refused", "listener", cred.Listener, "remote", cred.Remote, "client", cred.ClientID,
+				"user", loggable(cred.Username), "reason", refusal.Reason)
 			return nil, refusal
 		case err != nil:
-			b.log.Error("authenticate", "client", k.client.ID, "err", err)
+			b.log.Error("authenticate", "client", cred.ClientID, "err", err)
 			return nil, &Refusal{Code: CodeServerUnavailable, Reason: "authentication is not available", Label: "unavailable"}
 		}
 		return id, nil
@@ -123,10 +143,21 @@ func (k *connecting) credentials() *Credentials {
 		ClientID: k.packet.ClientID, Username: k.packet.Username, Password: k.packet.Password,
 		Version: k.c.version, Listener: k.c.listener, Remote: k.c.remote,
 	}
+	if k.packet.HasAuthMethod {
+		cred.Password = k.packet.AuthData
+	}
 	if h := k.c.hello; h != nil {
 		cred.TLS, cred.Header = h.tls, h.header
 	}
 	return cred
+}
+
+// loggable is a user name that may stand in a log: some send their token as the user name.
+func loggable(user string) string {
+	if len(user) > 64 || strings.Count(user, ".") == 2 && strings.HasPrefix(user, "eyJ") {
+		return "(not shown)"
+	}
+	return user
 }
 
 // admit asks every admitter.

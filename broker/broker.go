@@ -39,6 +39,7 @@ type Broker struct {
 	observers      *observers  // nil: nobody observes
 	sys            *sys
 	gate           gate
+	checking       context.Context // of the checkers; set by Run
 	counters       counters
 	stop           chan struct{} // closed by the first Shutdown, or when Run's context ends
 	stopOnce       sync.Once
@@ -155,9 +156,10 @@ func (b *Broker) Run(ctx context.Context) error {
 	defer close(b.done)
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
+	b.checking = inner
 	var helpers, loops sync.WaitGroup
 	for range checkers {
-		helpers.Go(func() { b.check(inner) })
+		helpers.Go(b.check)
 	}
 	helpers.Go(func() { b.sys.run(inner) })
 	helpers.Go(func() { b.watchClock(inner) })

@@ -54,6 +54,7 @@ type conn struct {
 	allowed     *permissions
 	timer       timer
 	expires     int64 // when its identity expires, on the broker's clock; 0: never
+	warnAt      int64 // when it is told so; 0: it has been, or need not be
 	lastRead    int64 // when a packet last came, in ticks
 	maxPacket   uint32
 	fd          int32
@@ -71,6 +72,8 @@ type conn struct {
 	watchWrite  bool
 	problemInfo bool // reason strings and user properties may be sent (MQTT 5 3.1.2.11.7)
 	stores      bool // it publishes messages that wait for the disk
+	hasMethod   bool // its CONNECT named the authentication method
+	refreshing  bool // it has shown a fresh token, which is being checked
 	counted     bool // in the gauge of its listener and version
 }
 
@@ -200,6 +203,7 @@ func (c *conn) expire(*timer) {
 		c.close(closeExpired)
 		return
 	}
+	c.warn()
 	if c.keepAlive != 0 && now-c.lastRead >= int64(c.keepAlive) && c.paused&^pauseFull == 0 {
 		c.close(closeKeepAlive)
 		return
@@ -216,7 +220,11 @@ func (c *conn) armTimer() {
 		due = c.lastRead + int64(c.keepAlive)
 	}
 	if c.expires != 0 {
-		if at := c.expires/int64(tick) + 1; due == 0 || at < due {
+		at := c.expires
+		if c.warnAt != 0 {
+			at = c.warnAt
+		}
+		if at = at/int64(tick) + 1; due == 0 || at < due {
 			due = at
 		}
 	}

@@ -29,7 +29,7 @@ func (c *conn) onConnect(body []byte) error {
 	}
 	c.problemInfo = k.packet.RequestProblemInfo
 	c.maxPacket = k.packet.MaximumPacketSize
-	if k.packet.HasAuthMethod {
+	if c.hasMethod = k.packet.HasAuthMethod; c.hasMethod && k.packet.AuthMethod != tokenMethod {
 		c.refuse(wire.BadAuthenticationMethod, "no such authentication method [MQTT-4.12.0-1]")
 		return nil
 	}
@@ -170,9 +170,7 @@ func (k *connecting) setTimers(s *shard) {
 		}
 	}
 	c.keepAlive = uint32(keep * 3 / 2 / tick) // one and a half times [MQTT-3.1.2-22]
-	if e := k.client.Identity.Expires; !e.IsZero() {
-		c.expires = s.now + int64(e.Sub(c.b.options.wallClock()))
-	}
+	c.setIdentityExpiry()
 	c.armTimer()
 }
 
@@ -182,6 +180,9 @@ func (c *conn) sendConnack(k *connecting, present bool) {
 	a := wire.Connack{
 		SessionPresent: present, ReceiveMaximum: uint16(l.ReceiveMaximum), MaximumPacketSize: uint32(l.MaxPacketBytes),
 		TopicAliasMaximum: uint16(l.TopicAliasMaximum),
+	}
+	if c.hasMethod {
+		a.AuthMethod = tokenMethod // [MQTT-4.12.0-5]
 	}
 	if k.assigned {
 		a.AssignedClientID = k.client.ID

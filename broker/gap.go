@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"time"
-
-	"github.com/outcry-mqtt/outcry/broker/topic"
 )
 
 // The topics that begin with $me/ are a client's own: it hears on them what the broker has to tell it about itself, and
@@ -58,30 +56,10 @@ func (s *shard) tellGaps() {
 
 // tellGap sends the session's gap to its client, if that is there and has subscribed to it.
 func (ss *session) tellGap() {
-	if ss.gap == nil || !ss.gap.changed || ss.conn == nil {
-		return
+	if ss.gap != nil && ss.gap.changed && ss.conn != nil {
+		ss.gap.changed = false
+		ss.tell(droppedTopic, ss.gap.encode())
 	}
-	ss.subs.each(func(sub *subscription) {
-		if sub.isOwn() {
-			ss.sendGap(sub)
-		}
-	})
-}
-
-func (ss *session) sendGap(sub *subscription) {
-	if ss.gap == nil || !topic.Match(sub.filter, droppedTopic) {
-		return
-	}
-	s := ss.shard
-	ss.gap.changed = false
-	m := &message{topic: droppedTopic, payload: ss.gap.encode(), read: s.now}
-	d := delivery{m: m, retain: true}
-	if sub.id != 0 {
-		d.ids = []uint32{sub.id}
-	}
-	s.begin(m)
-	s.handDelivery(ss, &d)
-	s.current = nil
 }
 
 // encode is the payload of a notice: how many messages were lost in the life of the session, by reason, and when the

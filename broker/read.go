@@ -178,7 +178,7 @@ func (c *conn) packet(h wire.Header, body []byte) error {
 		if c.version != wire.V5 {
 			return errReservedType
 		}
-		return errAuthPacket
+		return c.onAuth(body)
 	case wire.TypeConnect:
 		return errSecondConnect
 	}

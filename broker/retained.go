@@ -156,7 +156,7 @@ type replayPart struct {
 // replay sends a new subscription what is retained, at the pace at which the client reads.
 func (s *shard) replay(sub *subscription) {
 	if sub.isOwn() {
-		sub.session.sendGap(sub)
+		sub.session.tellCurrent(sub)
 		return
 	}
 	found := s.b.retained.match(sub.filter, s.now)

@@ -201,6 +201,9 @@ func (ss *session) recheck() {
 		ss.subs.remove(sub)
 		s.unsubscribe(sub)
 	}
+	if len(lost) > 0 {
+		ss.tellEnded(lost)
+	}
 	ss.queue.filter(s, func(d *delivery) bool { return s.b.mayHear(c.client, d.m.topic) },
 		func(d *delivery) { ss.drop(d, dropNotAuthorized) })
 }

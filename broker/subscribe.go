@@ -170,7 +170,7 @@ func (s *shard) unsubscribe(sub *subscription) {
 
 // reserved tells whether a topic is the broker's own to publish to.
 func reserved(name string) bool {
-	return strings.HasPrefix(name, "$SYS/") || name == "$SYS" || isOwn(name)
+	return strings.HasPrefix(name, "$") && (strings.HasPrefix(name, "$SYS/") || name == "$SYS" || isOwn(name) || name == authTopic)
 }
 
 // isOwn tells whether a topic or filter is of those that each client has for itself.

@@ -136,11 +136,15 @@ const (
 var errSubscriptionRecord = errors.New("not a subscription of a version that this program knows; run the version that wrote it, or restore a backup")
 
 func (sub *subscription) storeKey() string {
-	key := numberKey(sub.session.durable.num)
-	if sub.group != nil {
-		key += "$share/" + sub.group.name + "/"
+	return numberKey(sub.session.durable.num) + sub.text()
+}
+
+// text is the filter as it was subscribed to, with its $share prefix.
+func (sub *subscription) text() string {
+	if sub.group == nil {
+		return sub.filter
 	}
-	return key + sub.filter
+	return "$share/" + sub.group.name + "/" + sub.filter
 }
 
 // keep has the store keep the subscription, if its session is durable.

@@ -72,3 +72,41 @@ func TestAuthWithoutMethod(t *testing.T) {
 		c.ExpectEnd(0x81, 0x82)
 	})
 }
+
+// goodOnly takes the token "good".
+type goodOnly struct{}
+
+func (goodOnly) Authenticate(_ context.Context, c *broker.Credentials) (*broker.Identity, error) {
+	if string(c.Password) != "good" {
+		return nil, &broker.Refusal{Code: broker.CodeNotAuthorized, Reason: "not good"}
+	}
+	return &broker.Identity{User: "u", Method: "test"}, nil
+}
+
+// TestReAuthenticate authenticates anew with the method that CONNECT named (MQTT 5 4.12.1).
+func TestReAuthenticate(t *testing.T) {
+	s := startOurs(t, broker.Options{Hooks: []any{goodOnly{}}})
+	shown := func(data string) raw.Props {
+		return raw.Props{raw.Txt(raw.AuthMethod, "token"), raw.Txt(raw.AuthData, data)}
+	}
+	connect := func(t *testing.T) *raw.Client {
+		k := clean(raw.V5, "c")
+		k.Props = append(k.Props, shown("good")...)
+		c := s.dial(t, raw.V5)
+		must(t, "the method in CONNACK", c.Connect(k).Props.Txt(raw.AuthMethod), "token")
+		return c
+	}
+	t.Run("taken", func(t *testing.T) {
+		c := connect(t)
+		c.Send(raw.Auth(0x19, shown("good")...))
+		p := c.Expect(raw.AUTH)
+		must(t, "the code", p.Code, 0)
+		must(t, "the method", p.Props.Txt(raw.AuthMethod), "token")
+		must(t, "the number of properties", len(p.Props), 1)
+	})
+	t.Run("refused", func(t *testing.T) {
+		c := connect(t)
+		c.Send(raw.Auth(0x19, shown("bad")...))
+		c.ExpectEnd(0x87)
+	})
+}
