@@ -6,6 +6,7 @@ import (
 	"github.com/outcry-mqtt/outcry/cmd/outcry/config"
 	"github.com/outcry-mqtt/outcry/hooks/anonymous"
 	"github.com/outcry-mqtt/outcry/hooks/clientcert"
+	"github.com/outcry-mqtt/outcry/hooks/denylist"
 	"github.com/outcry-mqtt/outcry/hooks/jwt"
 	"github.com/outcry-mqtt/outcry/hooks/metrics"
 	"github.com/outcry-mqtt/outcry/hooks/passwd"
@@ -20,6 +21,7 @@ type access struct {
 	users  *passwd.Authenticator
 	certs  *clientcert.Authenticator
 	rules  *rules.Authorizer
+	denied *denylist.List
 }
 
 // newAccess makes the hooks of a configuration. Its errors are config.Problems: all that is wrong with the files.
@@ -46,6 +48,11 @@ func newAccess(c *config.Loaded, log *slog.Logger) (*access, error) {
 	if a.rules, err = rules.New(c.RuleOptions()); err != nil { // config.Load has checked them
 		problems = append(problems, c.Problem("rules", err.Error(), ""))
 	}
+	if c.Auth.DenyFile != "" {
+		if a.denied, err = denylist.New(denylist.Options{Path: c.Auth.DenyFile, Logger: log}); err != nil {
+			problems = append(problems, c.Problem("auth.deny_file", err.Error(), "write one with outcry deny add, or make an empty file"))
+		}
+	}
 	if len(problems) > 0 {
 		return nil, problems
 	}
@@ -64,6 +71,9 @@ func (a *access) hooks(c *config.Config) []any {
 	}
 	if c.Auth.Anonymous {
 		hooks = append(hooks, anonymous.Authenticator{OnlyWithoutCredentials: true})
+	}
+	if a.denied != nil {
+		hooks = append(hooks, a.denied)
 	}
 	return append(hooks, a.rules)
 }

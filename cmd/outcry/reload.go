@@ -31,6 +31,7 @@ func (s *server) reload() {
 		{"rules", s.reloadRules},
 		{"keys", s.reloadKeys},
 		{"password file", s.reloadUsers},
+		{"deny file", s.reloadDenied},
 		{"certificates", s.reloadCertificates},
 		{"operator's token", s.reloadOpsToken},
 	} {
@@ -89,6 +90,17 @@ func (s *server) reloadUsers(*config.Loaded) error {
 		return nil
 	}
 	return s.access.users.Reload()
+}
+
+func (s *server) reloadDenied(*config.Loaded) error {
+	if s.access.denied == nil {
+		return nil
+	}
+	if err := s.access.denied.Reload(); err != nil {
+		return err
+	}
+	s.broker.RulesChanged()
+	return nil
 }
 
 func (s *server) reloadCertificates(*config.Loaded) error {

@@ -40,6 +40,7 @@ func newRootCommand() *cobra.Command {
 		newTokenCommand(),
 		newACLCommand(),
 		newPasswdCommand(),
+		newDenyCommand(),
 		newPubCommand(),
 		newSubCommand(),
 		newSimulateCommand(),

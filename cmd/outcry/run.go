@@ -31,6 +31,9 @@ func (s *server) run(ctx context.Context, stops, hangups <-chan os.Signal) error
 	parts.Go(func() error { return s.broker.Run(inner) })
 	if s.flags.open == 0 {
 		parts.Go(func() error { return s.access.tokens.Run(inner) })
+		if s.access.denied != nil {
+			parts.Go(func() error { return s.access.denied.Run(inner, s.broker.RulesChanged) })
+		}
 	}
 	for _, l := range s.in.listeners {
 		parts.Go(func() error { return serve(l) })

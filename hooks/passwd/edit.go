@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -48,8 +47,8 @@ func scheme(h hash) string {
 }
 
 // Set gives a user a password, and makes the user, and the file, if there is none. The claims are replaced unless they
-// are nil. The file is replaced as a whole, readable by its owner alone; a crash leaves the old one or the new one. Of
-// two edits at once, the later wins.
+// are nil. The file is replaced as a whole; a crash leaves the old one or the new one. A new file is readable by its owner
+// alone, one that was there keeps its mode. Of two edits at once, the later wins.
 func Set(path, user, password string, claims map[string]any) error {
 	if err := checkUser(user); err != nil {
 		return err
@@ -121,33 +120,13 @@ func readFile(path string) (lines []string, records []record, err error) {
 }
 
 // writeFile replaces the file at path, or the one that a link there leads to.
-func writeFile(path string, lines []string) (err error) {
-	if target, err := filepath.EvalSymlinks(path); err == nil {
-		path = target
-	}
-	dir := filepath.Dir(path)
-	file, err := os.CreateTemp(dir, filepath.Base(path)+".new-*") // with mode 0600
-	if err != nil {
-		return fmt.Errorf("password file: %w", err)
-	}
-	defer func() {
-		if err != nil {
-			os.Remove(file.Name())
-		}
-	}()
+func writeFile(path string, lines []string) error {
 	var text bytes.Buffer
 	for _, line := range lines {
 		text.WriteString(strings.TrimSuffix(line, "\r") + "\n")
 	}
-	_, err = file.Write(text.Bytes())
-	if err == nil {
-		err = file.Sync()
-	}
-	if err = errors.Join(err, file.Close()); err != nil {
+	if err := folder.Replace(path, text.Bytes()); err != nil {
 		return fmt.Errorf("password file: %w", err)
 	}
-	if err = os.Rename(file.Name(), path); err != nil {
-		return fmt.Errorf("password file: %w", err)
-	}
-	return folder.Sync(dir)
+	return nil
 }

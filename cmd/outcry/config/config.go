@@ -116,6 +116,7 @@ type Auth struct {
 	PasswordFile      string `key:"password_file"`
 	ClientCertificate string `key:"client_certificate" oneof:"none cn dns email uri"`
 	Anonymous         bool   `key:"anonymous"`
+	DenyFile          string `key:"deny_file"`
 }
 
 // Durability says when what must outlive the process is on disk.

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/outcry-mqtt/outcry/cmd/outcry/config"
+	"github.com/outcry-mqtt/outcry/hooks/denylist"
+	"github.com/spf13/cobra"
+)
+
+// denyFlags are the flags of outcry deny.
+type denyFlags struct {
+	configFlags
+	denyFile string
+	ttl      ttl           // of a new entry
+	note     string        // of a new entry
+	kind     denylist.Kind // from the arguments
+}
+
+const denyLong = `Keep a user, a client identifier or a token out, in the file that auth.deny_file names.
+A broker that runs notices within a second: clients that are connected are
+disconnected, and cannot come back.
+
+A token is named by its id, the claim jti: "outcry token inspect" shows it. It need
+not be denied any longer than it is valid.`
+
+const denyExample = `  outcry deny add user bob --note "left on Monday"
+  outcry deny add token 7f3c91 --for 1h
+  outcry deny add client kiosk-7
+  outcry deny remove user bob
+  outcry deny list`
+
+func newDenyCommand() *cobra.Command {
+	f := &denyFlags{ttl: forEver}
+	cmd := &cobra.Command{
+		Use:     "deny",
+		Short:   "Keep users, clients and tokens out, at once",
+		Long:    denyLong,
+		Example: denyExample,
+		Args:    noSuchCommand,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	add := f.command("add user|token|client NAME", "Deny one, also while it is connected", f.add)
+	add.Flags().Var(&f.ttl, "for", "how long, such as 15m, 1h or 30d; none: for ever")
+	add.Flags().StringVar(&f.note, "note", "", "why, for those who read the file")
+	cmd.AddCommand(
+		add,
+		f.command("remove user|token|client NAME", "Take one off the list", f.remove),
+		f.command("list", "Show who is denied", f.list),
+	)
+	return cmd
+}
+
+// command makes one of the commands below outcry deny. It takes a kind and a value if its use says so.
+func (f *denyFlags) command(use, short string, run func(w io.Writer, path, value string) error) *cobra.Command {
+	cmd := &cobra.Command{Use: use, Short: short, Example: denyExample}
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if use == cmd.Name() {
+			return noSuchCommand(cmd, args)
+		}
+		if len(args) != 2 {
+			return fmt.Errorf("write outcry deny %s\nsee %s --help", use, cmd.CommandPath())
+		}
+		f.kind = denylist.Kind(args[0])
+		return nil
+	}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		path, err := f.path()
+		if err != nil {
+			return err
+		}
+		return run(cmd.OutOrStdout(), path, append(args, "", "")[1])
+	}
+	cmd.Flags().SortFlags = false
+	cmd.Flags().StringVar(&f.denyFile, "file", "", "the file (default: auth.deny_file of the configuration)")
+	f.configFlags.register(cmd)
+	return cmd
+}
+
+// path is that of the file.
+func (f *denyFlags) path() (string, error) {
+	if f.denyFile != "" {
+		return f.denyFile, nil
+	}
+	o, err := f.options()
+	if err != nil {
+		return "", err
+	}
+	c, err := config.Load(o)
+	if err != nil {
+		return "", err
+	}
+	if c.Auth.DenyFile == "" {
+		return "", errors.New("the configuration has no deny file; set auth.deny_file and restart the broker, or give --file")
+	}
+	return c.Auth.DenyFile, nil
+}
+
+func (f *denyFlags) add(_ io.Writer, path, value string) error {
+	e := denylist.Entry{Kind: f.kind, Value: value, Note: f.note}
+	if d := f.ttl.duration(); d >= 0 {
+		e.Until = time.Now().Add(d)
+	}
+	return denylist.Add(path, e)
+}
+
+func (f *denyFlags) remove(_ io.Writer, path, value string) error {
+	return denylist.Remove(path, f.kind, value)
+}
+
+// list prints the entries that are not over.
+func (f *denyFlags) list(w io.Writer, path, _ string) error {
+	entries, err := denylist.Read(path)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Over(time.Now()) {
+			continue
+		}
+		if _, err := fmt.Fprintln(w, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
