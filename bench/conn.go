@@ -101,7 +101,7 @@ func (w *worker) greet(c *conn, fd int) {
 		return
 	}
 	if w.opts.webSocket() {
-		c.state, c.frames = upgrading, &unframer{}
+		c.state, c.frames = upgrading, &unframer{text: w.opcode == opText}
 		w.out = append(w.out, w.run.upgrade.request...)
 	} else {
 		w.connect(c)
@@ -129,15 +129,24 @@ func (w *worker) connected(c *conn, body []byte) error {
 	if ack.keepAlive >= 0 {
 		c.keepAlive = ack.keepAlive
 	}
+	w.accepted(c)
+	return nil
+}
+
+// accepted is for a connection that was let in: it subscribes if it wants to.
+func (w *worker) accepted(c *conn) {
 	w.connects.record(w.now - c.began)
 	if c.filter == "" {
 		w.arrive(c)
-		return nil
+		return
 	}
 	c.state, c.asked = subscribing, w.now
-	w.scratch = appendSubscribe(w.scratch[:0], w.opts.Version, c.filter, c.qos)
+	if w.dialect != nil {
+		w.scratch = w.dialect.join(w.scratch[:0], c.filter)
+	} else {
+		w.scratch = appendSubscribe(w.scratch[:0], w.opts.Version, c.filter, c.qos)
+	}
 	w.put(c, w.scratch)
-	return nil
 }
 
 // subscribed heeds a SUBACK.
@@ -177,9 +186,10 @@ func (w *worker) rearm(c *conn) {
 // leave takes leave of the broker, which then closes the connection.
 func (w *worker) leave(c *conn) {
 	if c.state == up {
-		w.n.up--
-		w.put(c, disconnect)
-		w.flushQuietly(c)
+		if w.n.up--; w.dialect == nil {
+			w.put(c, disconnect)
+			w.flushQuietly(c)
+		}
 	} else if c.state != closed {
 		w.pending--
 	}

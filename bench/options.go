@@ -42,6 +42,7 @@ type Options struct {
 	URL       *url.URL      // mqtt, tcp, mqtts, ssl, tls, ws, wss or unix; with a port
 	TLS       *tls.Config   // nil: the system's certificate authorities
 	Version   byte          // 4 (MQTT 3.1.1) or 5; default 5
+	Dialect   Dialect       // default MQTT
 	User      string        // of every client
 	Password  []byte        // of every client
 	Prefix    string        // of client identifiers and topics; default bench- and something random
@@ -172,7 +173,7 @@ func (o *Options) checkRest() error {
 	case strings.ContainsAny(o.Prefix, "+#\x00") || len(o.Prefix) > 1000:
 		return fmt.Errorf("prefix %q: it begins topics, so it has no + and no #, and at most 1000 bytes", o.Prefix)
 	}
-	return nil
+	return o.checkDialect()
 }
 
 // messages tells whether the scenario is one in which publishers and subscribers exchange numbered messages.
@@ -181,6 +182,14 @@ func (o *Options) messages() bool {
 }
 
 func (o *Options) webSocket() bool { return o.URL.Scheme == "ws" || o.URL.Scheme == "wss" }
+
+// subprotocol is that of the WebSocket, "" if there is none.
+func (o *Options) subprotocol() string {
+	if o.Dialect == MQTT {
+		return "mqtt"
+	}
+	return ""
+}
 
 func (o *Options) secure() bool {
 	switch o.URL.Scheme {

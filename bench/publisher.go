@@ -85,12 +85,7 @@ func (p *publisher) one(w *worker, s *share) bool {
 	if f.opts.QoS > 0 {
 		id = p.ids.take(w.now)
 	}
-	whole, remaining := publishLen(f.opts.Version, len(f.topics[topic]), f.opts.Payload, f.opts.QoS)
-	b := w.begin(p.conn, whole)
-	payload := putPublish(b, f.opts.Version, f.topics[topic], f.opts.QoS, false, id, remaining)
-	header{stamp: stamp, run: f.run, stream: streamIndex, number: number}.put(payload)
-	copy(payload[headerSize:], w.run.filler)
-	w.end(p.conn, b)
+	w.publish(p.conn, f.topics[topic], id, header{stamp: stamp, run: f.run, stream: streamIndex, number: number})
 	p.number++
 	w.n.sent++
 	w.n.expected += uint64(fan)
@@ -99,6 +94,24 @@ func (p *publisher) one(w *worker, s *share) bool {
 		w.n.expectedWithin += uint64(fan)
 	}
 	return true
+}
+
+// publish gathers a message.
+func (w *worker) publish(c *conn, topic []byte, id uint16, h header) {
+	if w.dialect != nil {
+		b := w.begin(c, w.dialect.publishLen(len(topic), w.opts.Payload))
+		payload := w.dialect.publish(b, topic)
+		copy(payload[headerSize:], w.run.filler)
+		w.dialect.putHeader(h, payload)
+		w.end(c, b)
+		return
+	}
+	whole, remaining := publishLen(w.opts.Version, len(topic), w.opts.Payload, w.opts.QoS)
+	b := w.begin(c, whole)
+	payload := putPublish(b, w.opts.Version, topic, w.opts.QoS, false, id, remaining)
+	h.put(payload)
+	copy(payload[headerSize:], w.run.filler)
+	w.end(c, b)
 }
 
 // occupy takes the slot of the next message.

@@ -82,6 +82,9 @@ func (w *worker) frame(c *conn, op byte, piece []byte) error {
 		}
 		return errLeft
 	default:
+		if w.dialect != nil {
+			return w.heard(c, piece)
+		}
 		return w.feed(c, piece)
 	}
 	return nil
@@ -96,7 +99,11 @@ func (w *worker) upgraded(c *conn, b []byte) error {
 	}
 	b = c.rest[size:]
 	c.rest = nil
-	w.connect(c)
+	if w.dialect != nil {
+		w.speak(c)
+	} else {
+		w.connect(c)
+	}
 	return w.take(c, b)
 }
 

@@ -16,7 +16,7 @@ func receiving(t testing.TB, n, payload int) (*worker, *conn, []byte) {
 		t.Fatal(err)
 	}
 	r := &runner{opts: o, id: 7, filler: make([]byte, payload-headerSize)}
-	w := &worker{run: r, opts: &r.opts, noted: map[string]bool{}}
+	w := &worker{run: r, opts: &r.opts, noted: map[string]bool{}, opcode: opBinary}
 	r.workers = []*worker{w}
 	f := r.newFlow()
 	f.till = never
@@ -130,7 +130,7 @@ func TestFramesThatAreWrong(t *testing.T) {
 }
 
 func TestUpgradeAnswers(t *testing.T) {
-	u := newUpgrade(&url.URL{Scheme: "ws", Host: "h", Path: "/mqtt"})
+	u := newUpgrade(&url.URL{Scheme: "ws", Host: "h", Path: "/mqtt"}, "mqtt")
 	head := "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: "
 	for _, tt := range []struct {
 		name, answer string
@@ -164,7 +164,7 @@ func FuzzTake(f *testing.F) {
 	f.Add([]byte{typePublish | 4, 7, 0, 1, 'a', 0, 9, 0, 'x', typePubrel, 2, 0, 9, typePingresp, 0}, byte(up), false)
 	f.Add([]byte{typeDisconnect, 1, 0x8b}, byte(up), false)
 	f.Add([]byte("HTTP/1.1 101 Switching Protocols\r\n\r\n"), byte(upgrading), true)
-	w.run.upgrade = newUpgrade(&url.URL{Scheme: "ws", Host: "h", Path: "/mqtt"})
+	w.run.upgrade = newUpgrade(&url.URL{Scheme: "ws", Host: "h", Path: "/mqtt"}, "mqtt")
 	f.Fuzz(func(t *testing.T, b []byte, st byte, framed bool) {
 		_, c, _ := receiving(t, 0, 64)
 		c.state = upgrading + state(st)%(leaving-upgrading+1)
@@ -189,4 +189,21 @@ func BenchmarkReceive(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*800), "ns/message")
+}
+
+// No bytes from an adapter make the bench panic.
+func FuzzListen(f *testing.F) {
+	for _, text := range []string{"j", "m0123456789abcdef", `42["m","00000000000000000000000000000000"]`, "0{}", "40", "430[]", "2", `42["m",""]`} {
+		f.Add([]byte(text), byte(up), false)
+	}
+	f.Fuzz(func(t *testing.T, b []byte, st byte, text bool) {
+		w, c, _ := receiving(t, 0, 64)
+		w.dialect = newDialect(Rooms)
+		if text {
+			w.dialect = newDialect(SocketIO)
+		}
+		c.state = upgrading + state(st)%(leaving-upgrading+1)
+		c.frames = &unframer{text: text}
+		_ = w.listen(c, b)
+	})
 }

@@ -81,7 +81,7 @@ func newRunner(ctx context.Context, o Options) (*runner, error) {
 		return nil, err
 	}
 	if o.webSocket() {
-		r.upgrade = newUpgrade(o.URL)
+		r.upgrade = newUpgrade(o.URL, o.subprotocol())
 	}
 	r.tls = clientTLS(&o)
 	r.filler = make([]byte, o.Payload-headerSize)

@@ -22,7 +22,7 @@ func (w *worker) begin(c *conn, n int) []byte {
 	w.out = slices.Grow(w.out, head+n)[:at+head+n]
 	if head > 0 {
 		w.key = w.key*1664525 + 1013904223
-		putFrameHeader(w.out[at:at+head], opBinary, n, w.key)
+		putFrameHeader(w.out[at:at+head], w.opcode, n, w.key)
 	}
 	return w.out[at+head:]
 }

@@ -23,7 +23,7 @@ func (s *subscriber) acknowledged(w *worker, _ *conn, _ byte, _ uint16, _ byte) 
 // message checks a message and counts it.
 func (s *subscriber) message(w *worker, _ *conn, p *publication) {
 	f := s.flow
-	h, ok := readHeader(p.payload)
+	h, ok := w.header(p.payload)
 	if !ok || h.run != f.run || h.stream >= uint32(len(f.streams)) {
 		w.n.foreign++
 		return
@@ -50,6 +50,14 @@ func (s *subscriber) message(w *worker, _ *conn, p *publication) {
 	if f.ring > 0 {
 		s.count(h, st)
 	}
+}
+
+// header reads what a message says of itself.
+func (w *worker) header(payload []byte) (header, bool) {
+	if w.dialect != nil {
+		return w.dialect.readHeader(payload)
+	}
+	return readHeader(payload)
 }
 
 // first follows the stream, and reports whether this is a message's first time.

@@ -16,6 +16,7 @@ import (
 // Opcodes of frames, RFC 6455 5.2.
 const (
 	opContinue = 0
+	opText     = 1
 	opBinary   = 2
 	opClose    = 8
 	opPing     = 9
@@ -27,18 +28,22 @@ const maxUpgrade = 8 << 10
 
 // upgrade is the request that makes connections WebSockets; all use the same key.
 type upgrade struct {
-	request []byte
-	accept  string
+	request     []byte
+	accept      string
+	subprotocol string // "": none
 }
 
-func newUpgrade(u *url.URL) upgrade {
+func newUpgrade(u *url.URL, subprotocol string) upgrade {
 	var raw [16]byte
 	_, _ = rand.Read(raw[:]) // never fails
 	key := base64.StdEncoding.EncodeToString(raw[:])
 	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
 	request := fmt.Sprintf("GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-		"Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n", u.RequestURI(), u.Host, key)
-	return upgrade{[]byte(request), base64.StdEncoding.EncodeToString(sum[:])}
+		"Sec-WebSocket-Key: %s\r\nSec-WebSocket-Version: 13\r\n", u.RequestURI(), u.Host, key)
+	if subprotocol != "" {
+		request += "Sec-WebSocket-Protocol: " + subprotocol + "\r\n"
+	}
+	return upgrade{[]byte(request + "\r\n"), base64.StdEncoding.EncodeToString(sum[:]), subprotocol}
 }
 
 // answered reads the answer: how long it is, 0 if it is not complete.
@@ -60,8 +65,8 @@ func (u *upgrade) answered(b []byte) (size int, err error) {
 		return 0, fmt.Errorf("the WebSocket upgrade was answered with %s: is the path right?", resp.Status)
 	case resp.Header.Get("Sec-WebSocket-Accept") != u.accept:
 		return 0, errors.New("the WebSocket upgrade was answered with a wrong Sec-WebSocket-Accept")
-	case resp.Header.Get("Sec-WebSocket-Protocol") != "mqtt":
-		return 0, errors.New("the broker did not choose the WebSocket subprotocol mqtt")
+	case resp.Header.Get("Sec-WebSocket-Protocol") != u.subprotocol:
+		return 0, fmt.Errorf("the broker did not choose the WebSocket subprotocol %q", u.subprotocol)
 	}
 	return end + 4, nil
 }
@@ -113,6 +118,7 @@ type unframer struct {
 	inside  bool   // a frame
 	more    bool   // the message goes on in another frame
 	op      byte
+	text    bool   // messages are text, not binary
 	control []byte // payload of a control frame so far
 }
 
@@ -136,6 +142,9 @@ func (u *unframer) next(b []byte) (op byte, piece, rest []byte, done bool, err e
 	u.control = append(u.control, piece...)
 	return u.op, u.control, rest, !u.inside, nil
 }
+
+// complete tells that the message whose piece next returned is complete.
+func (u *unframer) complete() bool { return !u.inside && !u.more }
 
 // header reads a frame's header, as much of it as there is.
 func (u *unframer) header(b []byte) (rest []byte, err error) {
@@ -187,7 +196,7 @@ func (u *unframer) begin() error {
 			return errFrame
 		}
 		return nil
-	case u.op != opBinary && u.op != opContinue, (u.op == opContinue) != u.more:
+	case u.op != opContinue && (u.op == opText) != u.text, u.op > opBinary, (u.op == opContinue) != u.more:
 		return errFrame
 	}
 	u.more = !final

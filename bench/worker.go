@@ -17,13 +17,15 @@ const alarmToken = 1<<64 - 2
 // worker owns a share of the connections: it alone touches them, on a thread of its own.
 type worker struct {
 	// Static after construction.
-	run    *runner
-	opts   *Options
-	to     *destination
-	poller *poller.Poller
-	alarm  *alarm
-	number int
-	start  time.Time
+	run     *runner
+	opts    *Options
+	to      *destination
+	poller  *poller.Poller
+	dialect dialect // nil: MQTT
+	opcode  byte    // of WebSocket messages
+	alarm   *alarm
+	number  int
+	start   time.Time
 
 	// Owned by the loop.
 	conns    []*conn
@@ -73,10 +75,14 @@ func newWorker(r *runner, number int) (*worker, error) {
 		_ = p.Close()
 		return nil, err
 	}
-	return &worker{
-		run: r, opts: &r.opts, to: r.to, poller: p, alarm: a, number: number, start: r.start, key: uint32(r.id) | 1,
+	w := &worker{
+		run: r, opts: &r.opts, to: r.to, dialect: newDialect(r.opts.Dialect), opcode: opBinary, poller: p, alarm: a, number: number, start: r.start, key: uint32(r.id) | 1,
 		in: make([]byte, readBuffer), out: make([]byte, 0, 2*flushAt), noted: map[string]bool{},
-	}, nil
+	}
+	if w.dialect != nil {
+		w.opcode = w.dialect.opcode()
+	}
+	return w, nil
 }
 
 // clock is the time since the run began.

@@ -61,6 +61,9 @@ func run(ctx context.Context, o options) error {
 	for round := range o.rounds {
 		for _, w := range works(o) {
 			for _, p := range there {
+				if !p.does(w) {
+					continue
+				}
 				if err := measure(ctx, r, p, w, folder, round); err != nil {
 					return err
 				}

@@ -12,12 +12,17 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/outcry-mqtt/outcry/bench"
 )
 
 // peer is a server that can be compared.
 type peer struct {
 	name  string
 	title string // with the version once it is prepared
+	// dialect is what it speaks if not MQTT; then it has WebSockets only, at path.
+	dialect bench.Dialect
+	path    string
 	// prepare builds the peer or looks for it, and tells its version. Its error says how to install what is missing.
 	prepare func(ctx context.Context, folder string) (version string, err error)
 	// command is how it is started, in an empty folder.
@@ -34,7 +39,9 @@ func peerNames() (names []string) {
 	return names
 }
 
-func allPeers() []*peer { return []*peer{outcry(), mosquitto(), nats(), mochi(), aedes()} }
+func allPeers() []*peer {
+	return []*peer{outcry(), mosquitto(), nats(), mochi(), aedes(), socketIO(), ws()}
+}
 
 func outcry() *peer {
 	program := ""
@@ -143,6 +150,29 @@ func aedes() *peer {
 	}
 }
 
+// roomsPeer is one that speaks no MQTT, behind an adapter of rooms and broadcasts.
+func roomsPeer(name, title, pkg, script string, dialect bench.Dialect, path string) *peer {
+	return &peer{
+		name: name, title: title, dialect: dialect, path: path,
+		prepare: func(ctx context.Context, _ string) (string, error) { return nodePackage(ctx, pkg) },
+		command: func(_ string, at ports) (*exec.Cmd, error) {
+			file, err := filepath.Abs("bench/peers/node/" + script)
+			return exec.Command("node", file, fmt.Sprint(at.ws)), err
+		},
+	}
+}
+
+func socketIO() *peer {
+	return roomsPeer("socket.io", "Socket.IO", "socket.io", "socketio.mjs", bench.SocketIO, "/socket.io/?EIO=4&transport=websocket")
+}
+
+func ws() *peer { return roomsPeer("ws", "ws", "ws", "ws.mjs", bench.Rooms, "/") }
+
+// does tells whether a peer can do a work at all.
+func (p *peer) does(w work) bool {
+	return p.dialect == bench.MQTT || w.scheme == "ws" && w.run.QoS == 0
+}
+
 // find finds a program, also where programs for administrators are.
 func find(program, install string) (string, error) {
 	if path, err := exec.LookPath(program); err == nil {
@@ -217,17 +247,21 @@ func (p *peer) start(ctx context.Context, folder string, at ports) (*running, er
 		return nil, err
 	}
 	go func() { _ = cmd.Wait(); close(r.ended) }()
-	if err := r.listens(ctx, at); err != nil {
+	listening := []int{at.tcp, at.ws}
+	if p.dialect != bench.MQTT {
+		listening = listening[1:]
+	}
+	if err := r.listens(ctx, listening); err != nil {
 		r.stop()
 		return nil, fmt.Errorf("%w: %s", err, lastLine(r.output.Bytes()))
 	}
 	return r, nil
 }
 
-// listens waits until both ports answer.
-func (r *running) listens(ctx context.Context, at ports) error {
+// listens waits until all ports answer.
+func (r *running) listens(ctx context.Context, ports []int) error {
 	deadline := time.After(time.Minute)
-	for _, port := range []int{at.tcp, at.ws} {
+	for _, port := range ports {
 		for !answers(port) {
 			select {
 			case <-ctx.Done():

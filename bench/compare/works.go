@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/url"
@@ -118,7 +119,10 @@ func perform(ctx context.Context, p *peer, w work, parent string) (*bench.Report
 	o.PID = r.cmd.Process.Pid
 	o.URL = &url.URL{Scheme: "mqtt", Host: at.address(at.tcp)}
 	if w.scheme == "ws" {
-		o.URL = &url.URL{Scheme: "ws", Host: at.address(at.ws), Path: "/mqtt"}
+		if o.URL, err = url.Parse("ws://" + at.address(at.ws) + cmp.Or(p.path, "/mqtt")); err != nil {
+			return nil, err
+		}
 	}
+	o.Dialect = p.dialect
 	return bench.Run(ctx, o)
 }
