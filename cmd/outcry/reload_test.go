@@ -1,11 +1,14 @@
 package main
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/outcry-mqtt/outcry/broker/conformance/raw"
 )
 
 const aliceMaySpeak = "rules:\n  - {access: allow, who: ['user:alice'], topics: [news/#]}\n"
@@ -117,4 +120,39 @@ func TestHangUpReReadsTheSecret(t *testing.T) {
 	if !mayConnect(after) {
 		t.Error("the old secret does not hold any more")
 	}
+}
+
+// A reload takes a subscription from a live client, and from a durable session what waits for it.
+func TestHangUpEndsSubscriptions(t *testing.T) {
+	dir := t.TempDir()
+	everybody := "rules:\n  - {access: allow, who: ['*'], topics: [news/#, other/#]}\n"
+	writeConfig(t, dir, everybody)
+	p := startServe(t, dir)
+	token := p.token("--user", "alice")
+	connect := func(id string, clean bool) *raw.Client {
+		conn, err := net.Dial("tcp", p.addresses["tcp"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := raw.New(t, conn, raw.V311)
+		c.Connect(raw.Connect{Version: raw.V311, ID: id, Clean: clean, User: new("alice"), Password: &token})
+		return c
+	}
+	speaker, live, away := connect("speaker", true), connect("live", true), connect("away", false)
+	live.Subscribe(0, "news/#", "other/#")
+	away.Subscribe(1, "news/#", "other/#")
+	away.Disconnect()
+	speaker.Publish(raw.Publish{Topic: "news/today", Payload: "1", QoS: 1})
+	live.ExpectPublish("news/today", "1")
+
+	writeConfig(t, dir, strings.ReplaceAll(everybody, "news/#, ", "")+"  - {access: allow, actions: [publish], who: ['*'], topics: [news/#]}\n")
+	p.hangUp("msg=reloaded", "whole=true")
+	speaker.Publish(raw.Publish{Topic: "news/today", Payload: "2", QoS: 1})
+	speaker.Publish(raw.Publish{Topic: "other/today", Payload: "3", QoS: 1})
+	live.ExpectPublish("other/today", "3")
+	live.ExpectNothing()
+	away = connect("away", false)
+	away.Send(raw.Ack(raw.PUBACK, away.ExpectPublish("other/today", "3").ID))
+	away.ExpectNothing()
+	p.stop()
 }
