@@ -9,6 +9,7 @@ import (
 	"github.com/outcry-mqtt/outcry/broker"
 	"github.com/outcry-mqtt/outcry/broker/topic"
 	"github.com/outcry-mqtt/outcry/cmd/outcry/config"
+	"github.com/outcry-mqtt/outcry/hooks/denylist"
 	"github.com/outcry-mqtt/outcry/hooks/jwt"
 	"github.com/outcry-mqtt/outcry/hooks/rules"
 	"github.com/spf13/cobra"
@@ -22,6 +23,7 @@ and why. With -v also what every rule before it lacked.
 The client is somebody by name and claims (--user, --claim, --rooms), whoever a token is
 about (--token), or nobody (--anonymous). connect asks whether it may use the client
 identifier of --client; publish and subscribe ask that, too, if there is a --client.
+Whoever is on the deny list may do nothing.
 A $share/GROUP/ before a filter is as good as not there, as it is for the broker.
 
 Exit status: 0 it is allowed, 1 it is denied, 2 it cannot be told.`
@@ -246,6 +248,11 @@ func (f *aclFlags) ask(answer *aclAnswer, who *broker.Identity, q *rules.Questio
 	}
 	client := &broker.Client{ID: f.client, Identity: who, Version: 5, Assigned: f.client == ""}
 	admitted := hook.ExplainAdmit(client)
+	if refusal, err := denied(answer.config, client); err != nil {
+		return err
+	} else if refusal != nil {
+		admitted = rules.Decision{Reason: "it is not let in: " + refusal.Reason}
+	}
 	switch reason, allowed := ownTopics(q); {
 	case q == nil || !admitted.Allow:
 		answer.take(admitted)
@@ -255,6 +262,18 @@ func (f *aclFlags) ask(answer *aclAnswer, who *broker.Identity, q *rules.Questio
 		answer.take(hook.Explain(client, *q))
 	}
 	return nil
+}
+
+// denied asks the deny list, if there is one.
+func denied(c *config.Loaded, client *broker.Client) (*broker.Refusal, error) {
+	if c.Auth.DenyFile == "" {
+		return nil, nil
+	}
+	list, err := denylist.New(denylist.Options{Path: c.Auth.DenyFile, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return nil, c.Problem("auth.deny_file", err.Error(), "")
+	}
+	return list.Admit(client), nil
 }
 
 // ownTopics says what the broker decides without any rule.

@@ -62,6 +62,22 @@ func TestACL(t *testing.T) {
 	}
 }
 
+func TestACLOfTheDenied(t *testing.T) {
+	newSecret(t)
+	writeConfig(t, ".", "auth: {deny_file: denied}\n")
+	if status, _, stderr := call(t, "", "deny", "add", "user", "bob"); status != 0 {
+		t.Fatal(stderr)
+	}
+	for user, want := range map[string]string{"ann": "allowed  rooms[0].join", "bob": "denied   it is not let in: "} {
+		if _, text, stderr := call(t, "", "acl", "test", "--user", user, "subscribe", "ticker/#"); !strings.HasPrefix(text, want) {
+			t.Errorf("%s: got %s%s, want %s", user, text, stderr, want)
+		}
+	}
+	if status, _, stderr := call(t, "", "acl", "test", "--user", "ann", "--set", "auth.deny_file=nowhere", "connect"); status != 2 {
+		t.Errorf("without its deny list: status %d, %s", status, stderr)
+	}
+}
+
 func TestACLThatCannotBeTold(t *testing.T) {
 	newSecret(t)
 	for _, tt := range []struct{ args, want string }{
