@@ -28,6 +28,9 @@ const opsIndex = `<!doctype html>
 type OpsOptions struct {
 	Address string       // host:port, "127.0.0.1:9090"; port 0 takes a free one
 	Metrics http.Handler // of /metrics; nil: 404
+	// Handlers are further ones, by their patterns as http.ServeMux takes them. What may change something must not let a
+	// page of the web ask for it: TokenFile may be missing.
+	Handlers map[string]http.Handler
 	// Ready returns what prevents the broker from taking clients; nil: nothing ever does.
 	Ready func() []error
 
@@ -134,6 +137,9 @@ func opsRoutes(o *OpsOptions) http.Handler {
 	mux.Handle("GET /metrics", o.Metrics)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { plain(w, http.StatusOK, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { ready(w, o.Ready()) })
+	for pattern, h := range o.Handlers {
+		mux.Handle(pattern, h)
+	}
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)

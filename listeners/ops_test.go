@@ -130,3 +130,14 @@ func TestOpsHosts(t *testing.T) {
 		})
 	}
 }
+
+func TestOpsHandlers(t *testing.T) {
+	own := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "mine") })
+	l := listenOps(t, listeners.OpsOptions{Handlers: map[string]http.Handler{"GET /mine/{$}": own}})
+	if answer, text := ask(t, l, "/mine/", nil); answer.StatusCode != 200 || text != "mine\n" {
+		t.Errorf("answer is %d %s", answer.StatusCode, text)
+	}
+	if answer, _ := ask(t, l, "/mine/", http.Header{"Host": {"evil.example"}}); answer.StatusCode != 421 {
+		t.Errorf("a rebound name gets %d", answer.StatusCode)
+	}
+}

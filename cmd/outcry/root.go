@@ -37,6 +37,7 @@ func newRootCommand() *cobra.Command {
 	cmd.AddCommand(
 		newServeCommand(),
 		newCheckCommand(),
+		newStoreCommand(),
 		newTokenCommand(),
 		newACLCommand(),
 		newPasswdCommand(),

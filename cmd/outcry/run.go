@@ -70,6 +70,9 @@ func (s *server) announce() error {
 			return fmt.Errorf("--addr-file: %w", err)
 		}
 	}
+	if err := s.writeAccess(); err != nil {
+		s.log.Warn("outcry store will not find this broker", "error", err)
+	}
 	s.log.Info("ready", "version", readVersion().Version, "addresses", addresses)
 	return s.printBanner(addresses)
 }
@@ -117,6 +120,10 @@ func (s *server) stopAll(cancel context.CancelFunc, parts *errgroup.Group, stops
 // accepted is written. A step that takes too long is left behind; only what was not written is an error.
 func (s *server) stop() error {
 	s.state.Store(stateStopping)
+	if s.service != nil {
+		s.service.stop()
+		s.removeAccess()
+	}
 	s.step("demo devices", devicesPatience, s.devices.stop)
 	s.step("listeners", listenersPatience, s.in.shutdown)
 	s.step("broker", brokerPatience, s.broker.Shutdown)

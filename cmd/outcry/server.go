@@ -35,6 +35,7 @@ type server struct {
 	broker  *broker.Broker
 	in      *entrance
 	ops     *listeners.Ops
+	service *storeService // nil without ops
 
 	// Owned by run.
 	config  *config.Loaded
@@ -183,9 +184,11 @@ func (s *server) openOps() error {
 	if err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
+	s.service = newStoreService(s.store, s.log)
 	o := listeners.OpsOptions{
 		Address: c.Address, TokenFile: c.TokenFile, Logger: s.log, Ready: s.obstacles,
-		Metrics: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}),
+		Metrics:  promhttp.HandlerFor(registry, promhttp.HandlerOpts{}),
+		Handlers: s.service.handlers(),
 	}
 	if len(c.Hosts) > 0 {
 		o.Hosts = c.Hosts

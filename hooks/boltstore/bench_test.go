@@ -115,3 +115,40 @@ func BenchmarkCommitBesideFreePages(b *testing.B) {
 		mustCommit(b, s, put("ticker/1", "1"))
 	}
 }
+
+// BenchmarkLookAfter is of checking, copying and compacting an open store of a million keys.
+func BenchmarkLookAfter(b *testing.B) {
+	path := tempPath(b)
+	fill(b, path, 1_000_000)
+	s := mustOpen(b, boltstore.Options{Path: path})
+	snap, err := s.Snapshot()
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("check", func(b *testing.B) {
+		for b.Loop() {
+			if r, err := snap.Check(b.Context(), boltstore.CheckOptions{}); err != nil || r.Err() != nil {
+				b.Fatal(err, r)
+			}
+		}
+	})
+	b.Run("backup", func(b *testing.B) {
+		for b.Loop() {
+			to := boltstore.BackupOptions{Path: path + ".backup", Replace: true}
+			if _, err := boltstore.SaveBackup(b.Context(), to, fillFrom(snap)); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	if err := snap.Close(); err != nil {
+		b.Fatal(err)
+	}
+	b.Run("compact", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := s.Compact(b.Context(), boltstore.CompactOptions{}); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(s.Stats().FileBytes)/(1<<20), "MiB")
+	})
+}
