@@ -19,7 +19,13 @@ import (
 // startBroker runs a broker that lets everybody in, until the end of the test.
 func startBroker(t *testing.T) *broker.Broker {
 	t.Helper()
-	b, err := broker.New(broker.Options{Shards: 1})
+	return startLimited(t, broker.Limits{})
+}
+
+// startLimited is startBroker with limits.
+func startLimited(t *testing.T, limits broker.Limits) *broker.Broker {
+	t.Helper()
+	b, err := broker.New(broker.Options{Shards: 1, Limits: limits})
 	if err != nil {
 		t.Fatal(err)
 	}

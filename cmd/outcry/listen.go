@@ -35,10 +35,12 @@ func bindAll(c *config.Loaded, to listeners.Attacher, hosts []string, log *slog.
 		return nil, err
 	}
 	err := errors.Join(
-		e.add(l.TCP.Address, func() (listeners.Listener, error) { return bindTCP(l.TCP, to, log) }),
-		e.add(l.TLS.Address, func() (listeners.Listener, error) { return e.bindTLS(l.TLS, to, log) }),
-		e.add(l.WS.Address, func() (listeners.Listener, error) { return bindWebSocket(l.WS, nil, to, hosts, log) }),
-		e.add(l.WSS.Address, func() (listeners.Listener, error) { return e.bindWSS(l.WSS, to, hosts, log) }),
+		e.add(l.TCP.Address, func() (listeners.Listener, error) { return bindTCP(l.TCP, c.Limits.MaxHandshakes, to, log) }),
+		e.add(l.TLS.Address, func() (listeners.Listener, error) { return e.bindTLS(l.TLS, c.Limits.MaxHandshakes, to, log) }),
+		e.add(l.WS.Address, func() (listeners.Listener, error) {
+			return bindWebSocket(l.WS, nil, c.Limits.MaxHandshakes, to, hosts, log)
+		}),
+		e.add(l.WSS.Address, func() (listeners.Listener, error) { return e.bindWSS(l.WSS, c.Limits.MaxHandshakes, to, hosts, log) }),
 		e.add(l.Unix.Address, func() (listeners.Listener, error) { return bindUnix(l.Unix, to, log) }),
 		e.add(l.ACME.HTTPAddress, func() (listeners.Listener, error) { return listeners.ListenACME(l.ACME.HTTPAddress, e.acme, log) }),
 	)
@@ -92,17 +94,17 @@ func (e *entrance) shutdown(ctx context.Context) error {
 	return all.Wait()
 }
 
-func bindTCP(c config.TCP, to listeners.Attacher, log *slog.Logger) (listeners.Listener, error) {
+func bindTCP(c config.TCP, handshakes int, to listeners.Attacher, log *slog.Logger) (listeners.Listener, error) {
 	proxies, err := config.Prefixes(c.ProxyProtocol)
 	if err != nil {
 		return nil, err // config.Load has checked them
 	}
 	return listeners.ListenTCP(listeners.TCPOptions{
-		Address: c.Address, Attacher: to, KeepAlive: c.KeepAlive, ProxyProtocol: proxies, Logger: log,
+		Address: c.Address, Attacher: to, KeepAlive: c.KeepAlive, ProxyProtocol: proxies, MaxHandshakes: handshakes, Logger: log,
 	})
 }
 
-func (e *entrance) bindTLS(c config.TLS, to listeners.Attacher, log *slog.Logger) (listeners.Listener, error) {
+func (e *entrance) bindTLS(c config.TLS, handshakes int, to listeners.Attacher, log *slog.Logger) (listeners.Listener, error) {
 	conf, err := e.certificate("listeners.tls.certificate", c.Certificate, c.Certificates, log)
 	if err != nil {
 		return nil, err
@@ -112,11 +114,11 @@ func (e *entrance) bindTLS(c config.TLS, to listeners.Attacher, log *slog.Logger
 		return nil, err // config.Load has checked them
 	}
 	return listeners.ListenTCP(listeners.TCPOptions{
-		Address: c.Address, Attacher: to, TLS: conf, KeepAlive: c.KeepAlive, ProxyProtocol: proxies, Logger: log,
+		Address: c.Address, Attacher: to, TLS: conf, KeepAlive: c.KeepAlive, ProxyProtocol: proxies, MaxHandshakes: handshakes, Logger: log,
 	})
 }
 
-func bindWebSocket(c config.WebSocket, conf *tls.Config, to listeners.Attacher, hosts []string, log *slog.Logger) (listeners.Listener, error) {
+func bindWebSocket(c config.WebSocket, conf *tls.Config, handshakes int, to listeners.Attacher, hosts []string, log *slog.Logger) (listeners.Listener, error) {
 	if len(c.Hosts) > 0 {
 		hosts = c.Hosts
 	}
@@ -132,16 +134,16 @@ func bindWebSocket(c config.WebSocket, conf *tls.Config, to listeners.Attacher, 
 	return listeners.ListenWebSocket(listeners.WebSocketOptions{
 		Address: c.Address, Attacher: to, TLS: conf, KeepAlive: c.KeepAlive, Logger: log,
 		Paths: c.Paths, Pages: pages, Origins: append([]string{}, c.Origins...), Hosts: hosts, AllowNoSubprotocol: c.AllowNoSubprotocol,
-		ProxyProtocol: senders, Forwarded: forwarders, ForwardedHeader: c.ForwardedHeader,
+		ProxyProtocol: senders, Forwarded: forwarders, ForwardedHeader: c.ForwardedHeader, MaxRequests: handshakes,
 	})
 }
 
-func (e *entrance) bindWSS(c config.WSS, to listeners.Attacher, hosts []string, log *slog.Logger) (listeners.Listener, error) {
+func (e *entrance) bindWSS(c config.WSS, handshakes int, to listeners.Attacher, hosts []string, log *slog.Logger) (listeners.Listener, error) {
 	conf, err := e.certificate("listeners.wss.certificate", c.Certificate, c.Certificates, log)
 	if err != nil {
 		return nil, err
 	}
-	return bindWebSocket(c.WebSocket, conf, to, hosts, log)
+	return bindWebSocket(c.WebSocket, conf, handshakes, to, hosts, log)
 }
 
 func bindUnix(c config.Unix, to listeners.Attacher, log *slog.Logger) (listeners.Listener, error) {

@@ -12,6 +12,7 @@ type Limits struct {
 	MaxConnectBytes Size          `key:"max_connect" least:"256" none:"no limit"`
 	MaxPacketBytes  Size          `key:"max_packet" least:"256" none:"no limit"`
 	MaxConnections  int           `key:"max_connections" least:"1" none:"no limit"`
+	MaxHandshakes   int           `key:"max_handshakes" least:"1"` // of each listener; not the broker's
 
 	ServerKeepAlive  time.Duration `key:"server_keepalive" least:"1s" none:"the client's choice"`
 	MaxSessionExpiry time.Duration `key:"max_session_expiry" least:"1s" none:"no limit"`
@@ -81,6 +82,7 @@ func defaultLimits() Limits {
 		MaxConnectBytes: 64 << 10,
 		MaxPacketBytes:  2 << 20,
 		MaxConnections:  none,
+		MaxHandshakes:   2000,
 
 		ServerKeepAlive:  none,
 		MaxSessionExpiry: 7 * 24 * time.Hour,
