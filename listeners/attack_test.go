@@ -18,7 +18,7 @@ import (
 
 // What strangers send before they are clients. The listeners' limits are the defaults but for the time, which is short
 // so that a test sees its end; a machine may take ten times as long.
-const strangersTime = 3 * time.Second
+const strangersTime = 5 * time.Second
 
 // half is as much of a handshake as keeps a server waiting.
 var half = map[string]string{
