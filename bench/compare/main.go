@@ -54,7 +54,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	r := &results{options: o, missing: missing}
+	r := &results{options: o, missing: missing, load: loadAverage()}
 	for _, p := range there {
 		r.peers = append(r.peers, p.title)
 	}

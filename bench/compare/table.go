@@ -23,6 +23,7 @@ type results struct {
 	options options
 	peers   []string // titles, Outcry first
 	missing []string
+	load    string // of the machine before anything was measured; "" if the system does not tell
 	reports map[cell][]*bench.Report
 	faults  []string
 }
@@ -97,6 +98,9 @@ func (r *results) markdown() string {
 	fmt.Fprintf(&b, "\nOn %s: %d processors, %s, %s. %d round(s), each work %v after a second of warming up; medians.\n",
 		time.Now().UTC().Format("2006-01-02"), runtime.NumCPU(), runtime.GOOS+"/"+runtime.GOARCH, runtime.Version(),
 		r.options.rounds, r.options.seconds)
+	if r.load != "" {
+		fmt.Fprintf(&b, "Load average before it began: %s (on a machine that is busy with something else, read the ratios only).\n", r.load)
+	}
 	b.WriteString("In brackets: how many times better Outcry is; below 1 the peer is better. Messages are exchanged in a closed loop, once with much\n" +
 		"under way and once with little (the command's default, and what stands in its brackets); each peer gets the better of the two.\n\n")
 	fmt.Fprintf(&b, "| work | figure | %s |\n|---|---|%s\n", strings.Join(r.peers, " | "), strings.Repeat("---|", len(r.peers)))
@@ -144,6 +148,13 @@ func (r *results) cells(w work, f figure) (cells []string) {
 		}
 	}
 	return cells
+}
+
+// loadAverage is the machine's, over the last minute.
+func loadAverage() string {
+	text, _ := os.ReadFile("/proc/loadavg")
+	first, _, _ := strings.Cut(string(text), " ")
+	return first
 }
 
 // ratio is how many times better ours is.
