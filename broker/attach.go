@@ -13,7 +13,8 @@ import (
 	"github.com/outcry-mqtt/outcry/broker/wire"
 )
 
-// ErrTooManyConnections is returned by Attach when Limits.MaxConnections are open.
+// ErrTooManyConnections is returned by Attach when Limits.MaxConnections are open, or as many of the peer's address as
+// may be, or when they come too fast.
 var ErrTooManyConnections = errors.New("broker: too many connections")
 
 // Link is a network connection that is ready to carry MQTT.
@@ -29,14 +30,15 @@ type Link struct {
 // Attach gives the broker a connection. The broker closes it, also if it returns an error: ErrClosed,
 // ErrTooManyConnections, or what the system said.
 func (b *Broker) Attach(l Link) error {
-	if n := b.connections.Add(1); n > int64(b.limits.MaxConnections) {
-		b.connections.Add(-1)
+	remote := l.remote()
+	if reached := b.enterFrom(remote); reached != limitNone {
 		_ = l.Conn.Close()
+		b.limited(reached, remote, "")
 		return ErrTooManyConnections
 	}
-	c, err := b.newConn(l)
+	c, err := b.newConn(l, remote)
 	if err != nil {
-		b.connections.Add(-1)
+		b.leaveFrom(remote)
 		_ = l.Conn.Close()
 		return fmt.Errorf("broker: attach %s: %w", l.Listener, err)
 	}
@@ -54,11 +56,35 @@ func (b *Broker) Attach(l Link) error {
 	return nil
 }
 
-func (b *Broker) newConn(l Link) (*conn, error) {
-	c := &conn{b: b, listener: l.Listener, remote: l.Remote, problemInfo: true, fd: -1}
-	if c.remote == "" && l.Conn.RemoteAddr() != nil {
-		c.remote = l.Conn.RemoteAddr().String()
+// enterFrom counts a connection, unless there are too many.
+func (b *Broker) enterFrom(remote string) limit {
+	if n := b.connections.Add(1); n > int64(b.limits.MaxConnections) {
+		b.connections.Add(-1)
+		return limitConnections
 	}
+	reached := limitOf[b.guard.Arrive(remote, b.clock.now())]
+	if reached != limitNone {
+		b.connections.Add(-1)
+	}
+	return reached
+}
+
+// leaveFrom takes back a connection that enterFrom counted.
+func (b *Broker) leaveFrom(remote string) {
+	b.connections.Add(-1)
+	b.guard.Leave(remote)
+}
+
+// remote is the peer's address; "" if it has none.
+func (l *Link) remote() string {
+	if l.Remote == "" && l.Conn.RemoteAddr() != nil {
+		return l.Conn.RemoteAddr().String()
+	}
+	return l.Remote
+}
+
+func (b *Broker) newConn(l Link, remote string) (*conn, error) {
+	c := &conn{b: b, listener: l.Listener, remote: remote, problemInfo: true, fd: -1}
 	if l.Header != nil || l.TLS != nil {
 		c.hello = &hello{header: l.Header, tls: l.TLS}
 	}

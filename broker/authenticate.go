@@ -6,6 +6,8 @@ import (
 	"hash/maphash"
 	"strings"
 	"sync"
+
+	"github.com/outcry-mqtt/outcry/broker/guard"
 )
 
 // checkers is how many credentials are checked at once. Those that wait are bounded by the number of connections.
@@ -75,6 +77,10 @@ func (b *Broker) check() {
 
 // check asks who the client is.
 func (k *connecting) check(b *Broker) *Refusal {
+	if b.guard.Login(k.c.remote, b.clock.now()) != guard.None {
+		b.limited(limitLogins, k.c.remote, k.client.ID)
+		return refusedForLogins
+	}
 	id, refusal := b.identify(k.credentials())
 	if refusal == nil {
 		k.client.Identity = id
@@ -126,6 +132,9 @@ func (b *Broker) identify(cred *Credentials) (*Identity, *Refusal) {
 		var refusal *Refusal
 		switch {
 		case errors.As(err, &refusal):
+			if refusal.Code == CodeBadUserOrPassword {
+				b.guard.LoginFailed(cred.Remote, b.clock.now())
+			}
 			b.log.Info("client refused", "listener", cred.Listener, "remote", cred.Remote, "client", cred.ClientID,
 				"user", loggable(cred.Username), "reason", refusal.Reason)
 			return nil, refusal

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/outcry-mqtt/outcry/broker/guard"
 	"github.com/outcry-mqtt/outcry/broker/poller"
 	"github.com/outcry-mqtt/outcry/broker/wire"
 )
@@ -39,6 +40,8 @@ type Broker struct {
 	observers      *observers  // nil: nobody observes
 	sys            *sys
 	gate           gate
+	guard          *guard.Guard // nil: no limits
+	limiting       limiting
 	checking       context.Context // of the checkers; set by Run
 	counters       counters
 	stop           chan struct{} // closed by the first Shutdown, or when Run's context ends
@@ -75,6 +78,7 @@ func New(o Options) (*Broker, error) {
 		stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	b.gate.more.L = &b.gate.mu
+	b.guard = guard.New(o.Limits.Guard)
 	b.counters.auths = make(map[string]uint64)
 	b.retained.store, b.retained.clock = o.Store, &b.clock
 	b.sys = newSys(b)
@@ -309,6 +313,7 @@ func (b *Broker) Stats() Stats {
 	if b.observers != nil {
 		out.EventsMissed = b.observers.missed.Load()
 	}
+	b.limiting.add(&out)
 	b.counters.mu.Lock()
 	defer b.counters.mu.Unlock()
 	for label, n := range b.counters.auths {

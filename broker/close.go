@@ -142,7 +142,7 @@ func (c *conn) release() {
 		c.leave()
 	}
 	c.uncount()
-	c.b.connections.Add(-1)
+	c.b.leaveFrom(c.remote)
 	if c.stream != nil {
 		c.stream.close()
 		return

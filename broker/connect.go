@@ -132,7 +132,7 @@ func (k *connecting) admit(s *shard) (code byte, reason string) {
 	if w := k.packet.Will; w != nil && !s.b.grant(k.client, Publish, w.Topic).takes(w.QoS, w.Retain) {
 		return wire.NotAuthorized, "the will is a message that this client may not publish"
 	}
-	return 0, ""
+	return k.limit(s, old)
 }
 
 // open makes c the connection of its session, and says so.

@@ -117,6 +117,7 @@ func (c *conn) count(s *shard) {
 func (c *conn) uncount() {
 	if c.counted {
 		c.counted = false
+		c.b.guard.Exit(c.client.Identity.User)
 		c.shard.stats.open[connKind{c.listener, c.version}].open--
 	}
 }
@@ -205,6 +206,7 @@ func (out *Stats) addConnections(k connKind, n *connCount) {
 func newStats(started time.Time) Stats {
 	out := Stats{
 		Started: started, Auth: make(map[string]uint64), Closed: make(map[string]uint64), Dropped: make(map[string]uint64),
+		Limited:      make(map[string]uint64),
 		FlushLatency: Histogram{Bounds: latencyBounds, Counts: make([]uint64, len(latencyBounds)+1)},
 	}
 	for _, label := range dropLabels {

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/outcry-mqtt/outcry/broker/guard"
 	"github.com/outcry-mqtt/outcry/broker/topic"
 )
 
@@ -58,6 +59,8 @@ type Limits struct {
 
 	MaxRetainedMessages int // in all; none
 	MaxRetainedBytes    int // of topics and payloads in all; none
+
+	Guard guard.Options // of what comes from one address, one user or one client; none
 }
 
 // OverflowPolicy is what becomes of a QoS 1 or 2 message that finds no room in its session's queue. What is lost is

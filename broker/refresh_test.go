@@ -16,7 +16,9 @@ import (
 // notary takes tokens that say it themselves: "USER FILTER,FILTER SECONDS".
 type notary struct{}
 
-func token(user, filters string, seconds int) string { return fmt.Sprint(user, " ", filters, " ", seconds) }
+func token(user, filters string, seconds int) string {
+	return fmt.Sprint(user, " ", filters, " ", seconds)
+}
 
 func (notary) Authenticate(_ context.Context, c *broker.Credentials) (*broker.Identity, error) {
 	parts := strings.Split(string(c.Password), " ")

@@ -9,6 +9,7 @@ type Stats struct {
 	Connections []ConnectionStats // by listener and version
 	Auth        map[string]uint64 // by result: "ok" or a Refusal's Label
 	Closed      map[string]uint64 // connections closed, by reason; every reason is present from the start
+	Limited     map[string]uint64 // how often a limit held a client up, by limit; every limit is present from the start
 
 	PacketsReceived                [16]uint64 // by packet type, 1 CONNECT to 15 AUTH
 	PacketsSent                    [16]uint64

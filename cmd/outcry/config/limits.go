@@ -1,9 +1,11 @@
 package config
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/outcry-mqtt/outcry/broker"
+	"github.com/outcry-mqtt/outcry/broker/guard"
 )
 
 // Limits bound what clients can take; see broker.Limits.
@@ -38,6 +40,23 @@ type Limits struct {
 
 	MaxRetainedMessages int  `key:"max_retained_messages" least:"1" none:"no limit"`
 	MaxRetainedBytes    Size `key:"max_retained" least:"1KiB" none:"no limit"`
+
+	MaxPerAddress int     `key:"max_connections_per_address" least:"1" none:"no limit"`
+	MaxPerUser    int     `key:"max_connections_per_user" least:"1" none:"no limit"`
+	ConnectRate   float64 `key:"connect_rate" least:"0.01" none:"no limit"`
+	ConnectBurst  int     `key:"connect_burst" least:"1"`
+
+	FailedLogins  int           `key:"failed_logins" least:"1" none:"no limit"`
+	LoginWait     time.Duration `key:"failed_login_wait" least:"100ms"`
+	LoginMaxWait  time.Duration `key:"failed_login_max_wait" least:"100ms"`
+	LoginForgiven time.Duration `key:"failed_login_memory" least:"1s"`
+
+	Reconnects    int           `key:"reconnects_per_minute" least:"1" none:"no limit"`
+	ReconnectWait time.Duration `key:"reconnect_wait" least:"100ms"`
+
+	PrefixV4 int      `key:"address_prefix_v4" least:"8"`
+	PrefixV6 int      `key:"address_prefix_v6" least:"16"`
+	Exempt   []string `key:"exempt"` // loopback, or see Prefixes
 }
 
 var overflows = map[string]broker.OverflowPolicy{
@@ -73,6 +92,63 @@ func (l *Limits) Broker() broker.Limits {
 		MaxTopicLevels:      l.MaxTopicLevels,
 		MaxRetainedMessages: l.MaxRetainedMessages,
 		MaxRetainedBytes:    int(l.MaxRetainedBytes),
+
+		Guard: l.guard(),
+	}
+}
+
+func (l *Limits) guard() guard.Options {
+	exempt, _ := l.exempt() // Load has checked them
+	return guard.Options{
+		MaxPerAddress:       l.MaxPerAddress,
+		MaxPerUser:          l.MaxPerUser,
+		ConnectsPerSecond:   l.ConnectRate,
+		ConnectBurst:        l.ConnectBurst,
+		FailedLogins:        l.FailedLogins,
+		LoginWait:           l.LoginWait,
+		LoginMaxWait:        l.LoginMaxWait,
+		LoginForgiven:       l.LoginForgiven,
+		ReconnectsPerMinute: l.Reconnects,
+		ReconnectWait:       l.ReconnectWait,
+		PrefixV4:            l.PrefixV4,
+		PrefixV6:            l.PrefixV6,
+		Exempt:              exempt,
+	}
+}
+
+// exempt are the networks whose clients are not counted by their address.
+func (l *Limits) exempt() (all []netip.Prefix, err error) {
+	for _, text := range l.Exempt {
+		if text == "loopback" {
+			all = append(all, netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"))
+			continue
+		}
+		p, err := parsePrefix(text)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, p)
+	}
+	return all, nil
+}
+
+// limits checks what the tags of Limits cannot say.
+func (v *validator) limits() {
+	l := &v.loaded.Limits
+	if l.PrefixV4 > 32 {
+		v.report("limits.address_prefix_v4", "an IPv4 address has 32 bits", "write 32, or less for networks")
+	}
+	if l.PrefixV6 > 128 {
+		v.report("limits.address_prefix_v6", "an IPv6 address has 128 bits", "write 64, or less for larger networks")
+	}
+	if l.LoginMaxWait < l.LoginWait {
+		v.report("limits.failed_login_max_wait", "is less than failed_login_wait", "write a longer time")
+	}
+	for i := range l.Exempt {
+		one := Limits{Exempt: l.Exempt[i : i+1]}
+		if _, err := one.exempt(); err != nil {
+			v.report(Item("limits.exempt", i), err.Error(), "write loopback, an address or a network, such as 192.0.2.1 or 10.0.0.0/8")
+		}
 	}
 }
 
@@ -108,5 +184,22 @@ func defaultLimits() Limits {
 
 		MaxRetainedMessages: none,
 		MaxRetainedBytes:    none,
+
+		MaxPerAddress: none,
+		MaxPerUser:    none,
+		ConnectRate:   none,
+		ConnectBurst:  100,
+
+		FailedLogins:  10,
+		LoginWait:     time.Second,
+		LoginMaxWait:  time.Minute,
+		LoginForgiven: 15 * time.Minute,
+
+		Reconnects:    30,
+		ReconnectWait: 10 * time.Second,
+
+		PrefixV4: 32,
+		PrefixV6: 64,
+		Exempt:   []string{"loopback"},
 	}
 }

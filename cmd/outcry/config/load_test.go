@@ -122,6 +122,11 @@ func TestEveryProblemIsToldWithItsPlace(t *testing.T) {
 			"config.yaml:3:14: listeners.tls.address: there is no key for its certificate; set listeners.tls.certificate.key to a PEM file",
 			"config.yaml:4:28: listeners.tls.certificate.clients: client certificates are asked for, but nothing says which are valid; set listeners.tls.certificate.client_ca to a PEM file",
 		}},
+		{"limits per address", "limits:\n  address_prefix_v4: 33\n  failed_login_wait: 5m\n  exempt: [loopback, here]\n", []string{
+			`config.yaml:2:3: limits.failed_login_max_wait: is less than failed_login_wait; write a longer time`,
+			`config.yaml:2:22: limits.address_prefix_v4: an IPv4 address has 32 bits; write 32, or less for networks`,
+			`config.yaml:4:22: limits.exempt[1]: "here" is not a network; write loopback, an address or a network, such as 192.0.2.1 or 10.0.0.0/8`,
+		}},
 		{"proxies", "listeners:\n  tcp: {proxy_protocol: [10.0.0.0/8, proxy.example]}\n  ws:\n    forwarded: ['::1', 'fe80::1%eth0', '::ffff:1.2.3.4/120', 1.2.3.4/33]\n    forwarded_header: X-Real-IP\n", []string{
 			`config.yaml:2:38: listeners.tcp.proxy_protocol[1]: "proxy.example" is not a network; write an address or a network, such as 192.0.2.1 or 10.0.0.0/8`,
 			`config.yaml:4:24: listeners.ws.forwarded[1]: "fe80::1%eth0" is not a network; write an address or a network, such as 192.0.2.1 or 10.0.0.0/8`,

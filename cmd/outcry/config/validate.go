@@ -26,6 +26,7 @@ func (l *Loaded) validate(known Problems) Problems {
 	v.listeners()
 	v.auth()
 	v.rules()
+	v.limits()
 	reported := map[string]bool{}
 	for _, p := range known {
 		reported[p.Path] = true

@@ -1,0 +1,98 @@
+package broker
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/outcry-mqtt/outcry/broker/guard"
+	"github.com/outcry-mqtt/outcry/broker/wire"
+)
+
+// limit is a limit that holds clients up.
+type limit uint8
+
+const (
+	limitNone limit = iota
+	limitConnections
+	limitAddress
+	limitAddressRate
+	limitLogins
+	limitUser
+	limitReconnects
+	limitKinds
+)
+
+var limitLabels = [limitKinds]string{
+	"none", "connections", "address_connections", "address_connect_rate", "failed_logins", "user_connections", "reconnects",
+}
+
+// limitOf are the limits of the guard.
+var limitOf = [...]limit{
+	guard.None: limitNone, guard.AddressConnections: limitAddress, guard.AddressRate: limitAddressRate,
+	guard.FailedLogins: limitLogins, guard.UserConnections: limitUser, guard.Reconnects: limitReconnects,
+}
+
+var refusedForLogins = &Refusal{
+	Code: CodeConnectionRate, Reason: "too many failed logins from this address; come back later", Label: "backed_off",
+}
+
+// limitLogEvery is how often it is logged that a limit was reached.
+const limitLogEvery = 10 * time.Second
+
+// limiting counts what limits did.
+type limiting struct {
+	counts [limitKinds]atomic.Uint64
+
+	mu     sync.Mutex // guards what follows
+	logged [limitKinds]struct {
+		at    time.Time
+		count uint64 // up to then
+	}
+}
+
+// limited counts that a limit held a client up, and logs the first of them, and of those that come in the next while.
+func (b *Broker) limited(l limit, remote, client string) {
+	n := b.limiting.counts[l].Add(1)
+	if times := b.limiting.due(l, n, time.Now()); times > 0 {
+		b.log.Warn("limit reached", "limit", limitLabels[l], "times", times, "remote", remote, "client", client)
+	}
+}
+
+// due returns how often a limit was reached since that was logged last, or 0 if it need not be logged yet.
+func (t *limiting) due(l limit, n uint64, now time.Time) uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	last := &t.logged[l]
+	if n <= last.count || !last.at.IsZero() && now.Sub(last.at) < limitLogEvery {
+		return 0
+	}
+	times := n - last.count
+	last.at, last.count = now, n
+	return times
+}
+
+func (t *limiting) add(out *Stats) {
+	for l := limitNone + 1; l < limitKinds; l++ {
+		out.Limited[limitLabels[l]] = t.counts[l].Load()
+	}
+}
+
+// limit tells why a client that may come in has to come back later. What it counts is taken back when the connection is
+// closed.
+func (k *connecting) limit(s *shard, old *session) (code byte, reason string) {
+	b, c := s.b, k.c
+	if reached := b.guard.Return(k.client.ID, c.remote, s.now); reached != guard.None {
+		b.limited(limitOf[reached], c.remote, k.client.ID)
+		return wire.ConnectionRateExceeded, "this client identifier connects too often; wait before coming back"
+	}
+	instead := 0
+	if old != nil && old.conn != nil {
+		instead = 1
+	}
+	if reached := b.guard.Enter(k.client.Identity.User, instead); reached != guard.None {
+		b.limited(limitOf[reached], c.remote, k.client.ID)
+		return wire.QuotaExceeded, "this user has as many connections as a user may have"
+	}
+	return 0, ""
+}
