@@ -49,12 +49,12 @@ func (c *conn) onPubrec(o *outgoing) {
 	}
 	if ss.durable == nil || c.b.options.Relaxed {
 		ss.save(savingFlow)
-		c.answer(wire.TypePubrel, o.id, wire.Success, 0)
+		c.answer(wire.TypePubrel, o.id, wire.Success, false)
 		return
 	}
 	o.after = ss.saveFlow()
 	c.shard.openTxn().await(c, wire.TypePubrel, o.id)
-	c.answer(wire.TypePubrel, o.id, wire.Success, 1)
+	c.answer(wire.TypePubrel, o.id, wire.Success, true)
 }
 
 // onPubrel releases a QoS 2 message: its packet identifier may be used anew, once the disk knows it.
@@ -63,20 +63,20 @@ func (c *conn) onPubrel(id uint16) {
 	r, known := ss.received[id]
 	switch {
 	case !known:
-		c.answer(wire.TypePubcomp, id, wire.PacketIDNotFound, 0)
+		c.answer(wire.TypePubcomp, id, wire.PacketIDNotFound, false)
 	case ss.durable == nil || c.b.options.Relaxed:
 		ss.received.remove(id)
 		ss.save(savingFlow)
-		c.answer(wire.TypePubcomp, id, wire.Success, 0)
+		c.answer(wire.TypePubcomp, id, wire.Success, false)
 	case r.released: // on an earlier connection, and the disk does not know it yet
 		r.txn.await(c, wire.TypePubcomp, id)
-		c.answer(wire.TypePubcomp, id, wire.Success, 1)
+		c.answer(wire.TypePubcomp, id, wire.Success, true)
 	default:
 		t := c.shard.openTxn()
 		ss.received[id] = receipt{txn: t, released: true}
 		ss.saveNow(savingFlow)
 		t.await(c, wire.TypePubcomp, id)
-		c.answer(wire.TypePubcomp, id, wire.Success, 1)
+		c.answer(wire.TypePubcomp, id, wire.Success, true)
 	}
 }
 
@@ -86,13 +86,13 @@ type heldAck struct {
 	t     wire.Type
 	id    uint16
 	code  byte
-	waits uint8   // how many things it still waits for
+	waits bool    // for the store
 	reply *subAck // instead of id and code
 }
 
-// answer acknowledges a packet of the client: at once, or when so many things that it waits for have come to pass.
-func (c *conn) answer(t wire.Type, id uint16, code byte, waits uint8) {
-	if waits == 0 && len(c.acks) == 0 {
+// answer acknowledges a packet of the client: at once, or if it waits when stored is called for it.
+func (c *conn) answer(t wire.Type, id uint16, code byte, waits bool) {
+	if !waits && len(c.acks) == 0 {
 		c.sendAck(t, id, code)
 		return
 	}
@@ -105,32 +105,16 @@ func (c *conn) answer(t wire.Type, id uint16, code byte, waits uint8) {
 // nextAck is the number of the acknowledgement that is held next.
 func (c *conn) nextAck() uint64 { return c.ackBase + uint64(len(c.acks)) }
 
-// whenStored returns what the store is to call for the acknowledgement that is held next.
-func (c *conn) whenStored() func(error) {
-	n, home := c.nextAck(), c.shard
-	return func(err error) {
-		home.post(call(func(*shard) {
-			if c.state == stateOpen {
-				c.stored(n, err)
-			}
-		}))
-	}
-}
-
-// stored tells a held acknowledgement that something it waits for has come to pass, and sends every one that waits for
-// nothing any more. What could not be stored is not acknowledged: the client will send it again.
+// stored tells a held acknowledgement that what it waits for has come to pass, and sends every one that waits no more. What
+// could not be stored is not acknowledged: the client will send it again.
 func (c *conn) stored(n uint64, err error) {
 	if err != nil {
-		if a := c.acks[n-c.ackBase]; a.t == wire.TypePubrec && c.session.received[a.id].txn == nil {
-			c.session.received.remove(a.id)
-			c.session.save(savingFlow)
-		}
 		c.close(closeStore)
 		return
 	}
-	c.acks[n-c.ackBase].waits--
+	c.acks[n-c.ackBase].waits = false
 	sent := 0
-	for sent < len(c.acks) && c.acks[sent].waits == 0 && c.state == stateOpen {
+	for sent < len(c.acks) && !c.acks[sent].waits && c.state == stateOpen {
 		a := c.acks[sent]
 		c.acks[sent].reply = nil
 		sent++

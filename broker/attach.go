@@ -126,7 +126,7 @@ func (b *Broker) Publish(m Message) error {
 	}
 	one.kept = &one
 	s := b.shards[maphash.String(idSeed, m.Topic)%uint64(len(b.shards))]
-	if !s.post(call(func(s *shard) { s.publish(&one, s.routeOf(one.topic), nil, nil) })) {
+	if !s.post(call(func(s *shard) { s.publish(&one, s.routeOf(one.topic), nil) })) {
 		return ErrClosed
 	}
 	return nil

@@ -214,6 +214,7 @@ func TestStoreThatFailsLosesNothingThatIsAcknowledged(t *testing.T) {
 		t.Errorf("got %v", got) // the first was on its way already, which at least once allows
 	}
 	store.setFail(nil)
+	s.Advance(2 * time.Second) // it tries again every second
 	pub.Send(raw.Publish{Topic: "t", Payload: "lost 2", QoS: 2, ID: 1, Dup: true}.Bytes(raw.V5))
 	pub.ExpectAck(raw.PUBREC, 1)
 	if got := receive(sub, 1); got[0].Payload != "lost 2" {

@@ -106,12 +106,10 @@ func (c *conn) duplicate(id uint16) bool {
 	if !known {
 		return false
 	}
-	waits := uint8(0)
 	if r.txn != nil {
 		r.txn.await(c, wire.TypePubrec, id)
-		waits = 1
 	}
-	c.answer(wire.TypePubrec, id, wire.Success, waits)
+	c.answer(wire.TypePubrec, id, wire.Success, r.txn != nil)
 	return true
 }
 
@@ -189,42 +187,42 @@ func (c *conn) turnDown(p *wire.Publish, code byte) {
 	c.shard.stats.dropped[dropNotAuthorized]++
 	switch {
 	case p.QoS == 1:
-		c.answer(wire.TypePuback, p.PacketID, code, 0)
+		c.answer(wire.TypePuback, p.PacketID, code, false)
 	case p.QoS == 2:
 		if c.version != wire.V5 {
 			c.session.received.add(p.PacketID, nil)
 			c.session.save(savingFlow)
 		}
-		c.answer(wire.TypePubrec, p.PacketID, code, 0)
+		c.answer(wire.TypePubrec, p.PacketID, code, false)
 	}
 }
 
 // accept publishes a message and acknowledges it, once it is on disk if it has to be.
 func (c *conn) accept(m *message, r *route, id uint16) {
-	var done func(error)
-	waits := uint8(0)
-	if m.qos > 0 && m.retain && c.b.store != nil && !c.b.options.Relaxed {
-		done = c.whenStored()
-		waits++
-	}
-	matched := c.shard.publish(m, r, c, done)
+	s := c.shard
 	if m.qos == 0 {
+		s.publish(m, r, c)
+		return
+	}
+	r.interest(s)
+	waits := c.b.store != nil && !c.b.options.Relaxed && (m.retain || r.isKept() || m.qos == 2 && c.session.durable != nil)
+	if waits && s.failing { // before anyone gets what will come again
+		c.close(closeStore)
 		return
 	}
 	code := wire.Success
-	if !matched {
+	if !s.publish(m, r, c) {
 		code = wire.NoMatchingSubscribers
 	}
 	kind, t := wire.TypePuback, (*txn)(nil)
 	if m.qos == 2 {
 		kind = wire.TypePubrec
 	}
-	if (m.stored != nil || m.qos == 2 && c.session.durable != nil) && !c.b.options.Relaxed {
-		t = c.shard.openTxn()
+	if waits {
+		t = s.openTxn()
 		t.await(c, kind, id)
-		waits++
 		c.stores = true
-		c.shard.throttle(c)
+		s.throttle(c)
 	}
 	if m.qos == 2 {
 		c.session.received.add(id, t)
@@ -234,15 +232,14 @@ func (c *conn) accept(m *message, r *route, id uint16) {
 }
 
 // publish takes a message to the retained messages and to everyone who wants it. from is the connection that it was read
-// from, or nil. done is called from elsewhere when a retained message is stored; nil does not wait for that. It tells
-// whether anyone wanted the message.
-func (s *shard) publish(m *message, r *route, from *conn, done func(error)) bool {
+// from, or nil. It tells whether anyone wanted the message.
+func (s *shard) publish(m *message, r *route, from *conn) bool {
 	r.interest(s)
 	if m.qos > 0 && r.isKept() {
 		m.stored = s.newStored(m)
 	}
 	if m.retain {
-		s.retain(m, done)
+		s.retain(m)
 	}
 	for _, g := range r.groups {
 		s.dispatch(m, g)

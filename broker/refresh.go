@@ -81,14 +81,14 @@ func (c *conn) onToken(p *wire.Publish) {
 	if c.refreshing {
 		c.tellToken("refused", refusedWhileBusy.Reason)
 		if p.QoS > 0 {
-			c.answer(kind, p.PacketID, c.refused(p.QoS, p.PacketID, refusedWhileBusy.Code), 0)
+			c.answer(kind, p.PacketID, c.refused(p.QoS, p.PacketID, refusedWhileBusy.Code), false)
 		}
 		return
 	}
 	n := c.nextAck()
 	id, qos := p.PacketID, p.QoS
 	if qos > 0 {
-		c.answer(kind, id, wire.Success, 1)
+		c.answer(kind, id, wire.Success, true)
 	}
 	c.refresh(append([]byte(nil), p.Payload...), func(r *Refusal) {
 		if qos == 0 {

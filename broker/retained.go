@@ -18,13 +18,13 @@ type retained struct {
 	count atomic.Int64
 	bytes atomic.Int64
 
-	mu    sync.RWMutex // guards names; a store's Later and Commit are called with it held, so that the store's order is ours
+	mu    sync.RWMutex // guards names; the store is told with it held, so that its order is ours
 	names topic.Names[*message]
 }
 
 // set retains a message that is kept, or removes the topic's if it is empty [MQTT-3.3.1-6]. It returns false if there is
 // no room.
-func (r *retained) set(m *message, l *Limits, done func(error)) bool {
+func (r *retained) set(m *message, l *Limits) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	old, had := r.names.Get(m.topic)
@@ -36,14 +36,13 @@ func (r *retained) set(m *message, l *Limits, done func(error)) bool {
 		grow -= old.size()
 	}
 	if !had && len(m.payload) > 0 && (int(r.count.Load()) >= l.MaxRetainedMessages || int(r.bytes.Load())+grow > l.MaxRetainedBytes) {
-		if done != nil {
-			done(nil)
-		}
 		return false
 	}
 	r.bytes.Add(int64(grow))
 	r.put(m, had)
-	r.save(m, done)
+	if r.store != nil && m.qos == 0 {
+		r.store.Later(r.op(m.topic))
+	}
 	return true
 }
 
@@ -60,23 +59,35 @@ func (r *retained) put(m *message, had bool) {
 	}
 }
 
-// save hands the change to the store: a QoS 0 message is written behind, others before they are acknowledged.
-func (r *retained) save(m *message, done func(error)) {
-	if r.store == nil {
-		return
+// op is what makes the store's message of a topic the present one; mu is held. A QoS 0 message is written behind, others by
+// a transaction. Whichever shard retains last, the present message is what every one of them writes.
+func (r *retained) op(name string) Op {
+	m, ok := r.names.Get(name)
+	if !ok {
+		return Op{Space: SpaceRetained, Key: name, Delete: true}
 	}
-	op := Op{Space: SpaceRetained, Key: m.topic, Delete: len(m.payload) == 0}
-	if !op.Delete {
-		op.Value = encodeRetained(m, r.clock)
+	return Op{Space: SpaceRetained, Key: name, Value: encodeRetained(m, r.clock)}
+}
+
+// commit gives the store changes, and the retained messages of transactions as they are now.
+func (r *retained) commit(ops []Op, group []*txn, done func(error)) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for _, t := range group {
+		for _, name := range t.retained {
+			ops = append(ops, r.op(name))
+		}
 	}
-	if m.qos == 0 {
-		r.store.Later(op)
-		return
+	r.store.Commit(ops, done)
+}
+
+// later has the store write the retained messages of topics when it can.
+func (r *retained) later(names []string) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for _, name := range names {
+		r.store.Later(r.op(name))
 	}
-	if done == nil {
-		done = func(error) {}
-	}
-	r.store.Commit([]Op{op}, done)
 }
 
 // match returns the retained messages that a filter matches. Those that have expired are found here, and removed.
@@ -127,8 +138,8 @@ func (r *retained) current(m *message) bool {
 	return now == m
 }
 
-// retain makes m its topic's retained message. done is called when it is stored, if it has to be.
-func (s *shard) retain(m *message, done func(error)) {
+// retain makes m its topic's retained message.
+func (s *shard) retain(m *message) {
 	k := m
 	if len(m.payload) > 0 {
 		k = m.keep()
@@ -138,8 +149,14 @@ func (s *shard) retain(m *message, done func(error)) {
 		own.stored, own.kept = nil, &own
 		k = &own
 	}
-	if !s.b.retained.set(k, &s.b.limits, done) {
+	if !s.b.retained.set(k, &s.b.limits) {
 		s.stats.dropped[dropRetainedFull]++
+		return
+	}
+	if m.qos > 0 && s.b.store != nil {
+		t := s.openTxn()
+		t.retained = append(t.retained, m.topic)
+		t.bytes += int64(m.size())
 	}
 }
 

@@ -67,6 +67,9 @@ type shard struct {
 	closed     []*txn     // of earlier turns, not yet handed to the store
 	urgent     []*session // whose state somebody waits for
 	unsaved    []*session // whose state has changed
+	committing bool       // the store has some of them
+	failing    bool       // what the store answered last was an error
+	owed       []publishedWill
 	lazy       bool       // a transaction with all of that is under way
 	storing    int64      // bytes that wait for the disk
 	throttled  []*conn    // not read because of that
@@ -283,9 +286,24 @@ func (s *shard) wind() bool {
 	return len(posts) > 0
 }
 
-// windStore hands everything that is left to the store.
+// windTime is how long the store has at the end to take what is left for it.
+const windTime = 5 * time.Second
+
+// windStore hands everything that is left to the store, unless that fails.
 func (s *shard) windStore() {
-	for s.txn != nil || len(s.unsaved) > 0 {
+	end := time.Now().Add(windTime)
+	for s.committing || s.txn != nil || len(s.unsaved) > 0 {
+		if s.failing || time.Now().After(end) {
+			return
+		}
+		if s.committing {
+			s.poll.Prepare()
+			if s.in.empty() {
+				_, _ = s.poll.Wait(windTime, false)
+			}
+			s.wind()
+			continue
+		}
 		s.lazy, s.retryAt = false, 0
 		s.commit()
 	}

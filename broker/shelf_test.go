@@ -95,6 +95,7 @@ func (s *shelf) finish(i int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.waiting[i](err)
+	s.waiting[i] = nil
 }
 
 // release lets everything through that waits, and what comes.
@@ -102,7 +103,9 @@ func (s *shelf) release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, commit := range s.waiting {
-		commit(nil)
+		if commit != nil {
+			commit(nil)
+		}
 	}
 	s.waiting, s.held = nil, nil
 }

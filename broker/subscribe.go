@@ -51,7 +51,7 @@ func (c *conn) answerSubscribe(a *subAck) {
 		return
 	}
 	c.shard.openTxn().await(c, a.t, 0)
-	c.acks = append(c.acks, heldAck{t: a.t, waits: 1, reply: a})
+	c.acks = append(c.acks, heldAck{t: a.t, waits: true, reply: a})
 }
 
 // subscribe makes or replaces one subscription [MQTT-3.8.4-3] and returns it with its reason code; isNew is false for a

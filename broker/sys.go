@@ -82,7 +82,7 @@ func (y *sys) publish(stats *Stats) {
 	y.b.shards[0].post(call(func(s *shard) {
 		for i := range messages {
 			messages[i].read = s.now
-			s.publish(&messages[i], s.routeOf(messages[i].topic), nil, nil)
+			s.publish(&messages[i], s.routeOf(messages[i].topic), nil)
 		}
 	}))
 }

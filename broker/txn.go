@@ -24,8 +24,11 @@ type txn struct {
 	ops      []Op
 	bytes    int64
 	messages []*stored
+	retained []string // topics whose retained message is written as it is when the store gets it
 	acks     []storedAck
 	saved    []savedSession
+	wills    []publishedWill
+	failure  error // one before it could not be written, so it must not be either
 
 	mu      sync.Mutex   // guards waiting
 	waiting [][]*session // by shard: those that may send a QoS 2 message once it is on disk
@@ -106,31 +109,87 @@ func (t *txn) finish() {
 	}
 }
 
-// handOver gives the store the transactions that are complete, in their order.
+// handOver gives the store the transactions that are complete, in their order and all at once. The next ones wait until it has
+// answered: when it fails they must not be written, or messages of a publisher would overtake those that it has to send again.
 func (s *shard) handOver() {
-	for len(s.closed) > 0 && s.closed[0].left.Load() <= 0 {
+	var group []*txn
+	for !s.committing && len(s.closed) > 0 && s.closed[0].left.Load() <= 0 {
 		t := s.closed[0]
+		if t.failure == nil {
+			group = append(group, t)
+		} else if len(group) > 0 {
+			break
+		}
 		s.closed[0] = nil
 		s.closed = s.closed[1:]
-		t.submit()
+		if t.failure != nil {
+			t.written(t.failure)
+			s.committed(t, t.failure)
+		}
+	}
+	if len(group) > 0 {
+		s.submit(group)
 	}
 }
 
-// submit gives the transaction to the store. A message that nobody is left to wait for is not put on disk.
-func (t *txn) submit() {
-	s := t.shard
-	puts := t.messages[:0]
-	for _, m := range t.messages {
-		if m.refs.Load() > 1 {
-			t.add(m.op())
-			puts = append(puts, m)
+// submit gives transactions to the store. A message that nobody is left to wait for is not put on disk.
+func (s *shard) submit(group []*txn) {
+	s.committing = true
+	var ops []Op
+	var puts []*stored
+	for _, t := range group {
+		for _, m := range t.messages {
+			if m.refs.Load() > 1 {
+				t.add(m.op())
+				puts = append(puts, m)
+			}
 		}
+		ops = append(ops, t.ops...)
+		s.storing += t.bytes
 	}
-	t.messages = puts
-	s.storing += t.bytes
-	s.b.store.Commit(t.ops, t.done)
+	s.b.retained.commit(ops, group, func(err error) {
+		for _, t := range group {
+			t.written(err)
+		}
+		s.post(call(func(s *shard) { s.answered(group, err) }))
+	})
 	for _, m := range puts { // only now: a deletion must reach the store behind this
 		s.unref(m)
+	}
+}
+
+// answered goes on when the store has written transactions, or has failed to.
+func (s *shard) answered(group []*txn, err error) {
+	s.committing, s.failing = false, err != nil
+	if err != nil {
+		s.failRest(err)
+	}
+	for _, t := range group {
+		s.storing -= t.bytes
+		s.committed(t, err)
+	}
+	if err == nil {
+		s.publishOwed()
+	}
+	s.resumeStoring()
+	s.handOver()
+}
+
+// failRest makes every transaction fail that has begun.
+func (s *shard) failRest(err error) {
+	s.retryAt = s.now + int64(storeRetry)
+	s.wheel.arm(&s.retry, deadline(s.now, storeRetry))
+	for _, t := range s.closed {
+		t.failure = err
+	}
+	if t := s.txn; t != nil {
+		s.txn = nil
+		t.failure = err
+		s.closed = append(s.closed, t)
+		t.left.Add(-1)
+	}
+	if len(s.urgent) > 0 {
+		s.openTxn().urgent = true
 	}
 }
 
@@ -141,8 +200,9 @@ func (s *shard) unref(m *stored) {
 	}
 }
 
-// done is called by the store.
-func (t *txn) done(err error) {
+// written notes what has become of the transaction's messages. It is called by the store, or by the shard if the store
+// does not get them.
+func (t *txn) written(err error) {
 	state := storeHasIt
 	if err != nil {
 		state = storeFailed
@@ -155,7 +215,6 @@ func (t *txn) done(err error) {
 			t.shard.b.shards[i].post(call(func(*shard) { pumpAll(sessions) }))
 		}
 	}
-	t.shard.post(call(func(s *shard) { s.committed(t, err) }))
 }
 
 func pumpAll(sessions []*session) {
@@ -166,7 +225,6 @@ func pumpAll(sessions []*session) {
 
 // committed goes on with what waited for a transaction.
 func (s *shard) committed(t *txn, err error) {
-	s.storing -= t.bytes
 	if t.lazy {
 		s.lazy = false
 	}
@@ -185,27 +243,33 @@ func (s *shard) committed(t *txn, err error) {
 	if t.waiting != nil {
 		pumpAll(t.waiting[s.index])
 	}
-	s.resumeStoring()
 }
 
-// notCommitted keeps what has to be written some time: sessions are saved again, and deletions are left to the store.
+// notCommitted keeps what has to be written some time: sessions are saved again, wills published again, and deletions and
+// retained messages are left to the store.
 func (s *shard) notCommitted(t *txn) {
-	s.retryAt = s.now + int64(storeRetry)
-	s.wheel.arm(&s.retry, deadline(s.now, storeRetry))
 	for _, saved := range t.saved {
 		saved.ss.save(saved.what)
+	}
+	for _, w := range t.wills {
+		s.owe(w)
 	}
 	for _, op := range t.ops {
 		if op.Delete {
 			s.b.store.Later(op)
 		}
 	}
+	s.b.retained.later(t.retained)
 }
 
-// expire is for the shard's own timers. The end of the turn that it is called in tries again what could not be written.
+// expire is for the shard's own timers. The end of the turn that it is called in tries again what could not be written; while
+// the store fails there is always something to try.
 func (s *shard) expire(t *timer) {
-	if t == &s.notices {
+	switch {
+	case t == &s.notices:
 		s.tellGaps()
+	case s.failing:
+		s.openTxn().urgent = true
 	}
 }
 

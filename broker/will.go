@@ -12,6 +12,7 @@ type will struct {
 	message message
 	expiry  time.Duration // counted from when it is published; 0: none
 	delay   time.Duration
+	owed    bool // it was published, and could not be stored
 }
 
 // setWill gives the session the will of its new connection, in place of any other.
@@ -28,22 +29,63 @@ func (ss *session) setWill(w *wire.Will) {
 	}
 }
 
-// publishWill publishes the will, if there is one and the rules still allow it.
+// publishWill publishes the will, if there is one.
 func (ss *session) publishWill() {
-	s, w := ss.shard, ss.will
+	w := ss.will
 	ss.will = nil
-	if w == nil {
-		return
+	if w != nil {
+		ss.saveNow(savingSession) // in the transaction that the will is in
+		ss.shard.publishWill(ss, w)
 	}
-	ss.saveNow(savingSession) // in the transaction that the will is in
-	if m := &w.message; !s.b.grant(w.client, Publish, m.topic).takes(m.qos, m.retain) {
+}
+
+// publishWill publishes a will, if the rules still allow it.
+func (s *shard) publishWill(ss *session, w *will) {
+	w.owed = false
+	m := w.message
+	if !s.b.grant(w.client, Publish, m.topic).takes(m.qos, m.retain) {
 		s.stats.dropped[dropNotAuthorized]++
 		return
 	}
-	m := w.message
 	m.read = s.now
 	if w.expiry > 0 {
 		m.expires = s.now + int64(w.expiry)
 	}
-	s.publish(&m, s.routeOf(m.topic), nil, nil)
+	s.publish(&m, s.routeOf(m.topic), nil)
+	if m.qos > 0 && s.b.store != nil && (m.stored != nil || m.retain) {
+		t := s.openTxn()
+		t.wills = append(t.wills, publishedWill{ss, w})
+	}
+}
+
+// publishedWill is a will that has to be published again if the transaction that it is in fails: there is no client to send it
+// once more.
+type publishedWill struct {
+	ss *session
+	w  *will
+}
+
+// owe keeps a will until the store works again, in its session if that still stands.
+func (s *shard) owe(p publishedWill) {
+	p.w.owed = true
+	if ss := p.ss; ss.will == nil && ss.conn == nil && !ss.ended {
+		ss.will, ss.willAt = p.w, s.now
+		ss.save(savingSession)
+	}
+	s.owed = append(s.owed, p)
+}
+
+// publishOwed publishes the wills that could not be stored.
+func (s *shard) publishOwed() {
+	owed := s.owed
+	s.owed = nil
+	for _, p := range owed {
+		switch {
+		case !p.w.owed: // it has been, meanwhile
+		case p.ss.will == p.w:
+			p.ss.publishWill()
+		default:
+			s.publishWill(p.ss, p.w)
+		}
+	}
 }
