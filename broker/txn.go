@@ -245,14 +245,18 @@ func (s *shard) committed(t *txn, err error) {
 	}
 }
 
-// notCommitted keeps what has to be written some time: sessions are saved again, wills published again, and deletions and
-// retained messages are left to the store.
+// notCommitted undoes a transaction that the store says it could not write: it may be on disk all the same, if only the sync
+// failed. Its messages are deleted, no later than sessions are saved that do not know them. What has to be written some time
+// is: sessions are saved again, wills published again, and deletions and retained messages are left to the store.
 func (s *shard) notCommitted(t *txn) {
 	for _, saved := range t.saved {
 		saved.ss.save(saved.what)
 	}
 	for _, w := range t.wills {
 		s.owe(w)
+	}
+	for _, m := range t.messages {
+		s.openTxn().add(Op{Space: SpaceMessages, Key: numberKey(m.id), Delete: true})
 	}
 	for _, op := range t.ops {
 		if op.Delete {

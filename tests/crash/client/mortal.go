@@ -28,7 +28,7 @@ const mortalExpiry = time.Second
 func (m *Mortal) Run(ctx context.Context) {
 	for ctx.Err() == nil && !m.Stage.Ending() {
 		m.number++
-		will := history.Message{ID: history.ID{Publisher: m.ID, Number: m.number}, Topic: m.Topic, QoS: byte(1 + m.Random.IntN(2))}
+		will := history.Message{ID: history.ID{Publisher: m.ID, Number: m.number}, Topic: m.Topic, QoS: byte(1 + m.Random.IntN(2)), Will: true}
 		m.Log.Send(will)
 		m.live(ctx, will)
 		for m.Log.Owes(will.ID) && ctx.Err() == nil && !m.Stage.Ending() {

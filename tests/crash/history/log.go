@@ -181,7 +181,7 @@ func (l *Log) receive(client string, h *holder, i int, a Arrival) {
 	count := h.count(i)
 	if *count == 0 {
 		l.stats.Received++
-		if late := h.first(m); late != nil && !h.shared {
+		if late := h.first(m); late != nil && !h.shared && !m.Will {
 			l.fault(Order, client, m, "arrived after %v, which was sent %v to the same topic with the same QoS", late.ID, late.Sent)
 		}
 	}

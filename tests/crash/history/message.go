@@ -61,6 +61,7 @@ type Message struct {
 	Topic  string
 	QoS    byte
 	Retain bool
+	Will   bool // of a connection: wills of several connections have no order among them
 
 	Sent    Moment // just before its first byte was
 	Acked   Moment // PUBACK or PUBREC
