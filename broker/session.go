@@ -269,13 +269,12 @@ func (ss *session) pump() {
 		if o == nil || !ss.onDisk(o) {
 			break
 		}
+		c.quota-- // for PUBREL too: its PUBCOMP gives one back
+		ss.window.resent()
 		if o.state == awaitComp {
-			ss.window.resent()
 			c.sendAck(wire.TypePubrel, o.id, 0)
 			continue
 		}
-		c.quota--
-		ss.window.resent()
 		ss.retransmit(o)
 	}
 	for c.parked == nil && c.state == stateOpen && ss.queue.len() > 0 && ss.window.unsent() < int(c.quota) && !ss.window.full() {
