@@ -105,6 +105,7 @@ func (r *restoring) subscription(key string, value []byte) error {
 	if err != nil {
 		return err
 	}
+	raise(&r.b.lastSession, num)
 	each := r.sessions[num]
 	if each == nil {
 		r.forget(SpaceSubscriptions, key)
@@ -121,6 +122,7 @@ func (r *restoring) flow(key string, value []byte) (err error) {
 	if !ok {
 		return errFlowRecord
 	}
+	raise(&r.b.lastSession, num)
 	each := r.sessions[num]
 	if each == nil {
 		r.forget(SpaceFlows, key)
@@ -150,6 +152,7 @@ func (r *restoring) message(key string, value []byte) error {
 		if t.failed() {
 			return errMessageRecord
 		}
+		raise(&r.b.lastSession, one.session) // also if it has ended: no other may get its number, and what it left
 		if each := r.sessions[one.session]; each != nil && each.wants(one.seq) {
 			p.refs.Add(1)
 			each.waiting = append(each.waiting, r.delivery(m, &one))
