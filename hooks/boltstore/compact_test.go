@@ -201,3 +201,43 @@ func TestCloseEndsCompacting(t *testing.T) {
 	}
 	wantPairs(t, load(t, mustOpen(t, boltstore.Options{Path: path})), want)
 }
+
+func TestCompactAsksForRoom(t *testing.T) {
+	path := tempPath(t)
+	sparse(t, path)
+	boltstore.SetRoom(t, 1<<20)
+	_, err := boltstore.CompactFile(t.Context(), path, boltstore.CompactOptions{})
+	if err == nil || !strings.Contains(err.Error(), "it takes 2 MiB in "+filepath.Dir(path)+" for a while, and 1 MiB are free; make room for 1 MiB more") {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+// TestNobodyElseGetsACompactedStore opens the file all the while: whoever waits for the lock of a file that is replaced
+// must not take that for the store when it is let go.
+func TestNobodyElseGetsACompactedStore(t *testing.T) {
+	path := tempPath(t)
+	want := sparse(t, path)
+	s := mustOpen(t, boltstore.Options{Path: path})
+	stop := make(chan struct{})
+	var others sync.WaitGroup
+	for range 3 {
+		others.Go(func() {
+			for !isClosed(stop) {
+				if other, err := boltstore.Open(boltstore.Options{Path: path}); !errors.Is(err, boltstore.ErrInUse) {
+					t.Errorf("it was opened twice: %v", err)
+					if err == nil {
+						other.Close()
+					}
+				}
+			}
+		})
+	}
+	for range 30 {
+		if _, err := s.Compact(t.Context(), boltstore.CompactOptions{}); err != nil {
+			t.Error(err)
+		}
+	}
+	close(stop)
+	others.Wait()
+	wantPairs(t, load(t, s), want)
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -145,4 +146,27 @@ func TestCloseTellsWhatIsLost(t *testing.T) {
 	}
 	checkFile(t, path)
 	wantPairs(t, load(t, mustOpen(t, boltstore.Options{Path: path})), map[string]string{"before": "1"})
+}
+
+func TestCompactOnAFullDisk(t *testing.T) {
+	path := tempPath(t)
+	want := sparse(t, path)
+	s := mustOpen(t, boltstore.Options{Path: path})
+	lift := limitFileSize(t, 64<<10)
+	if _, err := s.Compact(t.Context(), boltstore.CompactOptions{}); err == nil || !strings.Contains(err.Error(), unix.EFBIG.Error()) {
+		t.Errorf("the error is %v", err)
+	}
+	lift()
+	if err := s.Err(); err != nil {
+		t.Errorf("the store has failed: %v", err)
+	}
+	mustCommit(t, s, put("after", "1"))
+	want["after"] = "1"
+	wantPairs(t, load(t, s), want)
+	if _, err := os.Stat(path + ".compact"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("it left a part of the new file: %v", err)
+	}
+	if _, err := s.Compact(t.Context(), boltstore.CompactOptions{}); err != nil {
+		t.Error(err)
+	}
 }
