@@ -41,6 +41,7 @@ type Broker struct {
 	sys            *sys
 	gate           gate
 	guard          *guard.Guard // nil: no limits
+	rates          rates
 	limiting       limiting
 	checking       context.Context // of the checkers; set by Run
 	counters       counters
@@ -79,6 +80,7 @@ func New(o Options) (*Broker, error) {
 	}
 	b.gate.more.L = &b.gate.mu
 	b.guard = guard.New(o.Limits.Guard)
+	b.rates = newRates(&o.Limits)
 	b.counters.auths = make(map[string]uint64)
 	b.retained.store, b.retained.clock = o.Store, &b.clock
 	b.sys = newSys(b)

@@ -26,6 +26,7 @@ const (
 	pauseFull                      // it does not read our answers
 	pauseAcks                      // too many of its messages wait for the store
 	pauseStoring                   // too much waits for the disk
+	pauseRate                      // it sends faster than it may
 )
 
 // conn is one network connection. An idle one has no buffers: what it costs is this and its session.
@@ -52,6 +53,7 @@ type conn struct {
 	heard       []*route  // topic aliases that the client has set, from 1
 	aliases     *aliases  // those that we set; nil: none
 	allowed     *permissions
+	meter       *meter // nil: it may send as fast as it can
 	timer       timer
 	expires     int64 // when its identity expires, on the broker's clock; 0: never
 	warnAt      int64 // when it is told so; 0: it has been, or need not be
@@ -136,6 +138,9 @@ func (c *conn) enter(s *shard) error {
 func (c *conn) leave() {
 	s := c.shard
 	s.wheel.stop(&c.timer)
+	if c.meter != nil {
+		s.wheel.stop(&c.meter.timer)
+	}
 	if c.stream != nil {
 		c.stream.home.Store(nil)
 	} else {

@@ -148,6 +148,7 @@ func (k *connecting) open(s *shard) {
 	if n := min(int(p.TopicAliasMaximum), s.b.limits.MaxTopicAliasOut); n > 0 {
 		c.aliases = &aliases{most: uint16(n)}
 	}
+	c.setMeter()
 	ss.setWill(p.Will)
 	ss.save(savingSession)
 	k.setTimers(s)

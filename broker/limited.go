@@ -20,11 +20,14 @@ const (
 	limitLogins
 	limitUser
 	limitReconnects
+	limitMessages
+	limitBytes
 	limitKinds
 )
 
 var limitLabels = [limitKinds]string{
 	"none", "connections", "address_connections", "address_connect_rate", "failed_logins", "user_connections", "reconnects",
+	"message_rate", "byte_rate",
 }
 
 // limitOf are the limits of the guard.

@@ -60,6 +60,12 @@ type Limits struct {
 	MaxRetainedMessages int // in all; none
 	MaxRetainedBytes    int // of topics and payloads in all; none
 
+	// What a client may send in a second; one that sends more is read more slowly, and loses nothing. Zero: none.
+	MessageRate  float64 // messages
+	MessageBurst int     // of them at once; what a second brings
+	ByteRate     int     // bytes of packets
+	ByteBurst    int     // of them at once; what a second brings. A packet may be larger: then those behind it wait longer
+
 	Guard guard.Options // of what comes from one address, one user or one client; none
 }
 

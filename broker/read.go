@@ -82,6 +82,10 @@ func (c *conn) depart() {
 // feed parses the packets in data, and keeps the beginning of one that is not complete.
 func (c *conn) feed(data []byte) {
 	held := len(c.in) > 0
+	if held && c.paused&pauseRate != 0 {
+		c.in = append(c.in, data...)
+		return
+	}
 	if held {
 		c.in = append(c.in, data...)
 		data = c.in
@@ -106,7 +110,7 @@ func (c *conn) feed(data []byte) {
 }
 
 // parse handles every complete packet and returns what is left. It stops where the connection leaves the shard to have
-// its credentials checked.
+// its credentials checked, and where the client has sent more than it may.
 func (c *conn) parse(data []byte) (rest []byte, err error) {
 	for len(data) > 0 && (c.state == stateOpen || c.state == stateNew) && c.doom == closeNone {
 		h, ok, err := c.header(data)
@@ -124,6 +128,9 @@ func (c *conn) parse(data []byte) (rest []byte, err error) {
 			if c.state == stateNew && h.Type != wire.TypeConnect {
 				return nil, errNotConnect
 			}
+			return data, nil
+		}
+		if c.meter != nil && !c.meter.takes(h.Type, size) {
 			return data, nil
 		}
 		c.lastRead = c.shard.now / int64(tick) // packets count, not bytes [MQTT-3.1.2-22]

@@ -41,6 +41,11 @@ type Limits struct {
 	MaxRetainedMessages int  `key:"max_retained_messages" least:"1" none:"no limit"`
 	MaxRetainedBytes    Size `key:"max_retained" least:"1KiB" none:"no limit"`
 
+	MessageRate  float64 `key:"message_rate" least:"0.01" none:"no limit"`
+	MessageBurst int     `key:"message_burst" least:"1" none:"what a second brings"`
+	ByteRate     Size    `key:"byte_rate" least:"16" none:"no limit"`
+	ByteBurst    Size    `key:"byte_burst" least:"16" none:"what a second brings"`
+
 	MaxPerAddress int     `key:"max_connections_per_address" least:"1" none:"no limit"`
 	MaxPerUser    int     `key:"max_connections_per_user" least:"1" none:"no limit"`
 	ConnectRate   float64 `key:"connect_rate" least:"0.01" none:"no limit"`
@@ -92,6 +97,11 @@ func (l *Limits) Broker() broker.Limits {
 		MaxTopicLevels:      l.MaxTopicLevels,
 		MaxRetainedMessages: l.MaxRetainedMessages,
 		MaxRetainedBytes:    int(l.MaxRetainedBytes),
+
+		MessageRate:  l.MessageRate,
+		MessageBurst: l.MessageBurst,
+		ByteRate:     int(l.ByteRate),
+		ByteBurst:    int(l.ByteBurst),
 
 		Guard: l.guard(),
 	}
@@ -184,6 +194,11 @@ func defaultLimits() Limits {
 
 		MaxRetainedMessages: none,
 		MaxRetainedBytes:    none,
+
+		MessageRate:  none,
+		MessageBurst: none,
+		ByteRate:     none,
+		ByteBurst:    none,
 
 		MaxPerAddress: none,
 		MaxPerUser:    none,

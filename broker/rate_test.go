@@ -1,0 +1,101 @@
+package broker_test
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/outcry-mqtt/outcry/broker"
+	"github.com/outcry-mqtt/outcry/broker/conformance/raw"
+)
+
+// A client that sends too fast is slowed down, loses nothing, and others are not slowed down with it.
+func TestRates(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, limit string
+		limits      broker.Limits
+	}{
+		{"messages", "message_rate", broker.Limits{MessageRate: .1, MessageBurst: 20}},
+		{"bytes", "byte_rate", broker.Limits{ByteRate: 3, ByteBurst: 600}},
+	} {
+		for _, kind := range []string{"tcp", "websocket", "stream"} {
+			t.Run(tt.name+" over "+kind, func(t *testing.T) {
+				t.Parallel()
+				s := start(t, broker.Options{Limits: tt.limits})
+				hear := s.connect(raw.Connect{Version: raw.V5, ID: "hear", Clean: true})
+				hear.Subscribe(0, "room")
+				p := dialKind(s, kind)
+				p.Connect(raw.Connect{Version: raw.V5, ID: "fast", Clean: true, KeepAlive: 5})
+				const total = 100 // of 30 bytes
+				var all []byte
+				for i := range total {
+					all = append(all, raw.Publish{Topic: "room", Payload: fmt.Sprintf("%020d", i)}.Bytes(raw.V5)...)
+				}
+				p.Send(all, raw.Plain(raw.PINGREQ))
+				s.eventually("held up", func(st broker.Stats) bool { return st.Limited[tt.limit] > 0 })
+				seen := 0
+				for seen < total {
+					if n := s.Stats().MessagesReceived[0]; n > uint64(seen+40) {
+						t.Errorf("%d messages are taken when %d are paid for", n, seen+20)
+					}
+					for range 20 {
+						hear.ExpectPublish("room", fmt.Sprintf("%020d", seen))
+						seen++
+					}
+					if seen < total {
+						s.Advance(200 * time.Second) // pays for 20 messages, and is longer than the keep alive
+					}
+				}
+				p.Expect(raw.PINGRESP)
+			})
+		}
+	}
+}
+
+func dialKind(s *server, kind string) *raw.Client {
+	switch kind {
+	case "websocket":
+		return s.dialFramed(raw.V5)
+	case "stream":
+		addr := s.listen(broker.Link{Listener: "tls"}, func(c net.Conn) net.Conn { return struct{ net.Conn }{c} })
+		return raw.New(s.t, s.conn(addr), raw.V5)
+	}
+	return s.dial(raw.V5)
+}
+
+// What has been read when a client goes is handled all the same.
+func TestRateOfAClientThatGoes(t *testing.T) {
+	t.Parallel()
+	s := start(t, broker.Options{Limits: broker.Limits{MessageRate: 1, MessageBurst: 5}})
+	hear := s.connect(raw.Connect{Version: raw.V5, ID: "hear", Clean: true})
+	hear.Subscribe(0, "room")
+	p := s.connect(raw.Connect{Version: raw.V5, ID: "fast", Clean: true})
+	p.Send(bytes.Repeat(raw.Publish{Topic: "room", Payload: "x"}.Bytes(raw.V5), 20), raw.Disconnect(0))
+	p.Close()
+	for n := 0; n < 20; n++ {
+		if n > 0 && n%4 == 0 {
+			s.Advance(time.Minute)
+		}
+		hear.ExpectPublish("room", "x")
+	}
+	s.eventually("it is gone in good order", func(st broker.Stats) bool { return st.Closed["client_disconnect"] == 1 })
+}
+
+// A packet larger than the burst passes, and is paid for afterwards.
+func TestRateTakesAPacketLargerThanItsBurst(t *testing.T) {
+	t.Parallel()
+	s := start(t, broker.Options{Limits: broker.Limits{ByteRate: 1000, ByteBurst: 100}})
+	hear := s.connect(raw.Connect{Version: raw.V5, ID: "hear", Clean: true})
+	hear.Subscribe(0, "room")
+	p := s.connect(raw.Connect{Version: raw.V5, ID: "fast", Clean: true})
+	large := strings.Repeat("x", 200_000)
+	p.Send(raw.Publish{Topic: "room", Payload: large}.Bytes(raw.V5), raw.Publish{Topic: "room", Payload: "next"}.Bytes(raw.V5))
+	hear.ExpectPublish("room", large)
+	s.limited("byte_rate", 1)
+	s.Advance(200 * time.Second)
+	hear.ExpectPublish("room", "next")
+}
