@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +17,25 @@ import (
 	"github.com/outcry-mqtt/outcry/hooks/boltstore"
 	"golang.org/x/sys/unix"
 )
+
+// aloneEnv tells this test binary that it runs one test only.
+const aloneEnv = "OUTCRY_TEST_ALONE"
+
+// alone runs the test in a process of its own, in which it returns true. The limit on the size of files counts for all
+// of a process, and so for what go test itself writes down while tests run.
+func alone(t *testing.T) bool {
+	t.Helper()
+	if os.Getenv(aloneEnv) != "" {
+		return true
+	}
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+	cmd.Env = append(os.Environ(), aloneEnv+"=1")
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
+		t.Errorf("%v\n%s", err, out)
+	}
+	return false
+}
 
 // limitFileSize makes the system refuse to let a file grow beyond size, as a full disk would, until the returned
 // function is called.
@@ -40,6 +60,9 @@ func limitFileSize(tb testing.TB, size int64) (lift func()) {
 }
 
 func TestFullDisk(t *testing.T) {
+	if !alone(t) {
+		return
+	}
 	path := tempPath(t)
 	var log strings.Builder // written by the store's goroutine, read after Close
 	s := mustOpen(t, boltstore.Options{
@@ -90,6 +113,9 @@ func TestFullDisk(t *testing.T) {
 }
 
 func TestFullDiskRecoversWithoutBeingUsed(t *testing.T) {
+	if !alone(t) {
+		return
+	}
 	path := tempPath(t)
 	s := mustOpen(t, boltstore.Options{Path: path})
 	lift := limitFileSize(t, fileSize(t, path))
@@ -121,6 +147,9 @@ func TestStalledDisk(t *testing.T) {
 }
 
 func TestCloseTellsWhatIsLost(t *testing.T) {
+	if !alone(t) {
+		return
+	}
 	path := tempPath(t)
 	s, err := boltstore.Open(boltstore.Options{Path: path})
 	if err != nil {
@@ -149,6 +178,9 @@ func TestCloseTellsWhatIsLost(t *testing.T) {
 }
 
 func TestCompactOnAFullDisk(t *testing.T) {
+	if !alone(t) {
+		return
+	}
 	path := tempPath(t)
 	want := sparse(t, path)
 	s := mustOpen(t, boltstore.Options{Path: path})
