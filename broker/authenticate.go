@@ -77,6 +77,9 @@ func (b *Broker) check() {
 
 // check asks who the client is.
 func (k *connecting) check(b *Broker) *Refusal {
+	if k.givenUp(b.clock.now()) {
+		return refusedGone
+	}
 	if b.guard.Login(k.c.remote, b.clock.now()) != guard.None {
 		b.limited(limitLogins, k.c.remote, k.client.ID)
 		return refusedForLogins

@@ -316,6 +316,7 @@ func (b *Broker) Stats() Stats {
 		out.EventsMissed = b.observers.missed.Load()
 	}
 	b.limiting.add(&out)
+	out.Waiting += b.gate.waiting()
 	b.counters.mu.Lock()
 	defer b.counters.mu.Unlock()
 	for label, n := range b.counters.auths {

@@ -17,11 +17,12 @@ type connecting struct {
 	client   *Client
 	assigned bool
 	refusal  *Refusal // what the authenticators said; nil: come in
+	since    int64    // when its CONNECT came, on the broker's clock
 }
 
 // onConnect takes a CONNECT to the authenticators and from there to the shard of the client identifier.
 func (c *conn) onConnect(body []byte) error {
-	k := &connecting{c: c}
+	k := &connecting{c: c, since: c.shard.now}
 	err := wire.DecodeConnect(body, &k.packet)
 	c.version = k.packet.Version
 	if err != nil {
@@ -87,8 +88,8 @@ func (c *conn) refuse(code byte, reason string) {
 	c.closeWith(closeRefused, 0, "")
 }
 
-// run lets the client in, or refuses it, on the shard that owns its client identifier.
-func (k *connecting) run(s *shard) {
+// enter lets the client in, or refuses it, on the shard that owns its client identifier.
+func (k *connecting) enter(s *shard) {
 	c := k.c
 	if s.ending {
 		c.release()

@@ -37,7 +37,7 @@ type shardStats struct {
 	inboxBytes atomic.Int64
 
 	accepted, turns                uint64
-	connections                    int64
+	connections, waiting           int64
 	generation                     uint32
 	open                           map[connKind]*connCount
 	closed                         [closeReasons]uint64
@@ -162,6 +162,7 @@ func (t *shardStats) add(out *Stats, sessions int) {
 	for i, n := range t.dropped {
 		out.Dropped[dropLabels[i]] += n
 	}
+	out.Waiting += t.waiting
 	out.BytesReceived += t.bytesReceived
 	out.BytesSent += t.bytesSent
 	out.Sessions += int64(sessions)

@@ -65,6 +65,13 @@ func written(n uintptr, errno unix.Errno) (int, error, bool) {
 	return 0, errno, true
 }
 
+// peerClosed tells whether there is nothing more to read, now or later.
+func peerClosed(fd int32) bool {
+	var b [1]byte
+	n, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	return n == 0 && err == nil || err == unix.ECONNRESET
+}
+
 func shutdownWrite(fd int32) { _ = unix.Shutdown(int(fd), unix.SHUT_WR) }
 
 func closeFD(fd int32) { _ = unix.Close(int(fd)) }

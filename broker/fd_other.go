@@ -18,3 +18,5 @@ func shutdownWrite(int32)                         {}
 func closeFD(int32)                               {}
 
 func detach(net.Conn) (fd int32, ok bool, err error) { return -1, false, nil }
+
+func peerClosed(int32) bool { return false }

@@ -39,9 +39,10 @@ type shard struct {
 	subs     topic.Filters[*audience]
 	subsGen  uint64 // changes when a filter of subs comes or goes
 	routes   map[string]*route
-	spare    []post // the emptied half of the inbox
-	ending   bool   // connections are being closed; the loop ends with the last one
-	idle     bool   // the last wait brought nothing
+	line     []*connecting // wait to be let in
+	spare    []post        // the emptied half of the inbox
+	ending   bool          // connections are being closed; the loop ends with the last one
+	idle     bool          // the last wait brought nothing
 
 	rbuf    []byte        // what was read last
 	pub     wire.Publish  // the PUBLISH being decoded
@@ -130,7 +131,7 @@ func (s *shard) run() error {
 // processor for a moment, which a busy broker ends soon, and only then the slow way through the scheduler.
 func (s *shard) wait() ([]poller.Event, error) {
 	s.poll.Prepare()
-	if !s.in.empty() {
+	if len(s.line) > 0 || !s.in.empty() {
 		return s.poll.Wait(0, true)
 	}
 	timeout := s.untilTimer()
@@ -167,6 +168,7 @@ func (s *shard) turn(events []poller.Event) {
 		s.handle(&events[i])
 	}
 	s.takePosts()
+	s.letIn()
 	s.wheel.advance(s.now / int64(tick))
 	for done := false; !done; { // closing a connection may publish its will
 		s.sweep()
@@ -267,6 +269,7 @@ func (s *shard) end(r closeReason) {
 // finish closes what is open when the loop has ended.
 func (s *shard) finish() {
 	s.ending = true
+	s.letIn()
 	for _, c := range s.conns {
 		if c != nil {
 			c.release()
