@@ -95,6 +95,21 @@ func (a *access) reloadTokens(c *config.Loaded) error {
 	return nil
 }
 
+// denyStats are the counters of the deny-list, for metrics; nil without one.
+func (a *access) denyStats() func() metrics.DenyStats {
+	if a.denied == nil {
+		return nil
+	}
+	return func() metrics.DenyStats {
+		s := a.denied.Stats()
+		out := metrics.DenyStats{Entries: map[string]int{}, Refused: map[string]uint64{}}
+		for _, kind := range denylist.Kinds() {
+			out.Entries[string(kind)], out.Refused[string(kind)] = s.Entries[kind], s.Refused[kind]
+		}
+		return out
+	}
+}
+
 // tokenStats are the counters of tokens, for metrics.
 func (a *access) tokenStats() metrics.TokenStats {
 	s := a.tokens.Stats()

@@ -179,6 +179,7 @@ func (s *server) openOps() error {
 		Stats:      s.broker.Stats,
 		Store:      func() metrics.StoreStats { return metrics.StoreStats(s.store.Stats()) },
 		Tokens:     s.access.tokenStats,
+		Denied:     s.access.denyStats(),
 		Version:    readVersion().Version,
 	})
 	if err != nil {

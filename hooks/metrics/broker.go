@@ -36,12 +36,15 @@ var brokerValues = []value[broker.Stats]{
 		func(s *broker.Stats) float64 { return float64(s.Inflight) }),
 	gauge("outcry_broker_connections_parked", "Connections whose socket is full: clients that do not read fast enough.",
 		func(s *broker.Stats) float64 { return float64(s.Parked) }),
+	gauge("outcry_broker_connections_waiting", "Clients that have sent CONNECT and wait for their turn.",
+		func(s *broker.Stats) float64 { return float64(s.Waiting) }),
 }
 
 var (
 	connectionsOpen   = describe("outcry_broker_connections_open", "Connections.", "listener", "version")
 	connectionsOpened = describe("outcry_broker_connections_opened_total", "Connections since the start.", "listener", "version")
 	connectionsClosed = describe("outcry_broker_connections_closed_total", "Connections that ended, by reason.", "reason")
+	limited           = describe("outcry_broker_limited_total", "Times that a limit refused a client or slowed it down, by limit.", "limit")
 	authResults       = describe("outcry_broker_auth_results_total", "Authentications by result: ok, or why not.", "result")
 	packetsReceived   = describe("outcry_broker_packets_received_total", "MQTT packets that clients sent.", "type")
 	packetsSent       = describe("outcry_broker_packets_sent_total", "MQTT packets that were sent to clients.", "type")
@@ -58,7 +61,7 @@ var (
 
 // brokerDescs are all of the above, for Describe.
 var brokerDescs = []*prometheus.Desc{
-	connectionsOpen, connectionsOpened, connectionsClosed, authResults, packetsReceived, packetsSent, messagesReceived,
+	connectionsOpen, connectionsOpened, connectionsClosed, limited, authResults, packetsReceived, packetsSent, messagesReceived,
 	messagesSent, messagesDropped, flushLatency, shardConnections, shardTurns, shardLag, shardMaxLag, shardInbox,
 }
 
@@ -81,6 +84,7 @@ func collectBroker(ch chan<- prometheus.Metric, s *broker.Stats) {
 		send(ch, connectionsOpened, prometheus.CounterValue, float64(c.Total), c.Listener, c.Version)
 	}
 	sendCounts(ch, connectionsClosed, s.Closed)
+	sendCounts(ch, limited, s.Limited)
 	sendCounts(ch, authResults, s.Auth)
 	sendCounts(ch, messagesDropped, s.Dropped)
 	for _, i := range fromClients {

@@ -24,6 +24,9 @@ type Options struct {
 	// Tokens is called at each scrape too; nil if nobody has a token.
 	Tokens func() TokenStats
 
+	// Denied is called at each scrape too; nil if there is no deny-list.
+	Denied func() DenyStats
+
 	// Version is the program's, for outcry_build_info. Empty: "unknown".
 	Version string
 }
@@ -50,6 +53,7 @@ type Collector struct {
 	stats  func() broker.Stats
 	store  func() StoreStats
 	tokens func() TokenStats
+	denied func() DenyStats
 }
 
 // New registers a Collector, the build's version, and the collectors of the Go runtime and of the process.
@@ -60,7 +64,7 @@ func New(o Options) (*Collector, error) {
 	if o.Version == "" {
 		o.Version = "unknown"
 	}
-	c := &Collector{stats: o.Stats, store: o.Store, tokens: o.Tokens}
+	c := &Collector{stats: o.Stats, store: o.Store, tokens: o.Tokens, denied: o.Denied}
 	for _, each := range []prometheus.Collector{
 		c,
 		buildInfo(o.Version),
@@ -85,6 +89,9 @@ func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 	if c.tokens != nil {
 		describeTokens(ch)
 	}
+	if c.denied != nil {
+		describeDenied(ch)
+	}
 	if c.store == nil {
 		return
 	}
@@ -103,6 +110,9 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	collectBroker(ch, &stats)
 	if c.tokens != nil {
 		collectTokens(ch, c.tokens())
+	}
+	if c.denied != nil {
+		collectDenied(ch, c.denied())
 	}
 	if c.store == nil {
 		return

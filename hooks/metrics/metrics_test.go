@@ -31,6 +31,8 @@ func brokerStats() broker.Stats {
 		},
 		Auth:             map[string]uint64{"ok": 5, "expired": 6},
 		Closed:           map[string]uint64{"client": 7, "keep_alive": 8},
+		Limited:          map[string]uint64{"connections": 62, "failed_logins": 63},
+		Waiting:          64,
 		Dropped:          map[string]uint64{"queue_full": 9, "conflated": 0},
 		MessagesReceived: [3]uint64{10, 11, 12},
 		MessagesSent:     [3]uint64{13, 14, 15},
@@ -67,12 +69,16 @@ func tokenStats() metrics.TokenStats {
 	}
 }
 
+func denyStats() metrics.DenyStats {
+	return metrics.DenyStats{Entries: map[string]int{"user": 65, "token": 66}, Refused: map[string]uint64{"user": 67, "token": 68}}
+}
+
 // newRegistry returns a registry with all the metrics there are.
 func newRegistry(tb testing.TB) *prometheus.Registry {
 	tb.Helper()
 	registry := prometheus.NewPedanticRegistry()
 	_, err := metrics.New(metrics.Options{
-		Registerer: registry, Stats: brokerStats, Store: storeStats, Tokens: tokenStats, Version: "v1.2.3",
+		Registerer: registry, Stats: brokerStats, Store: storeStats, Tokens: tokenStats, Denied: denyStats, Version: "v1.2.3",
 	})
 	if err != nil {
 		tb.Fatal(err)
