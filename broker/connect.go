@@ -151,7 +151,7 @@ func (k *connecting) open(s *shard) {
 	}
 	c.setMeter()
 	ss.setWill(p.Will)
-	ss.save(savingSession)
+	ss.saveNext(savingSession) // no later than what is acknowledged next
 	k.setTimers(s)
 	c.sendConnack(k, present)
 	if s.b.observers != nil {

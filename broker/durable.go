@@ -17,7 +17,7 @@ type durable struct {
 	saved   uint32 // the version that is on disk
 
 	unsaved saving // what has changed since it was handed to the store
-	urgent  bool   // somebody waits for that
+	urgent  bool   // the next transaction has to have that
 }
 
 // saving is parts of a session that are written whole.
@@ -31,7 +31,7 @@ const (
 // makeDurable has the store keep the session, from the end of this turn on.
 func (ss *session) makeDurable() {
 	ss.durable = &durable{num: ss.shard.b.lastSession.Add(1)}
-	ss.save(savingSession)
+	ss.saveNext(savingSession)
 }
 
 // save has parts of a durable session written, in this turn or with a later transaction.
@@ -48,12 +48,24 @@ func (ss *session) save(what saving) {
 
 // saveNow has parts of a durable session written in this turn.
 func (ss *session) saveNow(what saving) {
-	ss.save(what)
-	if d := ss.durable; d != nil && !d.urgent && !ss.ended {
-		d.urgent = true
-		ss.shard.urgent = append(ss.shard.urgent, ss)
+	if ss.saveNext(what) {
 		ss.shard.openTxn().urgent = true
 	}
+}
+
+// saveNext has parts of a durable session written by the next transaction, whenever that is. It returns false if nothing of
+// the session is kept.
+func (ss *session) saveNext(what saving) bool {
+	ss.save(what)
+	d := ss.durable
+	if d == nil || ss.ended {
+		return false
+	}
+	if !d.urgent {
+		d.urgent = true
+		ss.shard.urgent = append(ss.shard.urgent, ss)
+	}
+	return true
 }
 
 // saveFlow has the flow written in this turn and returns the version of it that will say so.
@@ -98,16 +110,19 @@ func (ss *session) saveTo(t *txn) {
 	t.saved = append(t.saved, savedSession{ss, what, d.version})
 }
 
-// forget deletes what the store has of a session that ends.
-func (ss *session) forget() {
+// forgetting is what deletes all that the store has of a session that ends.
+func (ss *session) forgetting() (ops []Op) {
 	d := ss.durable
 	if d == nil {
-		return
+		return nil
 	}
-	t := ss.shard.openTxn()
-	t.add(Op{Space: SpaceSessions, Key: ss.id, Delete: true})
-	t.add(Op{Space: SpaceFlows, Key: numberKey(d.num), Delete: true})
-	ss.subs.each(func(sub *subscription) { t.add(Op{Space: SpaceSubscriptions, Key: sub.storeKey(), Delete: true}) })
+	ops = append(ops,
+		Op{Space: SpaceSessions, Key: ss.id, Delete: true},
+		Op{Space: SpaceFlows, Key: numberKey(d.num), Delete: true})
+	ss.subs.each(func(sub *subscription) {
+		ops = append(ops, Op{Space: SpaceSubscriptions, Key: sub.storeKey(), Delete: true})
+	})
+	return ops
 }
 
 // keep gives a message that a durable session is to get its place, and has it kept.

@@ -56,12 +56,12 @@ func (ss *session) lose(c *conn, r closeReason) {
 		ss.will = nil
 	}
 	ss.setOffline(s.now, r == closeShutdown)
-	if ss.will != nil && ss.willAt <= s.now {
-		ss.publishWill()
-	}
 	if ss.expiry <= 0 {
 		ss.end()
 		return
+	}
+	if ss.will != nil && ss.willAt <= s.now {
+		ss.publishWill()
 	}
 	ss.save(savingSession)
 	ss.window.disconnect()
@@ -106,13 +106,13 @@ func (ss *session) armTimer() {
 // expire publishes the will or ends the session when its time has come.
 func (ss *session) expire(*timer) {
 	now := ss.shard.now
-	if ss.will != nil && now >= ss.willAt {
-		ss.publishWill()
-	}
 	if now >= ss.endsAt {
 		ss.shard.stats.sessionsExpired++
 		ss.end()
 		return
+	}
+	if ss.will != nil && now >= ss.willAt {
+		ss.publishWill()
 	}
 	ss.armTimer()
 }
@@ -122,13 +122,15 @@ func (ss *session) end() {
 	if ss.ended {
 		return
 	}
-	ss.forget()
 	ss.ended = true
 	s := ss.shard
+	forgetting := ss.forgetting()
 	if ss.conn == nil {
 		s.stats.sessionsOffline--
 	}
-	ss.publishWill()
+	w := ss.will
+	ss.will = nil
+	s.publishWill(ss, w, forgetting)
 	s.wheel.stop(&ss.timer)
 	delete(s.sessions, ss.id)
 	ss.subs.each(func(sub *subscription) { s.unsubscribe(sub) })

@@ -15,6 +15,8 @@ type stored struct {
 	id  uint64
 	txn *txn
 
+	owed bool // a will that failed: the transaction that publishes it again deletes this; of the shard's loop
+
 	refs  atomic.Int32  // sessions that are not done with it, and one for the transaction until the store has it
 	state atomic.Uint32 // of the transaction
 
@@ -56,6 +58,8 @@ func (p *stored) op() Op {
 	p.record, p.targets = nil, nil
 	return Op{Space: SpaceMessages, Key: numberKey(p.id), Value: value}
 }
+
+func (p *stored) deletion() Op { return Op{Space: SpaceMessages, Key: numberKey(p.id), Delete: true} }
 
 // lost tells that the message could not be kept, so that its publisher will send it again.
 func (d *delivery) lost() bool { return d.m.stored != nil && d.m.stored.state.Load() == storeFailed }

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -123,7 +124,7 @@ func (s *shard) handOver() {
 		s.closed[0] = nil
 		s.closed = s.closed[1:]
 		if t.failure != nil {
-			t.written(t.failure)
+			t.notify()
 			s.committed(t, t.failure)
 		}
 	}
@@ -144,13 +145,13 @@ func (s *shard) submit(group []*txn) {
 				puts = append(puts, m)
 			}
 		}
+		for _, w := range t.wills {
+			ops = append(ops, w.forgetting...) // first, for another session may have the identifier already
+		}
 		ops = append(ops, t.ops...)
 		s.storing += t.bytes
 	}
 	s.b.retained.commit(ops, group, func(err error) {
-		for _, t := range group {
-			t.written(err)
-		}
 		s.post(call(func(s *shard) { s.answered(group, err) }))
 	})
 	for _, m := range puts { // only now: a deletion must reach the store behind this
@@ -163,8 +164,13 @@ func (s *shard) answered(group []*txn, err error) {
 	s.committing, s.failing = false, err != nil
 	if err != nil {
 		s.failRest(err)
+		mark(s.closed, storeFailed)
+		mark(group, storeFailed)
+	} else {
+		mark(group, storeHasIt)
 	}
 	for _, t := range group {
+		t.notify()
 		s.storing -= t.bytes
 		s.committed(t, err)
 	}
@@ -188,28 +194,27 @@ func (s *shard) failRest(err error) {
 		s.closed = append(s.closed, t)
 		t.left.Add(-1)
 	}
-	if len(s.urgent) > 0 {
-		s.openTxn().urgent = true
-	}
 }
 
-// unref deletes a message that the last session is done with.
+// unref deletes a message that the last session is done with. What could not be written is deleted by whoever tried.
 func (s *shard) unref(m *stored) {
-	if m.refs.Add(-1) == 0 {
-		s.openTxn().add(Op{Space: SpaceMessages, Key: numberKey(m.id), Delete: true})
+	if m.refs.Add(-1) == 0 && m.state.Load() != storeFailed {
+		s.openTxn().add(m.deletion())
 	}
 }
 
-// written notes what has become of the transaction's messages. It is called by the store, or by the shard if the store
-// does not get them.
-func (t *txn) written(err error) {
-	state := storeHasIt
-	if err != nil {
-		state = storeFailed
+// mark notes what has become of messages, the last one first: a shard that meets one that has failed, while it goes through a
+// session's in their order, must not then meet a later one that it may send.
+func mark(txns []*txn, state uint32) {
+	for _, t := range slices.Backward(txns) {
+		for _, m := range slices.Backward(t.messages) {
+			m.state.Store(state)
+		}
 	}
-	for _, m := range t.messages {
-		m.state.Store(state)
-	}
+}
+
+// notify has other shards send what waited for the transaction.
+func (t *txn) notify() {
 	for i, sessions := range t.waiting {
 		if len(sessions) > 0 && i != t.shard.index {
 			t.shard.b.shards[i].post(call(func(*shard) { pumpAll(sessions) }))
@@ -246,21 +251,24 @@ func (s *shard) committed(t *txn, err error) {
 }
 
 // notCommitted undoes a transaction that the store says it could not write: it may be on disk all the same, if only the sync
-// failed. Its messages are deleted, no later than sessions are saved that do not know them. What has to be written some time
-// is: sessions are saved again, wills published again, and deletions and retained messages are left to the store.
+// failed. The next one deletes its messages and has the sessions as they are without it, all at once, and whatever else was to be
+// deleted. Wills are published again, and retained messages left to the store.
 func (s *shard) notCommitted(t *txn) {
 	for _, saved := range t.saved {
-		saved.ss.save(saved.what)
+		saved.ss.saveNext(saved.what)
 	}
+	next := s.openTxn()
 	for _, w := range t.wills {
 		s.owe(w)
 	}
 	for _, m := range t.messages {
-		s.openTxn().add(Op{Space: SpaceMessages, Key: numberKey(m.id), Delete: true})
+		if !m.owed {
+			next.add(m.deletion())
+		}
 	}
 	for _, op := range t.ops {
 		if op.Delete {
-			s.b.store.Later(op)
+			next.add(op)
 		}
 	}
 	s.b.retained.later(t.retained)

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"slices"
 	"time"
 
 	"github.com/outcry-mqtt/outcry/broker/wire"
@@ -35,42 +36,60 @@ func (ss *session) publishWill() {
 	ss.will = nil
 	if w != nil {
 		ss.saveNow(savingSession) // in the transaction that the will is in
-		ss.shard.publishWill(ss, w)
+		ss.shard.publishWill(ss, w, nil)
 	}
 }
 
-// publishWill publishes a will, if the rules still allow it.
-func (s *shard) publishWill(ss *session, w *will) {
-	w.owed = false
+// publishWill publishes a will, if there is one and the rules still allow it. forgetting is what deletes a session that ends
+// with it: the two go to the disk together, for otherwise a crash could have neither.
+func (s *shard) publishWill(ss *session, w *will, forgetting []Op) {
+	if w != nil {
+		w.owed = false
+		if m, isKept := s.publishWillMessage(w); isKept {
+			t := s.openTxn()
+			t.wills = append(t.wills, publishedWill{ss, w, m, forgetting})
+			return
+		}
+	}
+	for _, op := range forgetting {
+		s.openTxn().add(op)
+	}
+}
+
+// publishWillMessage returns what the store keeps of the message for sessions, and whether it has to keep it at all.
+func (s *shard) publishWillMessage(w *will) (kept *stored, isKept bool) {
 	m := w.message
 	if !s.b.grant(w.client, Publish, m.topic).takes(m.qos, m.retain) {
 		s.stats.dropped[dropNotAuthorized]++
-		return
+		return nil, false
 	}
 	m.read = s.now
 	if w.expiry > 0 {
 		m.expires = s.now + int64(w.expiry)
 	}
 	s.publish(&m, s.routeOf(m.topic), nil)
-	if m.qos > 0 && s.b.store != nil && (m.stored != nil || m.retain) {
-		t := s.openTxn()
-		t.wills = append(t.wills, publishedWill{ss, w})
-	}
+	return m.stored, m.qos > 0 && s.b.store != nil && (m.stored != nil || m.retain)
 }
 
 // publishedWill is a will that has to be published again if the transaction that it is in fails: there is no client to send it
 // once more.
 type publishedWill struct {
-	ss *session
-	w  *will
+	ss         *session
+	w          *will
+	m          *stored // nil: it is only retained
+	forgetting []Op    // of the session, if that ended with it
 }
 
-// owe keeps a will until the store works again, in its session if that still stands.
+// owe keeps a will until the store works again: in its session if that still stands, and otherwise here. The message may be on
+// disk although it failed; then it stays there until the will is published again.
 func (s *shard) owe(p publishedWill) {
 	p.w.owed = true
 	if ss := p.ss; ss.will == nil && ss.conn == nil && !ss.ended {
 		ss.will, ss.willAt = p.w, s.now
-		ss.save(savingSession)
+		ss.saveNext(savingSession)
+	} else if p.m != nil {
+		p.m.owed = true
+		p.forgetting = append(slices.Clone(p.forgetting), p.m.deletion())
 	}
 	s.owed = append(s.owed, p)
 }
@@ -85,7 +104,15 @@ func (s *shard) publishOwed() {
 		case p.ss.will == p.w:
 			p.ss.publishWill()
 		default:
-			s.publishWill(p.ss, p.w)
+			s.publishWill(p.ss, p.w, s.stillForgetting(p))
 		}
 	}
+}
+
+// stillForgetting is what deletes an ended session but for its record, if another session has that by now.
+func (s *shard) stillForgetting(p publishedWill) []Op {
+	if s.sessions[p.ss.id] == nil {
+		return p.forgetting
+	}
+	return slices.DeleteFunc(slices.Clone(p.forgetting), func(op Op) bool { return op.Space == SpaceSessions })
 }

@@ -49,8 +49,14 @@ func crash(t *testing.T, args ...string) (status int, out string) {
 
 // TestCrash is what make crash does, in short.
 func TestCrash(t *testing.T) {
-	if status, _ := crash(t, "--rounds", "10", "--outcry", outcry, "--clients", "20"); status != 0 {
-		t.Errorf("exit status %d, want 0", status)
+	for name, args := range map[string][]string{
+		"good disk": {"--rounds", "10"}, "full disk": {"--rounds", "3", "--disk", "full"}, "bad disk": {"--rounds", "3", "--disk", "errors"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if status, _ := crash(t, append(args, "--outcry", outcry, "--clients", "20")...); status != 0 {
+				t.Errorf("exit status %d, want 0", status)
+			}
+		})
 	}
 }
 

@@ -111,7 +111,7 @@ func isClosed(c <-chan struct{}) bool {
 // storeFile is the broker's store in its data folder.
 const storeFile = "outcry.db"
 
-// checkStore opens the store, which checks its tree, and reads every value, which checks its sum.
+// checkStore opens the store, which checks its tree, and reads every value, which checks its sum and its meaning.
 func (t *trial) checkStore() error {
 	path := filepath.Join(t.victim.Data, storeFile)
 	if _, err := os.Stat(path); err != nil {
@@ -121,8 +121,7 @@ func (t *trial) checkStore() error {
 	if err != nil {
 		return fmt.Errorf("check the store: %w", err)
 	}
-	for space := range broker.Spaces {
-		err = errors.Join(err, store.Load(broker.Space(space), func(string, []byte) error { return nil }))
-	}
-	return errors.Join(err, store.Close())
+	var problems []error
+	err = broker.CheckStore(store.Load, func(problem error) { problems = append(problems, problem) })
+	return errors.Join(append(problems, err, store.Close())...)
 }
