@@ -123,8 +123,8 @@ func (s *account) nextInOrder(p *raw.Received, now time.Duration) (*item, error)
 		if it.here || it.state == done || it.filter != "" {
 			continue
 		}
-		if it.is(p) && !(it.id == 0 && it.optional(now) && s.has(p)) {
-			passed := s.passed(i, now)
+		if it.is(p) && !s.isRather(it, p, now) {
+			passed := s.passed(i, p, now)
 			s.items = slices.DeleteFunc(s.items, func(other *item) bool { return slices.Contains(passed, other) })
 			return it, nil
 		}
@@ -135,15 +135,18 @@ func (s *account) nextInOrder(p *raw.Received, now time.Duration) (*item, error)
 	return nil, errors.New("want nothing")
 }
 
-// has tells whether a message is known by its packet identifier.
-func (s *account) has(p *raw.Received) bool {
-	return slices.ContainsFunc(s.items, func(it *item) bool { return !it.here && it.id == p.ID && it.is(p) })
+// isRather tells whether a packet is rather another message of the same content than it: the one with its identifier.
+func (s *account) isRather(it *item, p *raw.Received, now time.Duration) bool {
+	if !it.optional(now) || it.id == p.ID {
+		return false
+	}
+	return slices.ContainsFunc(s.items, func(other *item) bool { return !other.here && other.id == p.ID && other.is(p) })
 }
 
-// passed is what is before place i and has not come.
-func (s *account) passed(i int, now time.Duration) (all []*item) {
+// passed is what is before place i and has not come, but for what nobody can tell from what has.
+func (s *account) passed(i int, p *raw.Received, now time.Duration) (all []*item) {
 	for _, it := range s.items[:i] {
-		if !it.here && it.state != done && it.filter == "" && it.optional(now) {
+		if !it.here && it.state != done && it.filter == "" && it.optional(now) && !it.is(p) {
 			all = append(all, it)
 		}
 	}
@@ -189,7 +192,7 @@ func (s *account) arrive(p *raw.Received, now time.Duration) error {
 	it.sure = it.sure || it.qos == 2
 	for _, other := range it.a.first.given[s] {
 		switch {
-		case other == it || other.state != waiting:
+		case other == it || other.state != waiting && other.id != 0:
 		case s.once(it, other):
 			s.items = slices.DeleteFunc(s.items, func(each *item) bool { return each == other })
 		default:
@@ -317,10 +320,12 @@ func (s *account) crash(uneasy bool) {
 	}
 }
 
-// replays follows what the disk knows of subscriptions that are sent what is retained.
+// replays follows what the disk knows of subscriptions that are sent what is retained. It hears that they have been when
+// nothing waits any more.
 func (s *account) replays(uneasy bool) {
+	waits := s.online && slices.ContainsFunc(s.items, func(it *item) bool { return it.state == waiting })
 	for filter, sub := range s.subs {
-		sub.replaying = sub.replaying && (sub.tainted || uneasy || s.pending(filter))
+		sub.replaying = sub.replaying && (sub.tainted || uneasy || waits || s.pending(filter))
 		sub.tainted = sub.tainted || sub.replaying && uneasy
 	}
 }
