@@ -181,7 +181,8 @@ func (l *Log) receive(client string, h *holder, i int, a Arrival) {
 	count := h.count(i)
 	if *count == 0 {
 		l.stats.Received++
-		if late := h.first(m); late != nil && !h.shared && !m.Will {
+		// What was sent before there was a subscription may come behind what was sent after: when it is sent again.
+		if late := h.first(m); late != nil && !h.shared && !m.Will && h.promised(m) > 0 {
 			l.fault(Order, client, m, "arrived after %v, which was sent %v to the same topic with the same QoS", late.ID, late.Sent)
 		}
 	}
