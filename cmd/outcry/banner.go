@@ -59,7 +59,7 @@ func (s *server) printGuest(p *printer, addresses map[string]string) (shown bool
 		s.printPage(p, addresses, "")
 		return false, nil
 	}
-	token, err := newMint(&s.config.Config).token(guestUser, guestRooms, nil, guestTTL)
+	token, err := newMint(&s.config.Config).token(guestUser, guestRooms, s.loginClaims(), guestTTL)
 	if err != nil {
 		return false, err
 	}

@@ -138,7 +138,7 @@ func checkListeners(c *config.Loaded) error {
 		}
 	}
 	l.Unix.Address = ""
-	in, err := bindAll(c, refuser{}, nil, slog.New(slog.DiscardHandler))
+	in, err := bindAll(c, refuser{}, site{}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return withPosition(c, err)
 	}

@@ -26,9 +26,15 @@ type entrance struct {
 	acme      *listeners.ACME // nil: off
 }
 
+// site is what the listeners with pages have in common, whatever the configuration says of each.
+type site struct {
+	hosts  []string     // for which they answer, if the configuration names none; nil: all
+	tokens http.Handler // the demo's source of tokens, for those on loopback; nil: none
+}
+
 // bindAll binds every listener that has an address. If some cannot be bound, the error tells all of them, and none
 // stays bound.
-func bindAll(c *config.Loaded, to listeners.Attacher, hosts []string, log *slog.Logger) (*entrance, error) {
+func bindAll(c *config.Loaded, to listeners.Attacher, at site, log *slog.Logger) (*entrance, error) {
 	e := &entrance{}
 	l := &c.Listeners
 	if err := e.openACME(c, log); err != nil {
@@ -38,9 +44,9 @@ func bindAll(c *config.Loaded, to listeners.Attacher, hosts []string, log *slog.
 		e.add(l.TCP.Address, func() (listeners.Listener, error) { return bindTCP(l.TCP, c.Limits.MaxHandshakes, to, log) }),
 		e.add(l.TLS.Address, func() (listeners.Listener, error) { return e.bindTLS(l.TLS, c.Limits.MaxHandshakes, to, log) }),
 		e.add(l.WS.Address, func() (listeners.Listener, error) {
-			return bindWebSocket(l.WS, nil, c.Limits.MaxHandshakes, to, hosts, log)
+			return bindWebSocket(l.WS, nil, c.Limits.MaxHandshakes, to, at, log)
 		}),
-		e.add(l.WSS.Address, func() (listeners.Listener, error) { return e.bindWSS(l.WSS, c.Limits.MaxHandshakes, to, hosts, log) }),
+		e.add(l.WSS.Address, func() (listeners.Listener, error) { return e.bindWSS(l.WSS, c.Limits.MaxHandshakes, to, at, log) }),
 		e.add(l.Unix.Address, func() (listeners.Listener, error) { return bindUnix(l.Unix, to, log) }),
 		e.add(l.ACME.HTTPAddress, func() (listeners.Listener, error) { return listeners.ListenACME(l.ACME.HTTPAddress, e.acme, log) }),
 	)
@@ -118,13 +124,17 @@ func (e *entrance) bindTLS(c config.TLS, handshakes int, to listeners.Attacher, 
 	})
 }
 
-func bindWebSocket(c config.WebSocket, conf *tls.Config, handshakes int, to listeners.Attacher, hosts []string, log *slog.Logger) (listeners.Listener, error) {
+func bindWebSocket(c config.WebSocket, conf *tls.Config, handshakes int, to listeners.Attacher, at site, log *slog.Logger) (listeners.Listener, error) {
+	hosts := at.hosts
 	if len(c.Hosts) > 0 {
 		hosts = c.Hosts
 	}
 	var pages http.Handler
 	if c.Pages {
 		pages = web.Handler()
+	}
+	if c.Pages && at.tokens != nil && listeners.IsLoopback(c.Address) {
+		pages = withFreshTokens(at.tokens, pages)
 	}
 	senders, err1 := config.Prefixes(c.ProxyProtocol)
 	forwarders, err2 := config.Prefixes(c.Forwarded)
@@ -138,12 +148,12 @@ func bindWebSocket(c config.WebSocket, conf *tls.Config, handshakes int, to list
 	})
 }
 
-func (e *entrance) bindWSS(c config.WSS, handshakes int, to listeners.Attacher, hosts []string, log *slog.Logger) (listeners.Listener, error) {
+func (e *entrance) bindWSS(c config.WSS, handshakes int, to listeners.Attacher, at site, log *slog.Logger) (listeners.Listener, error) {
 	conf, err := e.certificate("listeners.wss.certificate", c.Certificate, c.Certificates, log)
 	if err != nil {
 		return nil, err
 	}
-	return bindWebSocket(c.WebSocket, conf, handshakes, to, hosts, log)
+	return bindWebSocket(c.WebSocket, conf, handshakes, to, at, log)
 }
 
 func bindUnix(c config.Unix, to listeners.Attacher, log *slog.Logger) (listeners.Listener, error) {

@@ -157,11 +157,11 @@ func withoutDrops(l *broker.Limits) {
 
 // openListeners binds the clients' listeners and the operator's.
 func (s *server) openListeners() error {
-	var hosts []string
+	at := site{tokens: s.freshTokens()}
 	if s.flags.open == 1 {
-		hosts = []string{"loopback"} // or any page on the web could reach it, by a name that leads here
+		at.hosts = []string{"loopback"} // or any page on the web could reach it, by a name that leads here
 	}
-	in, err := bindAll(s.config, s.broker, hosts, s.log)
+	in, err := bindAll(s.config, s.broker, at, s.log)
 	if err == nil {
 		s.in = in
 	}

@@ -1,4 +1,5 @@
 import mqtt from 'mqtt';
+import { keepFresh } from './fresh.js';
 import { describe, isFinal, SHUTTING_DOWN, TAKEN_OVER } from './reasons.js';
 
 const FIRST_DELAY = 500; // ms
@@ -11,6 +12,8 @@ const SESSION_EXPIRY = 300; // s
 // A hidden tab's timers run once a minute, so pings come late: MQTT.js looks every half keep alive, and the broker
 // waits for one and a half.
 const KEEP_ALIVE = 120; // s
+
+const OWN = '$me/'; // what the broker tells this client about itself
 
 /**
  * @typedef {object} State
@@ -39,7 +42,10 @@ export class Connection {
    * @param {object} options
    * @param {string} options.url
    * @param {() => Promise<object>} options.credentials asked before each attempt: MQTT.js options such as clientId,
-   *   username, password and will
+   *   username, password and will; and fetchToken if fresh tokens can be had while it is connected. If it rejects, that
+   *   is an attempt that failed; with a code that is final (isFinal), the last one.
+   * @param {(why: string) => void} [options.onTrouble] no fresh token could be had for the connection that is open
+   * @param {() => void} [options.onFresh] the broker has taken a fresh token
    * @param {(state: State) => void} options.onState
    * @param {(topic: string, payload: Uint8Array, packet: object) => void} options.onMessage
    * @param {() => void} options.onTakenOver another connection uses this client identifier
@@ -106,7 +112,14 @@ export class Connection {
   async #connect() {
     this.#become({ kind: 'connecting' });
     const attempt = this.state;
-    const credentials = await this.#options.credentials();
+    let fetchToken;
+    let credentials;
+    try {
+      ({ fetchToken, ...credentials } = await this.#options.credentials());
+    } catch (err) {
+      if (this.state === attempt) this.#closed(err.code ?? 0, err.message);
+      return;
+    }
     if (this.state !== attempt) return; // stopped or started anew meanwhile
     this.#client = mqtt.connect(this.#options.url, {
       protocolVersion: 5,
@@ -119,10 +132,11 @@ export class Connection {
       ...credentials,
       properties: { sessionExpiryInterval: SESSION_EXPIRY },
     });
-    this.#listen(this.#client);
+    this.#listen(this.#client, Boolean(fetchToken));
+    if (fetchToken) keepFresh(this.#client, fetchToken, this.#options);
   }
 
-  #listen(client) {
+  #listen(client, renews) {
     let why = 'the broker cannot be reached';
     let code = 0;
     client.on('packetreceive', (packet) => {
@@ -138,16 +152,20 @@ export class Connection {
       this.#fresh = false;
       this.#become({ kind: 'connected' });
     });
-    client.on('message', this.#options.onMessage);
+    client.on('message', (topic, payload, packet) => {
+      if (!topic.startsWith(OWN)) this.#options.onMessage(topic, payload, packet);
+    });
     client.on('error', () => {}); // each is followed by close, and why is known better from the packets
     client.on('close', () => {
-      if (client === this.#client) this.#closed(code, why);
+      // Where there are fresh tokens, one that ran out is not the last word.
+      const again = renews && this.state.kind === 'connected';
+      if (client === this.#client) this.#closed(code, why, again);
     });
   }
 
-  #closed(code, why) {
+  #closed(code, why, again = false) {
     this.#drop();
-    if (isFinal(code)) {
+    if (isFinal(code) && !again) {
       this.#become({ kind: 'refused', reason: why });
       return;
     }

@@ -27,6 +27,8 @@ const connection = new Connection({
   onState: stateChanged,
   onMessage: receive,
   onPacket: (bytes) => status.count(bytes),
+  onTrouble: (why) => status.warn(`${why}; trying again`),
+  onFresh: () => status.unwarn(),
   onTakenOver: () => chat.become(who.user, newClientId(who.user), who.rooms),
 });
 const chat = new Chat(connection, chatView.changed);
@@ -78,13 +80,16 @@ function signOut() {
 }
 
 /**
- * What to connect with: asked before every attempt, so the place to fetch a fresh token if yours are short-lived. Here
- * it is the one of this tab, which a new address (#token=…) replaces.
+ * What to connect with, asked before every attempt: the token of this tab, which a new address (#token=…) replaces. If
+ * that is a login, tokens that live for minutes are had for it.
  */
 async function credentials() {
-  const password = token.load();
-  const identity = password ? { username: who.user, password } : {};
-  return { ...identity, clientId: clientId(who.user), will: chat.will() };
+  const known = token.load();
+  const options = { clientId: clientId(who.user), will: chat.will() };
+  if (!known) return options;
+  if (!who.login) return { ...options, username: who.user, password: known };
+  const fetchToken = () => token.exchange(known);
+  return { ...options, username: who.user, password: await fetchToken(), fetchToken };
 }
 
 function stateChanged(state) {

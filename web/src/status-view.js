@@ -39,6 +39,11 @@ export class StatusView {
     this.#why.textContent = text;
   }
 
+  /** Takes back what warn said. */
+  unwarn() {
+    if (this.#status.dataset.state === 'warned') this.show(this.#state);
+  }
+
   showUser(user) {
     this.#user.textContent = user === null ? '' : user || 'anonymous';
     this.#signOut.hidden = user === null;

@@ -25,10 +25,11 @@ export function fromPasted(text) {
 
 /**
  * What a token says about its bearer. Throws if it is not a JSON Web Token.
- * @returns {{user: string, rooms: string[], expires: number}} expires in ms since 1970, Infinity if never
+ * @returns {{user: string, rooms: string[], expires: number, login: boolean}} expires in ms since 1970, Infinity if
+ *   never; login: it is there to be exchanged for tokens to connect with
  */
 export function read(token) {
-  if (token === '') return { user: '', rooms: [], expires: Infinity };
+  if (token === '') return { user: '', rooms: [], expires: Infinity, login: false };
   const parts = token.split('.');
   if (parts.length !== 3) throw new Error('This is not a token: it should be three parts with dots between them.');
   const claims = decode(parts[1]);
@@ -36,7 +37,21 @@ export function read(token) {
     user: String(claims.sub ?? ''),
     rooms: Array.isArray(claims.rooms) ? claims.rooms.filter((r) => typeof r === 'string') : [],
     expires: typeof claims.exp === 'number' ? claims.exp * 1000 : Infinity,
+    login: claims.login === true,
   };
+}
+
+/**
+ * Exchanges a login for a token that is valid for minutes. Rejects with an Error, which has the code 0x87 if the login is
+ * no longer good.
+ */
+export async function exchange(login) {
+  const response = await fetch('token', { method: 'POST', headers: { Authorization: `Bearer ${login}` }, cache: 'no-store' })
+    .catch(() => { throw new Error('the broker cannot be reached'); });
+  const text = (await response.text()).trim();
+  if (response.ok) return text;
+  const error = new Error(`no fresh token: ${text || 'refused'} (HTTP ${response.status})`);
+  throw Object.assign(error, response.status === 401 ? { code: 0x87 } : {});
 }
 
 function decode(part) {

@@ -21,7 +21,7 @@ test('docs/connect-browser.md: prices come, and come again with a fresh token', 
   let expired = false;
   const fetchToken = async () => {
     minted++;
-    return expired ? broker.token('guest', ['lobby']) : broker.token('guest', ['lobby'], '--ttl', '2s');
+    return expired ? broker.token('guest', ['lobby']) : broker.token('guest', ['lobby'], '--ttl', '8s');
   };
   // The second block is run with what it names: the first block's connect, and the page's own fetch and console.
   const prices = new Map();
@@ -32,7 +32,12 @@ test('docs/connect-browser.md: prices come, and come again with a fresh token', 
   const use = new AsyncFunction('connect', 'fetch', 'console', `${body}\nreturn client;`);
   const client = await use(connect, async () => ({ text: fetchToken }), { log });
   t.after(() => client.endAsync(true));
+  let closes = 0;
+  client.on('close', () => { closes++; });
   await until('all prices have come', () => prices.size === 500);
+
+  await until('a fresh token was shown in time', () => minted >= 3);
+  assert.equal(closes, 0, 'the connection ended with its first token');
 
   expired = true;
   const lost = once(client, 'close');

@@ -133,10 +133,11 @@ type Log struct {
 	Format string `key:"format" oneof:"text json"`
 }
 
-// Demo are the devices of serve --demo.
+// Demo are the devices of serve --demo, and how long the tokens live with which its page connects.
 type Demo struct {
-	Ticker  DemoTicker  `key:"ticker"`
-	Machine DemoMachine `key:"machine"`
+	Ticker   DemoTicker    `key:"ticker"`
+	Machine  DemoMachine   `key:"machine"`
+	TokenTTL time.Duration `key:"token_ttl" least:"1s"`
 }
 
 // DemoTicker is a stock exchange.

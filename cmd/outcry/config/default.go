@@ -33,8 +33,9 @@ func Default() Config {
 		},
 		Log: Log{Level: "info", Format: "text"},
 		Demo: Demo{
-			Ticker:  DemoTicker{Symbols: 500, Rate: 1000},
-			Machine: DemoMachine{Every: time.Second},
+			Ticker:   DemoTicker{Symbols: 500, Rate: 1000},
+			Machine:  DemoMachine{Every: time.Second},
+			TokenTTL: 5 * time.Minute,
 		},
 	}
 }
