@@ -8,7 +8,7 @@ import (
 
 // Defaults of Options.
 const (
-	DefaultCommitInterval  = 2 * time.Millisecond
+	DefaultCommitInterval  = 200 * time.Microsecond
 	DefaultWindow          = time.Second
 	DefaultMaxOps          = 1000
 	DefaultMaxPendingBytes = 64 << 20

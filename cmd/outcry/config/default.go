@@ -27,7 +27,7 @@ func Default() Config {
 		Limits: defaultLimits(),
 		Durability: Durability{
 			Mode:           "commit",
-			CommitInterval: 2 * time.Millisecond,
+			CommitInterval: 200 * time.Microsecond,
 			Window:         time.Second,
 			MaxPending:     64 << 20,
 		},
