@@ -28,10 +28,11 @@ describe('Series', () => {
 describe('a token', () => {
   const encode = (claims) => `h.${Buffer.from(JSON.stringify(claims)).toString('base64url')}.s`;
   const readable = {
-    'user, rooms and expiry': [encode({ sub: 'Zoë', rooms: ['a', 'b'], exp: 9 }), { user: 'Zoë', rooms: ['a', 'b'], expires: 9000 }],
-    'without claims': [encode({}), { user: '', rooms: [], expires: Infinity }],
-    'rooms that are none': [encode({ sub: 'x', rooms: ['a', 1, null] }), { user: 'x', rooms: ['a'], expires: Infinity }],
-    'none at all': ['', { user: '', rooms: [], expires: Infinity }],
+    'user, rooms and expiry': [encode({ sub: 'Zoë', rooms: ['a', 'b'], exp: 9 }), { user: 'Zoë', rooms: ['a', 'b'], expires: 9000, login: false }],
+    'without claims': [encode({}), { user: '', rooms: [], expires: Infinity, login: false }],
+    'rooms that are none': [encode({ sub: 'x', rooms: ['a', 1, null] }), { user: 'x', rooms: ['a'], expires: Infinity, login: false }],
+    'one to exchange': [encode({ sub: 'x', exp: 9, login: true }), { user: 'x', rooms: [], expires: 9000, login: true }],
+    'none at all': ['', { user: '', rooms: [], expires: Infinity, login: false }],
   };
   for (const [name, [token, want]] of Object.entries(readable)) {
     test(`read: ${name}`, () => assert.deepEqual(read(token), want));
