@@ -280,13 +280,13 @@ func TestSharedSubscriptionOutlivesTheProcess(t *testing.T) {
 	s := start(t, broker.Options{Store: store})
 	for _, id := range []string{"a", "b", "c"} {
 		c := s.connect(v5Durable(id))
-		c.Subscribe(1, "$share/g/work/#")
+		c.Subscribe(1, "$share/g/jobs/#")
 		c.Close()
 	}
 	s.eventually("offline", func(st broker.Stats) bool { return st.SessionsOffline == 3 })
 	pub := s.connect(raw.Connect{Version: raw.V5, ID: "pub", Clean: true})
 	for i := range 30 {
-		pub.Publish(raw.Publish{Topic: fmt.Sprint("work/", i), Payload: "x", QoS: 1})
+		pub.Publish(raw.Publish{Topic: fmt.Sprint("jobs/", i), Payload: "x", QoS: 1})
 	}
 	s, _ = s.crash(store)
 	if st := s.Stats(); st.SharedSubscriptions != 3 || st.Queued != 30 {
