@@ -39,11 +39,12 @@ func (r *runner) each(subscribe bool, role func(w *worker) role) {
 func (r *runner) runConns() error {
 	r.meter.start()
 	r.each(r.opts.Subscribe, func(*worker) role { return idler{} })
-	if err := r.allUp(r.opts.Clients); err != nil {
-		return err
-	}
+	err := r.allUp(r.opts.Clients)
 	r.meter.stop()
 	r.report.connecting(r)
+	if err != nil {
+		return err
+	}
 	if err := r.pause("settling", settle); err != nil {
 		return err
 	}
@@ -52,74 +53,10 @@ func (r *runner) runConns() error {
 		return nil
 	}
 	r.meter.start()
-	err := r.pause("holding", r.opts.Hold)
+	err = r.pause("holding", r.opts.Hold)
 	r.meter.stop()
 	r.report.holding(r)
 	return err
-}
-
-// stormer is a client that comes back until it is in.
-type stormer struct {
-	idler
-	began *int64 // of the storm, as of its worker
-}
-
-// retryAfter is how long a client waits that was not let in.
-const retryAfter = 100 * time.Millisecond
-
-func (s stormer) up(w *worker, _ *conn) {
-	w.n.done++
-	w.everything.record(w.now - *s.began)
-}
-
-func (s stormer) down(w *worker, c *conn) {
-	w.retries = append(w.retries, retry{c, w.now + int64(retryAfter)})
-}
-
-// runStorm lets everybody connect and subscribe at once, as often as there are rounds.
-func (r *runner) runStorm() error {
-	began := make([]int64, len(r.workers))
-	r.meter.start()
-	for round := range r.opts.Rounds {
-		start := time.Now()
-		for i, w := range r.workers {
-			w.do(func() { began[i] = w.clock() })
-		}
-		if round == 0 {
-			r.each(true, func(w *worker) role { return stormer{began: &began[w.number]} })
-		} else {
-			r.again()
-		}
-		want := uint64(r.opts.Clients * (round + 1))
-		if err := r.until("storm", func(n counters) bool { return n.done >= want }); err != nil {
-			return err
-		}
-		r.report.Rounds = append(r.report.Rounds, time.Since(start).Seconds())
-		if round < r.opts.Rounds-1 {
-			r.everybodyLeaves()
-			if err := r.pause("between storms", max(r.opts.Hold, settle)); err != nil {
-				return err
-			}
-		}
-	}
-	r.meter.stop()
-	return nil
-}
-
-func (r *runner) everybodyLeaves() {
-	for _, w := range r.workers {
-		w.do(func() {
-			for _, c := range w.conns {
-				w.leave(c)
-			}
-		})
-	}
-}
-
-func (r *runner) again() {
-	for _, w := range r.workers {
-		w.do(func() { w.opening = append(w.opening, w.conns...) })
-	}
 }
 
 // churner is a client that connects, subscribes, leaves and comes again.
@@ -146,10 +83,8 @@ func (r *runner) runChurn() error {
 	till := int64(time.Since(r.start) + r.opts.Duration)
 	r.meter.start()
 	r.each(true, func(*worker) role { return churner{till: &till} })
-	if err := r.untilTime("churning", till); err != nil {
-		return err
-	}
+	err := r.untilTime("churning", till)
 	r.meter.stop()
 	r.report.churning(r)
-	return nil
+	return err
 }

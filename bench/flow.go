@@ -13,11 +13,12 @@ type flow struct {
 	shares     []*share
 	solo       bool // one worker: no counter is shared
 	groups     []set
-	start      int64 // of publishing; ns since the run began
-	from, till int64 // of measuring
+	start      int64        // of publishing; ns since the run began
+	from       int64        // of measuring
+	till       atomic.Int64 // the end of it and of publishing; an interruption brings it forward
 }
 
-func (f *flow) within(at int64) bool { return at >= f.from && at < f.till }
+func (f *flow) within(at int64) bool { return at >= f.from && at < f.till.Load() }
 
 // share is a worker's part of the flow. It belongs to that worker.
 type share struct {
@@ -86,7 +87,7 @@ func (s *share) publish(w *worker) (wake int64) {
 		return never
 	case w.now < s.start:
 		return s.start
-	case w.now >= s.till:
+	case w.now >= s.till.Load():
 		s.end(w)
 		return never
 	case s.gap == 0:
@@ -102,7 +103,7 @@ func (s *share) end(w *worker) {
 	if s.gap == 0 {
 		return
 	}
-	s.sendDue(w, s.till-1)
+	s.sendDue(w, s.till.Load()-1)
 	for i, p := range s.publishers {
 		w.n.unsent += uint64(s.dueOf(i) - p.number)
 	}
@@ -113,7 +114,7 @@ const batch = 64
 
 // publishAll lets every publisher send as much as its window allows.
 func (s *share) publishAll(w *worker) (wake int64) {
-	wake = s.till
+	wake = s.till.Load()
 	for _, p := range s.publishers {
 		if p.send(w, s, batch, batch) {
 			wake = 0
@@ -126,7 +127,7 @@ func (s *share) publishAll(w *worker) (wake int64) {
 func (s *share) publishDue(w *worker) (wake int64) {
 	now := w.now
 	s.sendDue(w, now)
-	return min(max(s.start+int64((float64(s.issued)+s.phase)*s.gap), now+int64(tick)), s.till)
+	return min(max(s.start+int64((float64(s.issued)+s.phase)*s.gap), now+int64(tick)), s.till.Load())
 }
 
 // sendDue sends what is due at a time.

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"errors"
 	"time"
 )
 
@@ -18,17 +19,19 @@ func (r *runner) runMessages() error {
 			if i == 0 {
 				f.start = w.clock() + int64(lead)
 				f.from = f.start + int64(r.opts.Warmup)
-				f.till = f.from + int64(r.opts.Duration)
+				f.till.Store(f.from + int64(r.opts.Duration))
 			}
 		})
 	}
 	for i, w := range r.workers {
 		w.do(func() { w.flow = f.shares[i] })
 	}
-	if err := r.measure(f); err != nil {
+	err := r.measure(f)
+	if err != nil && !r.meter.began() {
 		return err
 	}
-	return r.drain(f)
+	r.report.measured(f)
+	return errors.Join(err, r.drain(f))
 }
 
 func (r *runner) newFlow() *flow {
@@ -79,17 +82,19 @@ func (r *runner) connectFlow(f *flow) error {
 	return r.allUp(r.opts.Subscribers + r.opts.Publishers)
 }
 
-// measure waits for the measured time to pass.
+// measure waits for the measured time to pass. An interruption ends publishing, and what was sent is waited for.
 func (r *runner) measure(f *flow) error {
 	if err := r.untilTime("warming up", f.from); err != nil {
 		return err
 	}
 	r.meter.start()
-	if err := r.untilTime("measuring", f.till); err != nil {
-		return err
-	}
+	err := r.untilTime("measuring", f.till.Load())
 	r.meter.stop()
-	return nil
+	if err != nil {
+		r.ending = true
+		f.till.Store(max(int64(time.Since(r.start)), f.from+1))
+	}
+	return err
 }
 
 func (r *runner) untilTime(phase string, at int64) error {

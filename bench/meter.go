@@ -15,10 +15,12 @@ type meter struct {
 	from              time.Time
 	brokerUsed, using time.Duration // while measured
 	took              time.Duration
+	stopped           bool
 	after             uint64 // memory when the measuring ended
 }
 
-func (m *meter) begin() (err error) {
+// open takes note of how things are before anything is done.
+func (m *meter) open() (err error) {
 	if m.pid == 0 {
 		return nil
 	}
@@ -45,7 +47,7 @@ func (m *meter) look() {
 
 // start begins what is measured, which stop ends.
 func (m *meter) start() {
-	m.from = time.Now()
+	m.from, m.stopped = time.Now(), false
 	m.own, _ = cpuTime(0)
 	if m.pid != 0 {
 		m.broker, _ = cpuTime(m.pid)
@@ -54,7 +56,7 @@ func (m *meter) start() {
 
 // stop ends what is measured.
 func (m *meter) stop() {
-	m.took = time.Since(m.from)
+	m.took, m.stopped = time.Since(m.from), true
 	own, _ := cpuTime(0)
 	m.using = own - m.own
 	if m.pid == 0 {
@@ -64,6 +66,16 @@ func (m *meter) stop() {
 		m.brokerUsed = used - m.broker
 	}
 	m.memory()
+}
+
+// began tells whether anything was measured.
+func (m *meter) began() bool { return !m.from.IsZero() }
+
+// finish is stop, if that was not called since start.
+func (m *meter) finish() {
+	if !m.stopped {
+		m.stop()
+	}
 }
 
 // memory takes note of the broker's memory now.

@@ -72,11 +72,14 @@ type Options struct {
 	Stall        time.Duration // closed loop: take as lost what has not come for so long; default 10 s
 
 	// How connections are made.
-	ConnectRate float64 // a second; 0: no limit
-	Pending     int     // being made at a time; default 64, in a storm all
-	Rounds      int     // storm: how often; default 1
-	Hold        time.Duration
-	Keep        bool // retained: leave the messages with the broker
+	ConnectRate float64       // a second; 0: no limit
+	Pending     int           // being made at a time; default 64, in a storm all
+	Rounds      int           // storm: how often; default 1
+	Reconnect   bool          // storm: everybody is connected first; then all are cut off at once, without a word, and come back
+	Dropped     bool          // storm: the same, but it is the broker that drops them, as when it is restarted: that is waited for
+	Retry       time.Duration // storm: who is not let in tries again after so long; default 100 ms
+	Hold        time.Duration // conns: hold them for so long; storm: the time between storms
+	Keep        bool          // retained: leave the messages with the broker
 
 	// How it runs.
 	Threads  int            // workers; default 1
@@ -102,6 +105,7 @@ func (o Options) withDefaults() (Options, error) {
 	o.Stall = cmp.Or(o.Stall, 10*time.Second)
 	o.Threads = cmp.Or(o.Threads, 1)
 	o.Rounds = cmp.Or(o.Rounds, 1)
+	o.Retry = cmp.Or(o.Retry, 100*time.Millisecond)
 	if o.SubscribeQoS < 0 {
 		o.SubscribeQoS = int(o.QoS)
 	}
@@ -127,9 +131,6 @@ func (o *Options) people() {
 		o.Clients = cmp.Or(o.Clients, 1000)
 	}
 	o.Pending = cmp.Or(o.Pending, 64)
-	if o.Scenario == Storm {
-		o.Pending = o.Clients
-	}
 }
 
 func (o *Options) check() error {
@@ -168,7 +169,7 @@ func (o *Options) checkRest() error {
 		return errors.New("MQTT 3.1.1 has no password without a user name; give one, or use MQTT 5")
 	case o.Rate < 0 || o.ConnectRate < 0:
 		return errors.New("a rate is negative")
-	case o.Duration < 0 || o.Warmup < 0 || o.Drain < 0 || o.Hold < 0 || o.Stall < 0:
+	case o.Duration < 0 || o.Warmup < 0 || o.Drain < 0 || o.Hold < 0 || o.Stall < 0 || o.Retry < 0:
 		return errors.New("a time is negative")
 	case strings.ContainsAny(o.Prefix, "+#\x00") || len(o.Prefix) > 1000:
 		return fmt.Errorf("prefix %q: it begins topics, so it has no + and no #, and at most 1000 bytes", o.Prefix)

@@ -19,7 +19,7 @@ func receiving(t testing.TB, n, payload int) (*worker, *conn, []byte) {
 	w := &worker{run: r, opts: &r.opts, noted: map[string]bool{}, opcode: opBinary}
 	r.workers = []*worker{w}
 	f := r.newFlow()
-	f.till = never
+	f.till.Store(never)
 	w.flow = f.shares[0]
 	c := &conn{role: newSubscriber(f, f.shares[0], 0), state: up, fd: -1}
 	return w, c, wire(f, n)

@@ -36,10 +36,12 @@ type Report struct {
 	Held      *Process `json:"while_held,omitempty"` // conns: while nothing happened
 	Generator float64  `json:"generator_cpu"`        // processors that the bench itself kept busy
 
-	Notes []string `json:"notes,omitempty"` // what went wrong, each once
+	Interrupted bool     `json:"interrupted,omitempty"` // the run was ended before its time
+	Notes       []string `json:"notes,omitempty"`       // what went wrong, each once
 
 	strictQoS bool // both QoS are above 0, so that nothing may be lost
 	exactQoS  bool // no message may come twice
+	dropped   bool // the broker was to drop everybody
 }
 
 // Connections tells how connections were made.
@@ -95,7 +97,7 @@ type Process struct {
 func newReport(o *Options) *Report {
 	r := &Report{
 		Scenario: o.Scenario, Broker: o.URL.Redacted(), Version: o.Version, Clients: o.Clients, Publishers: o.Publishers,
-		Subscribers: o.Subscribers, Topics: o.Topics, QoS: o.QoS, SubQoS: o.SubscribeQoS, Rate: o.Rate,
+		Subscribers: o.Subscribers, Topics: o.Topics, QoS: o.QoS, SubQoS: o.SubscribeQoS, Rate: o.Rate, dropped: o.Dropped,
 	}
 	if o.messages() || o.Scenario == Retained {
 		r.Payload = o.Payload
@@ -111,11 +113,14 @@ func newReport(o *Options) *Report {
 	return r
 }
 
+// measured takes note of how long was measured.
+func (p *Report) measured(f *flow) { p.Seconds = time.Duration(f.till.Load() - f.from).Seconds() }
+
 // connecting takes note of how connections were made, when all are.
 func (p *Report) connecting(r *runner) {
 	p.Process = r.meter.process()
 	if p.Process != nil {
-		p.Process.ConnectCost = perOne(r.meter.brokerUsed, uint64(r.opts.Clients))
+		p.Process.ConnectCost = perOne(r.meter.brokerUsed, r.exactTotals().opened)
 	}
 }
 
@@ -171,7 +176,7 @@ func (p *Report) finish(r *runner) {
 	}
 	if p.Process != nil && p.Scenario == Conns {
 		p.Process.After, p.Process.Peak = r.meter.after, r.meter.peak
-		p.Process.PerConnect = float64(r.meter.after-min(r.meter.after, r.meter.idle)) / float64(r.opts.Clients)
+		p.Process.PerConnect = float64(r.meter.after-min(r.meter.after, r.meter.idle)) / float64(max(n.opened, 1))
 	}
 }
 
@@ -180,7 +185,7 @@ func (p *Report) messages(r *runner, n counters) {
 	if r.opts.QoS > 0 {
 		n.unacknowledged = n.sent - min(n.sent, n.acknowledged)
 	}
-	p.Messages = countsOf(n, r.opts.Duration)
+	p.Messages = countsOf(n, time.Duration(p.Seconds*float64(time.Second)))
 	if p.Process = r.meter.process(); p.Process != nil {
 		p.Process.PerMessage = perOne(r.meter.brokerUsed, n.arrived)
 	}
@@ -226,7 +231,9 @@ func (p *Report) Failures(strict bool) (failures []string) {
 	if p.Scenario != Storm {
 		say(p.Connections.Failed, "connections could not be made")
 	}
-	say(p.Connections.Lost, "connections were lost")
+	if !p.dropped {
+		say(p.Connections.Lost, "connections were lost")
+	}
 	m := p.Messages
 	if m == nil {
 		return failures

@@ -21,9 +21,13 @@ import (
 // ErrUnsupported is returned where the bench cannot run: it needs Linux. The broker may be anywhere.
 var ErrUnsupported = errors.New("the bench needs Linux; run it there, the broker may be anywhere")
 
+// ErrInterrupted is returned, with what was measured until then, by a Run whose context has ended.
+var ErrInterrupted = errors.New("interrupted")
+
 // runner is a run of the bench.
 type runner struct {
 	ctx     context.Context
+	ending  bool // the context has ended: what is under way is waited for, and nothing else
 	opts    Options
 	id      uint16 // tells this run's messages from those of others
 	start   time.Time
@@ -43,7 +47,8 @@ type runner struct {
 }
 
 // Run runs a scenario. The error tells what kept it from being run to its end; what the broker did wrong meanwhile
-// stands in the report, see Report.Failures.
+// stands in the report, see Report.Failures. When ctx ends Run returns ErrInterrupted and what was measured until then,
+// or only ctx's cause if that is nothing yet.
 func Run(ctx context.Context, o Options) (*Report, error) {
 	if !supported {
 		return nil, ErrUnsupported
@@ -56,12 +61,18 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		return nil, err
 	}
 	err = r.perform()
+	interrupted := err != nil && ctx.Err() != nil && r.meter.began()
+	if interrupted {
+		r.meter.finish()
+		err = fmt.Errorf("%w: %w", ErrInterrupted, context.Cause(ctx))
+	}
 	r.stop()
-	if err != nil {
+	if err != nil && !interrupted {
 		return nil, errors.Join(err, r.notes())
 	}
+	r.report.Interrupted = interrupted
 	r.report.finish(r)
-	return r.report, nil
+	return r.report, err
 }
 
 func newRunner(ctx context.Context, o Options) (*runner, error) {
@@ -87,7 +98,7 @@ func newRunner(ctx context.Context, o Options) (*runner, error) {
 	r.filler = make([]byte, o.Payload-headerSize)
 	fill(r.filler)
 	r.report = newReport(&r.opts)
-	return r, r.meter.begin()
+	return r, r.meter.open()
 }
 
 func clientTLS(o *Options) *tls.Config {
@@ -214,6 +225,10 @@ func (r *runner) until(phase string, holds func(counters) bool) error {
 		r.show(phase, n)
 		if holds(n) {
 			return nil
+		}
+		if r.ending {
+			<-tick.C
+			continue
 		}
 		select {
 		case <-r.ctx.Done():

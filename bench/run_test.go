@@ -31,6 +31,7 @@ func TestScenarios(t *testing.T) {
 		"two threads":      {Scenario: bench.Fanout, Subscribers: 20, Publishers: 4, Topics: 3, Window: 10, Threads: 2, Check: true},
 		"retained":         {Scenario: bench.Retained, Topics: 500, Subscribers: 3, Publishers: 2, QoS: 1},
 		"storm":            {Scenario: bench.Storm, Clients: 50, Rounds: 2},
+		"storm, back":      {Scenario: bench.Storm, Clients: 50, Rounds: 2, Reconnect: true, Retry: time.Millisecond},
 		"churn":            {Scenario: bench.Churn, Clients: 5},
 	}
 	for name, o := range scenarios {
@@ -160,7 +161,75 @@ func TestEndsWithItsContext(t *testing.T) {
 			cancel(enough)
 		}
 	}
-	if _, err := bench.Run(ctx, o); !errors.Is(err, enough) {
-		t.Errorf("ended with %v", err)
+	r, err := bench.Run(ctx, o)
+	if !errors.Is(err, enough) || !errors.Is(err, bench.ErrInterrupted) {
+		t.Fatalf("ended with %v", err)
+	}
+	faultless(t, r) // what was under way has come
+	if !r.Interrupted || r.Seconds <= 0 || r.Seconds > 3000 || r.Latency == nil {
+		t.Errorf("interrupted %v after %vs, deliveries %+v", r.Interrupted, r.Seconds, r.Latency)
+	}
+}
+
+func TestNothingIsReportedBeforeItIsMeasured(t *testing.T) {
+	e := startBroker(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	o := bench.Options{Scenario: bench.Pairs, Warmup: time.Hour, URL: brokerURL(t, e.urls["mqtt"]), SubscribeQoS: -1}
+	o.Progress = func(bench.Progress) { cancel() }
+	if r, err := bench.Run(ctx, o); r != nil || !errors.Is(err, context.Canceled) {
+		t.Errorf("report %+v, error %v", r, err)
+	}
+}
+
+// What has come of a scenario without messages is reported, too.
+func TestInterruptedScenarios(t *testing.T) {
+	e := startBroker(t)
+	for _, o := range []bench.Options{
+		{Scenario: bench.Conns, Clients: 10, Hold: time.Hour},
+		{Scenario: bench.Storm, Clients: 10, Rounds: 2, Hold: time.Hour},
+		{Scenario: bench.Churn, Clients: 2, Duration: time.Hour},
+	} {
+		t.Run(string(o.Scenario), func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			o.URL, o.SubscribeQoS = brokerURL(t, e.urls["mqtt"]), -1
+			o.Progress = func(bench.Progress) { cancel() }
+			r, err := bench.Run(ctx, o)
+			if r == nil || !r.Interrupted || !errors.Is(err, bench.ErrInterrupted) {
+				t.Fatalf("report %+v, error %v", r, err)
+			}
+			if r.Failures(true) != nil || r.Connections.Opened < uint64(o.Clients) {
+				t.Errorf("failures %q, connections %+v", r.Failures(true), r.Connections)
+			}
+			if o.Scenario == bench.Storm && len(r.Rounds) != 1 || o.Scenario == bench.Churn && r.Cycles == 0 {
+				t.Errorf("rounds %v, %v cycles a second", r.Rounds, r.Cycles)
+			}
+		})
+	}
+}
+
+// Clients that the broker drops come back, and how long that takes is told.
+func TestStormOfTheDropped(t *testing.T) {
+	const clients = 20
+	f := &faulty{}
+	o := bench.Options{
+		Scenario: bench.Storm, Clients: clients, Dropped: true, Retry: 10 * time.Millisecond, Version: 4, SubscribeQoS: -1,
+		URL: brokerURL(t, f.start(t)),
+	}
+	dropped := false
+	o.Progress = func(p bench.Progress) {
+		if p.Connected < clients || dropped {
+			return
+		}
+		dropped = true
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		for _, c := range f.conns {
+			c.Close()
+		}
+	}
+	r := run(t, o)
+	if len(r.Rounds) != 1 || r.Rounds[0] <= 0 || r.All.Count != clients || r.Connections.Lost != clients || r.Failures(true) != nil {
+		t.Errorf("rounds %v, everything %+v, connections %+v, failures %q", r.Rounds, r.All, r.Connections, r.Failures(true))
 	}
 }

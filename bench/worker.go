@@ -36,6 +36,7 @@ type worker struct {
 	spares   [][]byte
 	key      uint32 // of the last WebSocket frame
 	pending  int    // connections being made
+	most     int    // of them at a time
 	opening  []*conn
 	opens    pace
 	retries  []retry // in the order of their times
@@ -78,6 +79,7 @@ func newWorker(r *runner, number int) (*worker, error) {
 	w := &worker{
 		run: r, opts: &r.opts, to: r.to, dialect: newDialect(r.opts.Dialect), opcode: opBinary, poller: p, alarm: a, number: number, start: r.start, key: uint32(r.id) | 1,
 		in: make([]byte, readBuffer), out: make([]byte, 0, 2*flushAt), noted: map[string]bool{},
+		most: max(r.opts.Pending/r.opts.Threads, 1),
 	}
 	if w.dialect != nil {
 		w.opcode = w.dialect.opcode()
@@ -222,8 +224,7 @@ func (w *worker) event(e poller.Event) {
 
 // open makes connections that are to be made, as many as may be under way at a time.
 func (w *worker) open() (wake int64) {
-	limit := max(w.opts.Pending/w.opts.Threads, 1)
-	for i := 0; len(w.opening) > 0 && w.pending < limit; i++ {
+	for i := 0; len(w.opening) > 0 && w.pending < w.most; i++ {
 		if at := w.opens.next(); at > w.now {
 			return at
 		}

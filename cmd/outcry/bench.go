@@ -22,6 +22,7 @@ type benchFlags struct {
 	warmup  seconds
 	drain   seconds
 	hold    seconds
+	retry   seconds
 }
 
 const benchLong = `Load any MQTT broker, check what it delivers, and measure it.
@@ -36,7 +37,8 @@ open loop, its own delays are part of the latencies: "sent late" tells how much.
 
 Exit status: 0 the broker did well, 1 it could not be run to the end, or something was lost that must not be (QoS 1
 and 2, retained messages; with --strict also QoS 0), came twice (QoS 0 and 2), out of order, changed or to the wrong
-subscriber, or connections were lost.`
+subscriber, or connections were lost; 130 it was interrupted (Ctrl-C): what was measured until then is printed. A second
+interruption ends it at once.`
 
 const benchExample = `  outcry bench fanout --subscribers 1000 --pid $(pgrep -x outcry)
   outcry bench fanout --subscribers 1000 --rate 500 --url ws://127.0.0.1:8083/mqtt
@@ -80,7 +82,9 @@ var benchScenarios = []benchScenario{
 	{bench.Retained, "Store many retained messages, then subscribe to all of them", `  outcry bench retained --topics 100000 --subscribers 5
   outcry bench retained --topics 1000000 --keep --pid $(pgrep -x outcry)`, (*benchFlags).registerRetained},
 	{bench.Storm, "Everybody connects and subscribes at once", `  outcry bench storm --clients 10000
-  outcry bench storm --clients 2000 --rounds 5 --url mqtts://127.0.0.1:8883 --insecure`, (*benchFlags).registerStorm},
+  outcry bench storm --clients 2000 --rounds 5 --url mqtts://127.0.0.1:8883 --insecure
+  outcry bench storm --clients 10000 --reconnect --rounds 3 --hold 2s
+  outcry bench storm --clients 5000 --dropped --retry 1s  # and restart the broker`, (*benchFlags).registerStorm},
 	{bench.Churn, "Connect, subscribe and disconnect, over and over", `  outcry bench churn --clients 100 --duration 10s
   outcry bench churn --clients 100 -V 4 --json`, (*benchFlags).registerChurn},
 }
@@ -149,9 +153,14 @@ func (f *benchFlags) registerRetained(fs *pflag.FlagSet) {
 }
 
 func (f *benchFlags) registerStorm(fs *pflag.FlagSet) {
-	f.registerClients(fs, 1000, "clients; who is not let in tries again after 100ms")
-	fs.IntVar(&f.run.Rounds, "rounds", 1, "how often: between storms all connections are closed")
+	f.registerClients(fs, 1000, "clients")
+	fs.IntVar(&f.run.Rounds, "rounds", 1, "how often: between storms all connections are closed, or with --reconnect and --dropped stay")
 	fs.VarP(&f.hold, "hold", "", "time between storms")
+	fs.BoolVar(&f.run.Reconnect, "reconnect", false, "all are connected first, are cut off at once without a word, and come back")
+	fs.BoolVar(&f.run.Dropped, "dropped", false, "the same, but the broker cuts them off: restart it when all are connected")
+	f.retry = seconds(100 * time.Millisecond)
+	fs.VarP(&f.retry, "retry", "", "who is not let in tries again after so long")
+	f.registerConnecting(fs)
 }
 
 func (f *benchFlags) registerChurn(fs *pflag.FlagSet) {
@@ -212,6 +221,7 @@ func (f *benchFlags) options() (bench.Options, error) {
 	o.URL, o.TLS, o.Version, o.User, o.Password, o.KeepAlive = c.url, c.tls, c.version, c.user, c.password, c.keepAlive
 	o.Prefix, o.QoS, o.SubscribeQoS = f.id, byte(f.qos), f.subQoS
 	o.Warmup, o.Drain, o.Hold = time.Duration(f.warmup), time.Duration(f.drain), time.Duration(f.hold)
+	o.Retry = time.Duration(f.retry)
 	if o.Duration = time.Duration(f.runtime); o.Scenario == bench.Churn {
 		o.Pending = max(o.Pending, o.Clients)
 	}

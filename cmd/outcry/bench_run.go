@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,9 @@ import (
 	"golang.org/x/term"
 )
 
+// exitInterrupted is the exit status of a run that SIGINT ended early, as a shell has it.
+const exitInterrupted = 130
+
 // bench runs a scenario and prints its report.
 func (f *benchFlags) bench(cmd *cobra.Command) error {
 	o, err := f.options()
@@ -20,20 +24,24 @@ func (f *benchFlags) bench(cmd *cobra.Command) error {
 	}
 	ctx, stop := clientContext(cmd)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the program
 	line := newBenchLine(cmd.ErrOrStderr(), f.quiet)
 	o.Progress = line.show
 	report, err := bench.Run(ctx, o)
 	line.clear()
-	if ctx.Err() != nil {
-		return errors.New("interrupted: nothing to report")
-	}
-	if err != nil {
+	if report == nil {
+		if ctx.Err() != nil {
+			err = &exitError{exitInterrupted, errors.New("interrupted before anything was measured")}
+		}
 		return err
 	}
 	if err := f.print(cmd.OutOrStdout(), report); err != nil {
 		return err
 	}
 	var failures []error
+	if err != nil {
+		failures = append(failures, &exitError{exitInterrupted, errors.New("interrupted: this is what was measured until then")})
+	}
 	for _, text := range report.Failures(f.strict) {
 		failures = append(failures, errors.New(text))
 	}
