@@ -69,10 +69,14 @@ func (s *shard) sendBatches() {
 func (s *shard) sendBatch(to *shard) {
 	b := s.out[to.index]
 	s.out[to.index] = nil
-	waiting := to.stats.inboxBytes.Add(b.bytes)
-	if !to.post(b) {
+	bytes := b.bytes // when it has been posted it is the other's
+	waiting := to.stats.inboxBytes.Add(bytes)
+	if !to.in.put(b) {
 		b.drop()
 		return
+	}
+	if !s.sendSoon(to, bytes) {
+		to.poll.Wake()
 	}
 	if waiting > inboxBytes && !s.choked[to.index] {
 		s.choked[to.index] = true

@@ -36,7 +36,7 @@ var dropLabels = [dropReasons]string{
 type shardStats struct {
 	inboxBytes atomic.Int64
 
-	accepted, turns                uint64
+	accepted, turns, lent          uint64
 	connections, waiting           int64
 	generation                     uint32
 	open                           map[connKind]*connCount
@@ -176,7 +176,7 @@ func (t *shardStats) add(out *Stats, sessions int) {
 	out.Parked += t.parked
 	t.latency.add(&out.FlushLatency)
 	out.Shards = append(out.Shards, ShardStats{
-		Connections: t.connections, Turns: t.turns, Lag: time.Duration(t.lag),
+		Connections: t.connections, Turns: t.turns, Lent: t.lent, Lag: time.Duration(t.lag),
 		MaxLag: time.Duration(max(t.lags[0].most, t.lags[1].most)), InboxBytes: t.inboxBytes.Load(),
 	})
 }

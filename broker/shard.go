@@ -3,6 +3,9 @@ package broker
 import (
 	"fmt"
 	"log/slog"
+	"math"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/outcry-mqtt/outcry/broker/poller"
@@ -20,7 +23,8 @@ const (
 )
 
 // shard is one goroutine that owns its connections, its sessions and their subscriptions: nothing of them is touched by
-// anyone else, so nothing of them is locked.
+// anyone else, so nothing of them is locked. While it sleeps another shard may do a turn of it (lend.go): who holds
+// turning is the one that does its turns.
 type shard struct {
 	// Static after construction.
 	b     *Broker
@@ -30,8 +34,14 @@ type shard struct {
 	in    inbox
 	busy  bool // there are processors to spare for waiting on one
 
-	// Owned by the shard's loop.
-	now      int64 // the broker's clock, read once or twice a turn
+	turning  sync.Mutex   // held for a turn, and for good once the loop has ended
+	turnTime atomic.Int64 // how long the last turn with something from the inbox took, in nanoseconds
+
+	// Owned by the shard's loop, or whoever has turning.
+	now      int64    // the broker's clock, read once or twice a turn
+	wakesAt  int64    // when the loop wakes by itself, on the broker's clock
+	borrowed bool     // another shard does this turn
+	rouse    shardSet // those that have got something this turn and do not know yet
 	wheel    wheel
 	conns    []*conn // by slot; nil where free
 	free     []uint32
@@ -116,6 +126,7 @@ func (s *shard) post(p post) bool {
 
 // run is the shard's loop: one turn after another, until end is called.
 func (s *shard) run() error {
+	s.turning.Lock()
 	defer s.finish()
 	for !s.ending || s.stats.connections > 0 {
 		events, err := s.wait()
@@ -134,29 +145,31 @@ func (s *shard) wait() ([]poller.Event, error) {
 	if len(s.line) > 0 || !s.in.empty() {
 		return s.poll.Wait(0, true)
 	}
-	timeout := s.untilTimer()
-	if s.busy && !s.idle {
-		if timeout < 0 || timeout > busyWait {
-			timeout = busyWait
-		}
-		began := s.b.clock.now()
-		events, err := s.poll.Wait(timeout, true)
-		waited := s.b.clock.now() - began // less if the scheduler's signal ended it
-		s.idle = len(events) == 0 && waited >= int64(timeout)
-		return events, err
+	s.wakesAt = s.dueAt()
+	began := s.b.clock.now()
+	timeout := time.Duration(-1)
+	if s.wakesAt != math.MaxInt64 {
+		timeout = time.Duration(max(s.wakesAt-began, 0))
 	}
-	events, err := s.poll.Wait(timeout, false)
-	s.idle = false
+	busy := s.busy && !s.idle
+	if busy && (timeout < 0 || timeout > busyWait) {
+		timeout = busyWait
+	}
+	s.turning.Unlock()
+	events, err := s.poll.Wait(timeout, busy)
+	s.turning.Lock()
+	waited := s.b.clock.now() - began // less if the scheduler's signal ended it
+	s.idle = busy && len(events) == 0 && waited >= int64(timeout)
 	return events, err
 }
 
-func (s *shard) untilTimer() time.Duration {
+// dueAt is when the next timer fires, on the broker's clock.
+func (s *shard) dueAt() int64 {
 	ticks := s.wheel.wait()
 	if ticks < 0 {
-		return -1
+		return math.MaxInt64
 	}
-	due := (s.wheel.now + ticks) * int64(tick)
-	return time.Duration(max(due-s.b.clock.now(), 0))
+	return (s.wheel.now + ticks) * int64(tick)
 }
 
 // turn does everything there is to do, then writes once to every connection that got something.
@@ -167,7 +180,7 @@ func (s *shard) turn(events []poller.Event) {
 	for i := range events {
 		s.handle(&events[i])
 	}
-	s.takePosts()
+	posts := s.takePosts()
 	s.letIn()
 	s.wheel.advance(s.now / int64(tick))
 	for done := false; !done; { // closing a connection may publish its will
@@ -177,7 +190,8 @@ func (s *shard) turn(events []poller.Event) {
 		s.flush()
 		done = len(s.doomed) == 0 && len(s.dirty) == 0
 	}
-	s.measure(began)
+	s.measure(began, posts)
+	s.rouseOthers()
 }
 
 func (s *shard) handle(e *poller.Event) {
@@ -201,7 +215,8 @@ func (s *shard) handle(e *poller.Event) {
 	}
 }
 
-func (s *shard) takePosts() {
+// takePosts does what others want, and tells how much that was.
+func (s *shard) takePosts() int {
 	posts := s.in.take(s.spare)
 	for i, p := range posts {
 		p.run(s)
@@ -211,6 +226,7 @@ func (s *shard) takePosts() {
 	if len(s.waiters) > 0 && s.stats.inboxBytes.Load() < inboxBytes/2 {
 		s.releaseWaiters()
 	}
+	return len(posts)
 }
 
 // sweep closes the connections that were doomed while something walked over the subscribers.
@@ -247,8 +263,11 @@ func (s *shard) relieve() {
 	}
 }
 
-func (s *shard) measure(began int64) {
+func (s *shard) measure(began int64, posts int) {
 	now := s.b.clock.now()
+	if posts > 0 {
+		s.turnTime.Store(now - began)
+	}
 	s.stats.turn(began, now)
 	if s.turnSent > 0 {
 		s.stats.latency.observe(now-s.oldest, s.turnSent)

@@ -43,6 +43,7 @@ type ConnectionStats struct {
 type ShardStats struct {
 	Connections int64         // gauge
 	Turns       uint64        // turns of its loop
+	Lent        uint64        // those that another shard did for it while it slept
 	Lag         time.Duration // gauge: how long its latest turn took, from waking to everything flushed
 	MaxLag      time.Duration // gauge: the longest turn of the last ten seconds
 	InboxBytes  int64         // gauge: bytes posted by other shards and not yet taken
