@@ -43,15 +43,15 @@ func (b *Broker) Attach(l Link) error {
 		return fmt.Errorf("broker: attach %s: %w", l.Listener, err)
 	}
 	s := b.shards[b.turn.Add(1)%uint64(len(b.shards))]
-	if c.stream != nil {
-		c.stream.home.Store(s)
+	if c.carrier != nil {
+		c.carrier.settle(s)
 	}
 	if !s.post(c) {
 		c.release()
 		return ErrClosed
 	}
-	if c.stream != nil {
-		c.stream.start(&b.streams)
+	if c.carrier != nil {
+		c.carrier.start(&b.streams)
 	}
 	return nil
 }
@@ -98,7 +98,7 @@ func (b *Broker) newConn(l Link, remote string) (*conn, error) {
 	case ok:
 		c.fd = fd
 	default:
-		c.stream = newStream(c, l.Conn)
+		c.carrier = newStream(c, l.Conn)
 	}
 	return c, nil
 }

@@ -113,7 +113,7 @@ func (c *conn) farewell(frame uint16, r closeReason) {
 		c.release()
 		return
 	}
-	if c.stream != nil {
+	if c.carrier != nil {
 		c.release() // its writer sends what it has before it closes
 		return
 	}
@@ -143,8 +143,8 @@ func (c *conn) release() {
 	}
 	c.uncount()
 	c.b.leaveFrom(c.remote)
-	if c.stream != nil {
-		c.stream.close()
+	if c.carrier != nil {
+		c.carrier.close()
 		return
 	}
 	closeFD(c.fd)

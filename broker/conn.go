@@ -36,7 +36,7 @@ type conn struct {
 	listener string
 	remote   string
 	hello    *hello     // what only CONNECT needs; nil afterwards
-	stream   *stream    // instead of fd, where a goroutine reads
+	carrier  carrier    // instead of fd, where the poller does not watch it; nil: fd
 	ws       *webSocket // framing; nil: none
 
 	// Owned by the loop of the shard it is on.
@@ -123,8 +123,8 @@ func (c *conn) enter(s *shard) error {
 	c.generation = s.stats.generation
 	c.lastRead = s.now / int64(tick)
 	c.interest = c.wants()
-	if c.stream != nil {
-		c.stream.home.Store(s)
+	if c.carrier != nil {
+		c.carrier.settle(s)
 		return nil
 	}
 	if err := s.poll.Add(int(c.fd), c.token(), c.interest); err != nil {
@@ -141,8 +141,8 @@ func (c *conn) leave() {
 	if c.meter != nil {
 		s.wheel.stop(&c.meter.timer)
 	}
-	if c.stream != nil {
-		c.stream.home.Store(nil)
+	if c.carrier != nil {
+		c.carrier.settle(nil)
 	} else {
 		_ = s.poll.Remove(int(c.fd))
 	}
@@ -172,9 +172,9 @@ func (c *conn) watch() {
 	}
 	resumed := i&poller.Read != 0 && c.interest&poller.Read == 0
 	c.interest = i
-	if c.stream != nil {
+	if c.carrier != nil {
 		if resumed {
-			c.stream.proceed()
+			c.carrier.proceed()
 		}
 		return
 	}

@@ -109,8 +109,8 @@ func (k *connecting) enter(s *shard) {
 	k.open(s)
 	c.hello = nil
 	c.feed(nil) // what came right behind the CONNECT
-	if c.state == stateOpen && c.stream != nil && c.paused == 0 {
-		c.stream.proceed()
+	if c.state == stateOpen && c.carrier != nil && c.paused == 0 {
+		c.carrier.proceed()
 	}
 }
 

@@ -183,8 +183,8 @@ func (c *conn) writeFailed() {
 // write passes a header (or none) and data to the socket, which takes what it has room for.
 func (c *conn) write(head, data []byte) (int, error) {
 	switch {
-	case c.stream != nil:
-		return c.stream.write(head, data), nil
+	case c.carrier != nil:
+		return c.carrier.write(head, data), nil
 	case len(head) == 0:
 		return writeFD(c.fd, data)
 	}

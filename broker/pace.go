@@ -50,7 +50,7 @@ func (s *shard) letIn() {
 // storm they come again and again, and work for those who are gone would be taken from those who are there.
 func (k *connecting) givenUp(now int64) bool {
 	c := k.c
-	return now-k.since > int64(waitsPatience) && c.stream == nil && len(c.in) == 0 && peerClosed(c.fd)
+	return now-k.since > int64(waitsPatience) && c.carrier == nil && len(c.in) == 0 && peerClosed(c.fd)
 }
 
 // waiting is how many clients wait for their credentials to be checked.

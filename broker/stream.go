@@ -13,8 +13,18 @@ const (
 	streamClose = 5 * time.Second // to write what is left when it is closed
 )
 
-// stream reads and writes a connection with two goroutines, where the shard's poller cannot watch it: TLS, and systems
-// without epoll. It looks to the shard as a socket does: it takes what it has room for, and says when it has room again.
+// carrier carries the bytes of a connection that the shard's poller does not watch. It gives the shard what it reads, a piece
+// at a time, by posts; the rest looks to the shard as a socket does.
+type carrier interface {
+	start(wg *sync.WaitGroup)    // begins to read; wg ends with it
+	settle(s *shard)             // the connection is on s now; nil: between two
+	proceed()                    // the shard wants to read on
+	write(head, data []byte) int // takes as much as there is room for
+	close()                      // after what was taken is written; it is idempotent
+}
+
+// stream is a carrier with two goroutines, where the shard's poller cannot watch the connection: TLS, and systems without
+// epoll. When it has room again it says so.
 type stream struct {
 	c     *conn
 	nc    net.Conn
@@ -33,6 +43,8 @@ func newStream(c *conn, nc net.Conn) *stream {
 	st.more.L = &st.mu
 	return st
 }
+
+func (st *stream) settle(s *shard) { st.home.Store(s) }
 
 // start begins to read; the shard has entered the connection or will.
 func (st *stream) start(wg *sync.WaitGroup) {

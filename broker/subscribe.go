@@ -24,7 +24,7 @@ func (c *conn) onSubscribe(body []byte) error {
 		}
 	}
 	s.suback = codes
-	c.answerSubscribe(&subAck{wire.TypeSuback, wire.AppendSuback(nil, c.version, p.PacketID, codes), replays})
+	c.answerSubscribe(subAck{wire.TypeSuback, wire.AppendSuback(nil, c.version, p.PacketID, codes), replays})
 	return nil
 }
 
@@ -45,13 +45,14 @@ func (a *subAck) send(c *conn) {
 }
 
 // answerSubscribe answers at once, or for a durable session when its subscriptions are on disk.
-func (c *conn) answerSubscribe(a *subAck) {
+func (c *conn) answerSubscribe(a subAck) {
 	if c.session.durable == nil || c.b.options.Relaxed {
 		a.send(c)
 		return
 	}
+	held := a // on the heap only now: beside each subscription that would be half as much again
 	c.shard.openTxn().await(c, a.t, 0)
-	c.acks = append(c.acks, heldAck{t: a.t, waits: true, reply: a})
+	c.acks = append(c.acks, heldAck{t: a.t, waits: true, reply: &held})
 }
 
 // subscribe makes or replaces one subscription [MQTT-3.8.4-3] and returns it with its reason code; isNew is false for a
@@ -98,7 +99,7 @@ func (c *conn) onUnsubscribe(body []byte) error {
 	for i, f := range p.Filters {
 		codes[i] = c.unsubscribe(f)
 	}
-	c.answerSubscribe(&subAck{t: wire.TypeUnsuback, packet: wire.AppendUnsuback(nil, c.version, p.PacketID, codes)})
+	c.answerSubscribe(subAck{t: wire.TypeUnsuback, packet: wire.AppendUnsuback(nil, c.version, p.PacketID, codes)})
 	return nil
 }
 

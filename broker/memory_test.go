@@ -1,0 +1,216 @@
+package broker_test
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/outcry-mqtt/outcry/broker"
+	"github.com/outcry-mqtt/outcry/broker/conformance/raw"
+)
+
+// The bars: what an idle connection may take of the broker's memory.
+const (
+	maxConnBytes   = 2 << 10
+	maxFramedBytes = 2560
+)
+
+// crowd is clients of a broker through memory.
+type crowd struct {
+	*broker.Memory
+	tb      testing.TB
+	framed  bool
+	clients int
+	writes  int           // that were waited for
+	took    time.Duration // for what was waited for
+}
+
+// chunk is how many clients do something at once: as many as a poller reports.
+const chunk = 256
+
+func newCrowd(tb testing.TB, b *broker.Broker, clients int, framed bool) *crowd {
+	return &crowd{Memory: broker.NewMemory(b, clients), tb: tb, framed: framed}
+}
+
+// await waits until the broker has written so many times more, and adds the time that it took since began.
+func (c *crowd) await(more int, began time.Time) {
+	c.tb.Helper()
+	c.writes += more
+	for n, _ := c.Written(); n < c.writes; n, _ = c.Written() {
+		if time.Since(began) > raw.Patience {
+			c.tb.Fatalf("%d of %d answers after %v", n, c.writes, raw.Patience)
+		}
+	}
+	c.took += time.Since(began)
+}
+
+func (c *crowd) packet(p []byte) []byte {
+	if c.framed {
+		return raw.Frame(2, true, p)
+	}
+	return p
+}
+
+// connect lets n clients in.
+func (c *crowd) connect(n int) {
+	c.tb.Helper()
+	for ; n > 0; n -= chunk {
+		some := make([]broker.Arrival, min(n, chunk))
+		for i := range some {
+			number := c.clients + i
+			k := raw.Connect{Version: raw.V311, ID: fmt.Sprintf("client-%07d", number), Clean: true, KeepAlive: 65535}
+			some[i] = broker.Arrival{
+				ID: k.ID, Remote: fmt.Sprintf("10.0.%d.%d:%d", number>>8&255, number&255, 1024+number%60000),
+				Framed: c.framed, Connect: c.packet(k.Bytes()),
+			}
+		}
+		began := time.Now()
+		c.Connect(some)
+		c.await(len(some), began)
+		c.clients += len(some)
+	}
+}
+
+// subscribe has every client subscribe to the filters from one number to before another, so many in a packet.
+func (c *crowd) subscribe(from, to int, filter func(client, i int) string) {
+	c.tb.Helper()
+	const perPacket = 1000
+	for ; from < to; from += perPacket {
+		for first := 0; first < c.clients; first += chunk {
+			c.subscribeSome(first, min(first+chunk, c.clients), from, min(from+perPacket, to), filter)
+		}
+	}
+}
+
+func (c *crowd) subscribeSome(first, last, from, to int, filter func(client, i int) string) {
+	c.tb.Helper()
+	packets := make([][]byte, 0, last-first)
+	for client := first; client < last; client++ {
+		p := raw.Subscribe{ID: 1}
+		for i := from; i < to; i++ {
+			p.Filters = append(p.Filters, raw.Filter{Name: filter(client, i)})
+		}
+		packets = append(packets, c.packet(p.Bytes(raw.V311)))
+	}
+	began := time.Now()
+	c.Send(first, last, func(client int) []byte { return packets[client-first] })
+	c.await(last-first, began)
+}
+
+// publisher lets one more client in, who does not subscribe. It is the last.
+func (c *crowd) publisher() {
+	c.tb.Helper()
+	framed := c.framed
+	c.framed = false
+	c.connect(1)
+	c.framed = framed
+}
+
+// publish has the publisher send messages to the room that everybody is in, and waits until all of them are written to all.
+func (c *crowd) publish(messages int) time.Duration {
+	c.tb.Helper()
+	packet := raw.Publish{Topic: "room", Payload: strings.Repeat("x", 64)}.Bytes(raw.V311)
+	subscribers := c.clients - 1
+	_, want := c.Written()
+	want += messages * subscribers * len(packet)
+	began := time.Now()
+	c.Repeat(subscribers, packet, messages)
+	for _, got := c.Written(); got != want; _, got = c.Written() {
+		if got > want || time.Since(began) > raw.Patience {
+			c.tb.Fatalf("%d bytes more than were sent, after %v", got-want, time.Since(began))
+		}
+	}
+	took := time.Since(began)
+	c.writes, _ = c.Written()
+	return took
+}
+
+// footprint is the memory that the process has: what is alive on its heap, with its stacks, and what is resident.
+type footprint struct{ heap, resident int }
+
+func measureMemory(tb testing.TB) footprint {
+	tb.Helper()
+	debug.FreeOSMemory() // collects as well
+	debug.FreeOSMemory() // what finalizers have let go
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	f := footprint{heap: int(m.HeapAlloc + m.StackInuse)}
+	if text, err := os.ReadFile("/proc/self/statm"); err == nil {
+		var total, resident int
+		if _, err := fmt.Sscan(string(text), &total, &resident); err != nil {
+			tb.Fatal(err)
+		}
+		f.resident = resident * os.Getpagesize()
+	}
+	return f
+}
+
+// since is what each of n has taken since.
+func (f footprint) since(before footprint, n int) (heap, resident float64) {
+	return float64(f.heap-before.heap) / float64(n), float64(f.resident-before.resident) / float64(n)
+}
+
+// TestMemoryOfConnections holds idle connections, and a room of them, against the bars.
+func TestMemoryOfConnections(t *testing.T) {
+	const clients, messages = 5000, 3
+	for name, tt := range map[string]struct {
+		framed bool
+		most   float64
+	}{"TCP": {false, maxConnBytes}, "WebSocket": {true, maxFramedBytes}} {
+		t.Run(name, func(t *testing.T) {
+			c := newCrowd(t, runBroker(t), clients+1, tt.framed)
+			before := measureMemory(t)
+			c.connect(clients)
+			if each, _ := measureMemory(t).since(before, clients); each > tt.most {
+				t.Errorf("%.0f bytes per connection, want at most %.0f", each, tt.most)
+			}
+			c.subscribe(0, 1, func(int, int) string { return "room" })
+			c.publisher()
+			c.publish(messages)
+		})
+	}
+}
+
+// BenchmarkMemory lets clients in through memory, has them subscribe to one room, and then publishes to it. An operation is
+// a message to everybody.
+func BenchmarkMemory(b *testing.B) {
+	for _, framed := range []bool{false, true} {
+		for _, n := range []int{1_000, 10_000, 100_000, 1_000_000} {
+			b.Run(fmt.Sprintf("%s/clients=%d", map[bool]string{false: "tcp", true: "ws"}[framed], n), func(b *testing.B) { benchmarkMemory(b, n, framed) })
+		}
+	}
+}
+
+func benchmarkMemory(b *testing.B, n int, framed bool) {
+	br := runBroker(b)
+	c := newCrowd(b, br, n+1, framed)
+	empty := measureMemory(b)
+	c.connect(n)
+	connects := float64(n) / c.took.Seconds()
+	connected := measureMemory(b)
+	c.took = 0
+	c.subscribe(0, 1, func(int, int) string { return "room" })
+	subscribes := float64(n) / c.took.Seconds()
+	subscribed := measureMemory(b)
+	c.publisher()
+	each := max(1, 10_000/n) // so that waking up does not count
+	c.publish(each)          // buffers grow
+	var took time.Duration
+	times := 0
+	for b.Loop() {
+		took += c.publish(each)
+		times += each
+	}
+	heap, resident := connected.since(empty, n)
+	b.ReportMetric(heap, "heapB/conn")
+	b.ReportMetric(resident, "residentB/conn")
+	heap, _ = subscribed.since(connected, n)
+	b.ReportMetric(heap, "heapB/sub")
+	b.ReportMetric(connects, "connects/s")
+	b.ReportMetric(subscribes, "subscribes/s")
+	b.ReportMetric(float64(took.Nanoseconds())/float64(times*n), "ns/delivery")
+}
