@@ -63,6 +63,7 @@ func open(f *serveFlags, o config.Options, c *config.Loaded, out, log io.Writer)
 	for _, w := range c.Warnings {
 		s.log.Warn("configuration", "problem", w.String())
 	}
+	tuneMemory(&c.Runtime, s.log)
 	defer func() {
 		if err != nil {
 			s.abandon()

@@ -3,6 +3,7 @@ package metrics
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"runtime"
 
 	"github.com/outcry-mqtt/outcry/broker"
@@ -56,6 +57,10 @@ type Collector struct {
 	denied func() DenyStats
 }
 
+// pauses are the times for which the collector stops the program: go_sched_pauses_stopping_gc_seconds until everybody has
+// stopped, go_sched_pauses_total_gc_seconds until everybody goes on.
+var pauses = collectors.WithGoCollectorRuntimeMetrics(collectors.GoRuntimeMetricsRule{Matcher: regexp.MustCompile("^/sched/pauses/.*/gc:")})
+
 // New registers a Collector, the build's version, and the collectors of the Go runtime and of the process.
 func New(o Options) (*Collector, error) {
 	if o.Registerer == nil || o.Stats == nil {
@@ -68,7 +73,7 @@ func New(o Options) (*Collector, error) {
 	for _, each := range []prometheus.Collector{
 		c,
 		buildInfo(o.Version),
-		collectors.NewGoCollector(),
+		collectors.NewGoCollector(pauses),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	} {
 		if err := o.Registerer.Register(each); err != nil {

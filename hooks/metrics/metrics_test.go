@@ -150,7 +150,8 @@ func TestMetricsAreWellNamed(t *testing.T) {
 
 func TestRuntimeAndProcessAreThere(t *testing.T) {
 	types := typesOf(scrape(t, newRegistry(t)))
-	for _, name := range []string{"go_goroutines", "go_memstats_heap_inuse_bytes", "process_cpu_seconds_total"} {
+	for _, name := range []string{"go_goroutines", "go_memstats_heap_inuse_bytes", "go_gc_gogc_percent", "go_gc_gomemlimit_bytes",
+		"go_sched_pauses_stopping_gc_seconds", "go_sched_pauses_total_gc_seconds", "process_cpu_seconds_total"} {
 		if types[name] == "" {
 			t.Errorf("%s is missing", name)
 		}

@@ -22,6 +22,7 @@ type Config struct {
 	ClientIDs  []ClientID `key:"client_ids"`
 	Limits     Limits     `key:"limits"`
 	Durability Durability `key:"durability"`
+	Runtime    Runtime    `key:"runtime"`
 	Log        Log        `key:"log"`
 	Demo       Demo       `key:"demo"`
 }
@@ -125,6 +126,12 @@ type Durability struct {
 	CommitInterval time.Duration `key:"commit_interval" least:"10us" none:"no waiting"`
 	Window         time.Duration `key:"window" least:"10ms"`
 	MaxPending     Size          `key:"max_pending" least:"64KiB"`
+}
+
+// Runtime bounds the memory of the program itself.
+type Runtime struct {
+	MemoryLimit Size `key:"memory_limit" none:"no limit"` // 0: a share of what there is
+	GCPercent   int  `key:"gc_percent" least:"10" none:"only at the memory limit"`
 }
 
 // Log says what is logged, to standard error.

@@ -31,7 +31,8 @@ func Default() Config {
 			Window:         time.Second,
 			MaxPending:     64 << 20,
 		},
-		Log: Log{Level: "info", Format: "text"},
+		Runtime: Runtime{GCPercent: 100},
+		Log:     Log{Level: "info", Format: "text"},
 		Demo: Demo{
 			Ticker:   DemoTicker{Symbols: 500, Rate: 1000},
 			Machine:  DemoMachine{Every: time.Second},

@@ -50,6 +50,13 @@ func TestEveryProblemIsToldWithItsPlace(t *testing.T) {
 			`config.yaml:5:14: log.level: "loud" is not one of its values; write debug, info, warn or error`,
 			`config.yaml:6:1: data: has no value; write "" for an empty one`,
 		}},
+		{"memory that is never reclaimed", "runtime:\n  memory_limit: none\n  gc_percent: none\n", []string{
+			"config.yaml:3:15: runtime.gc_percent: without a memory limit nothing would ever be collected; write 100, or set runtime.memory_limit",
+		}},
+		{"memory that the program has not enough of", "runtime:\n  memory_limit: 1MiB\n  gc_percent: 5\n", []string{
+			"config.yaml:2:17: runtime.memory_limit: is less than the program takes when nobody is connected; write 32MiB or more, or 0 for three quarters of what there is",
+			"config.yaml:3:15: runtime.gc_percent: 5 is too small; write a number, at least 10, or none (only at the memory limit)",
+		}},
 		{"wrong shapes", "listeners: [tcp]\nhttp:\n  address: {port: 1}\n  hosts: loopback\n", []string{
 			"config.yaml:1:12: listeners: is a list, but must be a section with keys; write key: value",
 			"config.yaml:3:12: http.address: is a section with keys, but must be a single value; write a text",

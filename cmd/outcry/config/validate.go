@@ -27,6 +27,7 @@ func (l *Loaded) validate(known Problems) Problems {
 	v.auth()
 	v.rules()
 	v.limits()
+	v.runtime()
 	reported := map[string]bool{}
 	for _, p := range known {
 		reported[p.Path] = true

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"errors"
+	"log/slog"
+	"math"
+	"os"
+	"runtime/debug"
+	"runtime/metrics"
+	"strconv"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
+	"github.com/outcry-mqtt/outcry/cmd/outcry/config"
+)
+
+// memoryShare is the part of the memory that the heap and the stacks may take. The rest is for what the runtime's limit
+// does not count: the kernel's part of our connections, the pages of the store, other programs.
+const memoryShare = 0.75
+
+// memorySource tells how much memory there is, in bytes, or memlimit.ErrNoLimit.
+type memorySource struct {
+	name  string
+	bytes memlimit.Provider
+}
+
+// memorySources are what may bound the memory of this process.
+var memorySources = []memorySource{{"container", memlimit.FromCgroup}, {"machine", memlimit.FromSystem}}
+
+// tuneMemory sets when memory is reclaimed: docs/decisions/0003-memory-and-its-collector.md says why so. What GOMEMLIMIT
+// and GOGC in the environment say stays as the runtime has read it.
+func tuneMemory(c *config.Runtime, log *slog.Logger) {
+	limitFrom, percentFrom := "GOMEMLIMIT", "GOGC"
+	if os.Getenv("GOMEMLIMIT") == "" {
+		var limit int64
+		limit, limitFrom = chooseLimit(int64(c.MemoryLimit), memorySources, log)
+		debug.SetMemoryLimit(limit)
+	}
+	if os.Getenv("GOGC") == "" {
+		percentFrom = "configuration"
+		debug.SetGCPercent(c.GCPercent) // negative: none
+	}
+	limit, percent := memoryTuning()
+	log.Info("memory", "limit", limit, "limit_from", limitFrom, "gc_percent", percent, "gc_percent_from", percentFrom)
+}
+
+// chooseLimit is the configured limit in bytes, or a share of the smallest source's, and where it is from.
+func chooseLimit(configured int64, sources []memorySource, log *slog.Logger) (limit int64, from string) {
+	switch {
+	case configured > 0:
+		return configured, "configuration"
+	case configured < 0:
+		return math.MaxInt64, "configuration"
+	}
+	limit, from = math.MaxInt64, "nothing"
+	for _, s := range sources {
+		n, err := s.bytes()
+		if err != nil {
+			warnOfSource(s.name, err, log)
+			continue
+		}
+		if share := float64(n) * memoryShare; share < float64(limit) {
+			limit, from = int64(share), s.name
+		}
+	}
+	return limit, from
+}
+
+// warnOfSource tells of a source that failed, and not of one that there is not.
+func warnOfSource(name string, err error, log *slog.Logger) {
+	for _, fine := range []error{memlimit.ErrNoLimit, memlimit.ErrNoCgroup, memlimit.ErrCgroupsNotSupported} {
+		if errors.Is(err, fine) {
+			return
+		}
+	}
+	log.Warn("cannot tell how much memory there is; set runtime.memory_limit", "source", name, "error", err)
+}
+
+// memoryTuning is what holds now, for people.
+func memoryTuning() (limit, percent string) {
+	now := []metrics.Sample{{Name: "/gc/gomemlimit:bytes"}, {Name: "/gc/gogc:percent"}}
+	metrics.Read(now)
+	limit, percent = "none", "none"
+	if n := now[0].Value.Uint64(); n < math.MaxInt64 {
+		limit = strconv.FormatUint(n>>20, 10) + "MiB"
+	}
+	if n := now[1].Value.Uint64(); n < math.MaxInt64 {
+		percent = strconv.FormatUint(n, 10)
+	}
+	return limit, percent
+}
