@@ -194,7 +194,10 @@ func (b *Broker) grant(c *Client, a Action, topic string) Grant {
 			all.Allowed = z.Authorize(c, a, topic)
 		} else {
 			g := limited.Grant(c, a, topic)
-			all = Grant{g.Allowed, min(all.MaxQoS, g.MaxQoS), all.Retain && g.Retain}
+			all.Allowed, all.MaxQoS, all.Retain = g.Allowed, min(all.MaxQoS, g.MaxQoS), all.Retain && g.Retain
+			if all.MaxRate == 0 || g.MaxRate != 0 && g.MaxRate < all.MaxRate {
+				all.MaxRate = g.MaxRate
+			}
 		}
 		if !all.Allowed {
 			return Grant{}

@@ -24,12 +24,13 @@ const (
 	dropClosed
 	dropSessionEnded
 	dropRetainedFull
+	dropMaxRate // a newer one came before its time, and the subscription has a maximum rate
 	dropReasons
 )
 
 var dropLabels = [dropReasons]string{
 	"offline", "parked_full", "conflated", "slow_consumer", "queue_full", "packet_too_large", "expired",
-	"not_authorized", "no_group_member", "connection_closed", "session_ended", "retained_full",
+	"not_authorized", "no_group_member", "connection_closed", "session_ended", "retained_full", "max_rate",
 }
 
 // shardStats is what a shard counts. All but inboxBytes belongs to its loop.

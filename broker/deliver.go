@@ -17,6 +17,9 @@ func (s *shard) deliver(m *message, r *route) {
 	default:
 		s.deliverMerged(m, audiences)
 	}
+	for _, p := range r.paces {
+		s.deliverPaced(m, p)
+	}
 	s.current = nil
 }
 

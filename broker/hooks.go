@@ -102,8 +102,9 @@ type Authorizer interface {
 // Grant is how far a client may go with a topic. The zero value is not at all.
 type Grant struct {
 	Allowed bool
-	MaxQoS  byte // a message above it is refused; a subscription above it gets this one (MQTT 5 3.8.4)
-	Retain  bool // whether a message may be retained; says nothing about a subscription
+	MaxQoS  byte    // a message above it is refused; a subscription above it gets this one (MQTT 5 3.8.4)
+	Retain  bool    // whether a message may be retained; says nothing about a subscription
+	MaxRate float64 // messages a second of each topic that a subscription is sent, the newest, with QoS 0; 0: no limit
 }
 
 // Granter is an Authorizer whose permissions have limits. For Publish and Subscribe it is asked this, in place of

@@ -16,6 +16,7 @@ type route struct {
 	durable   shardSet // those of shards that have durable sessions
 	groups    []*group
 	audiences []*audience // of this shard
+	paces     []*pace     // likewise
 	version   uint64      // of the router, when shards and groups were looked up
 	gen       uint64      // of the shard's subscriptions, when audiences were looked up
 }
@@ -92,8 +93,14 @@ func (r *route) isKept() bool {
 func (r *route) local(s *shard) []*audience {
 	if r.gen != s.subsGen {
 		clear(r.audiences)
-		r.audiences = r.audiences[:0]
-		s.subs.Match(r.topic, func(a *audience) { r.audiences = append(r.audiences, a) })
+		clear(r.paces)
+		r.audiences, r.paces = r.audiences[:0], r.paces[:0]
+		s.subs.Match(r.topic, func(a *audience) {
+			r.audiences = append(r.audiences, a)
+			for p := a.pace; p != nil; p = p.next {
+				r.paces = append(r.paces, p)
+			}
+		})
 		r.gen = s.subsGen
 	}
 	return r.audiences

@@ -193,9 +193,8 @@ func (ss *session) recheck() {
 		switch {
 		case !g.Allowed:
 			lost = append(lost, sub)
-		case g.MaxQoS < sub.qos:
-			sub.qos = g.MaxQoS
-			sub.keep()
+		default:
+			sub.limit(g)
 		}
 	})
 	for _, sub := range lost {

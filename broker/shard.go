@@ -50,6 +50,7 @@ type shard struct {
 	subsGen  uint64 // changes when a filter of subs comes or goes
 	routes   map[string]*route
 	line     []*connecting // wait to be let in
+	paced    pacings       // topics of subscriptions with a maximum rate
 	spare    []post        // the emptied half of the inbox
 	ending   bool          // connections are being closed; the loop ends with the last one
 	idle     bool          // the last wait brought nothing
@@ -165,11 +166,14 @@ func (s *shard) wait() ([]poller.Event, error) {
 
 // dueAt is when the next timer fires, on the broker's clock.
 func (s *shard) dueAt() int64 {
-	ticks := s.wheel.wait()
-	if ticks < 0 {
-		return math.MaxInt64
+	due := int64(math.MaxInt64)
+	if ticks := s.wheel.wait(); ticks >= 0 {
+		due = (s.wheel.now + ticks) * int64(tick)
 	}
-	return (s.wheel.now + ticks) * int64(tick)
+	if len(s.paced) > 0 {
+		due = min(due, s.paced[0].due)
+	}
+	return due
 }
 
 // turn does everything there is to do, then writes once to every connection that got something.
@@ -183,6 +187,7 @@ func (s *shard) turn(events []poller.Event) {
 	posts := s.takePosts()
 	s.letIn()
 	s.wheel.advance(s.now / int64(tick))
+	s.sendPaced()
 	for done := false; !done; { // closing a connection may publish its will
 		s.sweep()
 		s.sendBatches()

@@ -69,6 +69,15 @@ func (c *conn) subscribe(f *wire.Filter, id uint32) (sub *subscription, isNew bo
 		return nil, false, wire.NotAuthorized
 	}
 	qos := min(f.QoS, g.MaxQoS)
+	every := int64(0)
+	if rate, ok := parseRate(s.filters.MaxRate); !ok || share != "" && rate != 0 {
+		return nil, false, wire.ImplementationSpecificError
+	} else if share == "" && !isOwn(filter) {
+		every = interval(rate, g.MaxRate)
+	}
+	if every != 0 {
+		qos = 0 // what is not the newest is not sent
+	}
 	sub = ss.subs.get(subscriptionKey{share, filter})
 	if isNew = sub == nil; isNew {
 		if ss.subs.len() >= s.b.limits.MaxSubscriptions {
@@ -76,6 +85,7 @@ func (c *conn) subscribe(f *wire.Filter, id uint32) (sub *subscription, isNew bo
 		}
 		sub = &subscription{session: ss, filter: filter}
 	}
+	s.setPace(sub, every)
 	sub.id, sub.qos, sub.handling, sub.noLocal, sub.retain = id, qos, f.RetainHandling, f.NoLocal, f.RetainAsPublished
 	if isNew {
 		s.subscribe(sub, share)
@@ -139,6 +149,10 @@ func (s *shard) subscribe(sub *subscription, share string) {
 		s.subsGen++
 		s.b.router.add(sub.filter, s.index)
 	}
+	if sub.every != 0 {
+		s.paceOf(a, sub.every).add(sub)
+		return
+	}
 	a.add(sub)
 	if a.durable == 1 && sub.session.durable != nil {
 		s.b.router.setDurable(sub.filter, s.index, true)
@@ -156,15 +170,16 @@ func (s *shard) unsubscribe(sub *subscription) {
 		s.b.router.quit(sub)
 		return
 	}
-	a := sub.audience
-	a.remove(sub)
+	sub.audience.remove(sub)
 	sub.audience = nil
-	if len(a.subs) == 0 {
+	a, _ := s.subs.Get(sub.filter)
+	s.endPaces(a)
+	if len(a.subs) == 0 && a.pace == nil {
 		s.subs.Delete(sub.filter)
 		s.subsGen++
 		s.b.router.remove(sub.filter, s.index)
 	}
-	if a.durable == 0 && sub.session.durable != nil {
+	if a.durable == 0 && sub.every == 0 && sub.session.durable != nil {
 		s.b.router.setDurable(sub.filter, s.index, false)
 	}
 }

@@ -14,6 +14,7 @@ type subscription struct {
 	filter   string    // without the $share prefix
 	audience *audience // where it stands; nil for a shared one
 	group    *group    // of a shared subscription
+	every    int64     // between two messages of a topic, because of a maximum rate; 0: none
 	id       uint32    // subscription identifier; 0: none
 	place    int32     // in audience or group
 	qos      byte
@@ -26,7 +27,8 @@ type subscription struct {
 // audience is the subscriptions of one filter on one shard, in no order.
 type audience struct {
 	subs    []*subscription
-	durable int // those of durable sessions
+	durable int   // those of durable sessions
+	pace    *pace // those of the same filter that have a maximum rate, and are not in subs
 }
 
 func (a *audience) add(sub *subscription) {
@@ -122,8 +124,25 @@ func (t *subscriptions) each(fn func(*subscription)) {
 	}
 }
 
+// limit lowers what the subscription gets to what is granted.
+func (sub *subscription) limit(g Grant) {
+	qos, every := min(sub.qos, g.MaxQoS), sub.every
+	if sub.group == nil && !sub.isOwn() {
+		every = max(every, interval(0, g.MaxRate))
+	}
+	if every != 0 {
+		qos = 0
+	}
+	if qos == sub.qos && every == sub.every {
+		return
+	}
+	sub.qos = qos
+	sub.session.shard.setPace(sub, every)
+	sub.keep()
+}
+
 // A stored subscription has the session's number and the filter with its $share prefix as its key; its value is: a version
-// byte, the options, and the subscription identifier.
+// byte, the options, the subscription identifier, and the interval of a maximum rate in nanoseconds if it has one.
 const (
 	subscriptionVersion = 1
 	optionQoS           = 3
@@ -163,6 +182,9 @@ func (sub *subscription) keep() {
 		options |= optionReplays
 	}
 	value := binary.AppendUvarint([]byte{subscriptionVersion, options}, uint64(sub.id))
+	if sub.every != 0 {
+		value = binary.AppendUvarint(value, uint64(sub.every))
+	}
 	sub.session.shard.openTxn().add(Op{Space: SpaceSubscriptions, Key: sub.storeKey(), Value: value})
 }
 
@@ -189,6 +211,9 @@ func decodeSubscription(key string, value []byte) (session uint64, share string,
 	sub.qos, sub.handling = options&optionQoS, options>>optionHandling&3
 	sub.noLocal, sub.retain, sub.replays = options&optionNoLocal != 0, options&optionRetain != 0, options&optionReplays != 0
 	sub.id = uint32(r.uvarint())
+	if len(r.rest) > 0 {
+		sub.every = min(int64(r.uvarint()), longestPace)
+	}
 	if r.failed() {
 		return 0, "", nil, errSubscriptionRecord
 	}

@@ -15,6 +15,7 @@ type Filter struct {
 type Subscribe struct {
 	PacketID   uint16 // never 0
 	Identifier uint32 // 0: none
+	MaxRate    string // the value of the user property max_rate, which Outcry understands; empty: none
 	Filters    []Filter
 }
 
@@ -24,7 +25,10 @@ type Unsubscribe struct {
 	Filters  []string
 }
 
-const sharePrefix = "$share/"
+const (
+	sharePrefix     = "$share/"
+	maxRateProperty = "max_rate"
+)
 
 // DecodeSubscribe decodes the body of a SUBSCRIBE into s, whose array of filters is used again. The filters are copies.
 // Where wildcards stand in them is for the caller to see, who answers each filter by itself.
@@ -41,8 +45,11 @@ func DecodeSubscribe(body []byte, version byte, s *Subscribe) error {
 	}
 	scan := scanner{rest: props, in: inSubscribe}
 	for scan.next() {
-		if scan.id == propSubscriptionIdentifier {
+		switch {
+		case scan.id == propSubscriptionIdentifier:
 			s.Identifier = scan.num
+		case scan.id == propUserProperty && string(scan.name) == maxRateProperty:
+			s.MaxRate = string(scan.data)
 		}
 	}
 	if scan.err != nil {

@@ -21,12 +21,19 @@ const (
 	answerTimeout  = 30 * time.Second // for an acknowledgement
 )
 
+// subscribing is how to subscribe. All but the QoS needs MQTT 5.
+type subscribing struct {
+	qos     byte
+	noLocal bool
+	maxRate float64 // messages a second of each topic, as Outcry understands it; 0: all
+}
+
 // client is a connection to a broker, of any version of MQTT.
 type client interface {
 	// publish sends a message; with QoS 1 and 2 it returns when the broker has taken it.
 	publish(ctx context.Context, m *broker.Message) error
 	// subscribe subscribes to all filters and gives an error for each that was refused, in their order; nil is granted.
-	subscribe(ctx context.Context, filters []string, qos byte, noLocal bool) ([]error, error)
+	subscribe(ctx context.Context, filters []string, how subscribing) ([]error, error)
 	// lost tells why the connection ended, once.
 	lost() <-chan error
 	// close takes leave of the broker.

@@ -76,10 +76,10 @@ func (c *clientV3) publish(ctx context.Context, m *broker.Message) error {
 	return nil
 }
 
-func (c *clientV3) subscribe(ctx context.Context, filters []string, qos byte, _ bool) ([]error, error) {
+func (c *clientV3) subscribe(ctx context.Context, filters []string, how subscribing) ([]error, error) {
 	all := map[string]byte{}
 	for _, f := range filters {
-		all[f] = qos
+		all[f] = how.qos
 	}
 	t := c.mqtt.SubscribeMultiple(all, nil).(*mqtt.SubscribeToken)
 	err := wait(ctx, t)

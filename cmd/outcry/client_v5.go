@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"strconv"
 	"time"
 
 	"github.com/eclipse/paho.golang/paho"
@@ -132,10 +133,14 @@ func (c *clientV5) because(err error) error {
 	}
 }
 
-func (c *clientV5) subscribe(ctx context.Context, filters []string, qos byte, noLocal bool) ([]error, error) {
+func (c *clientV5) subscribe(ctx context.Context, filters []string, how subscribing) ([]error, error) {
 	s := &paho.Subscribe{}
+	if how.maxRate > 0 {
+		s.Properties = new(paho.SubscribeProperties)
+		s.Properties.User.Add("max_rate", strconv.FormatFloat(how.maxRate, 'f', -1, 64))
+	}
 	for _, f := range filters {
-		s.Subscriptions = append(s.Subscriptions, paho.SubscribeOptions{Topic: f, QoS: qos, NoLocal: noLocal})
+		s.Subscriptions = append(s.Subscriptions, paho.SubscribeOptions{Topic: f, QoS: how.qos, NoLocal: how.noLocal})
 	}
 	ctx, done := c.whileConnected(ctx)
 	defer done()

@@ -28,6 +28,7 @@ type subFlags struct {
 	retainedOnly bool
 	keepSession  bool
 	noLocal      bool
+	maxRate      float64
 	onceReady    bool
 	print        printFlags
 }
@@ -49,6 +50,7 @@ const subExample = `  outcry sub -t 'ticker/#' -v
   outcry sub -t 'chat/+/say' --json --token-file data/guest.jwt | jq .payload
   outcry sub -t answers/me -C 1 -W 5
   outcry sub -t 'sensors/#' -T 'sensors/+/status' -F '%I %t %p'
+  outcry sub -t 'ticker/#' --max-rate 1
   outcry sub -t jobs -q 1 -c -i worker-1`
 
 func newSubCommand() *cobra.Command {
@@ -79,6 +81,7 @@ func (f *subFlags) registerSub(fs *pflag.FlagSet) {
 	f.print.register(fs)
 	fs.BoolVarP(&f.keepSession, "keep-session", "c", false, "keep the session when it ends, and continue the one of -i")
 	fs.BoolVar(&f.noLocal, "no-local", false, "not what this client identifier publishes itself (MQTT 5)")
+	fs.Float64Var(&f.maxRate, "max-rate", 0, "so many messages a second of each topic at most, the newest (MQTT 5, Outcry)")
 	fs.BoolVarP(&f.onceReady, "exit-subscribed", "E", false, "end as soon as it has subscribed")
 	f.register(fs)
 	f.registerWill(fs)
@@ -112,6 +115,8 @@ func (f *subFlags) check() error {
 	switch {
 	case len(f.topics) == 0:
 		return errors.New("no topic; give at least one with -t")
+	case f.maxRate < 0:
+		return fmt.Errorf("--max-rate %v: want a positive number", f.maxRate)
 	case f.count < 0:
 		return fmt.Errorf("--count %d: want a positive number", f.count)
 	case f.noRetained && f.retainedOnly:
@@ -133,8 +138,11 @@ func (f *subFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	if o.version < 5 && f.noLocal {
+	switch {
+	case o.version < 5 && f.noLocal:
 		return errors.New("--no-local needs MQTT 5; leave out -V")
+	case o.version < 5 && f.maxRate != 0:
+		return errors.New("--max-rate needs MQTT 5; leave out -V")
 	}
 	o.keepSession = f.keepSession
 	ctx, stop := clientContext(cmd)

@@ -93,7 +93,7 @@ func (s *subscription) once(ctx context.Context) (up bool, err error) {
 func (s *subscription) subscribe(ctx context.Context, c client) error {
 	answers := make(chan error, 1)
 	go func() { // because retained messages come meanwhile
-		refused, err := c.subscribe(ctx, s.flags.topics, byte(s.flags.qos), s.flags.noLocal)
+		refused, err := c.subscribe(ctx, s.flags.topics, subscribing{byte(s.flags.qos), s.flags.noLocal, s.flags.maxRate})
 		answers <- s.judge(refused, err)
 	}()
 	for {

@@ -3,6 +3,7 @@ package rules
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 
 	"github.com/outcry-mqtt/outcry/broker"
@@ -76,9 +77,12 @@ func compile(o Options) (*ruleset, Problems) {
 func compileRule(path string, from *Rule, problems *Problems) rule {
 	r := rule{path: path, actions: compileActions(path, from.Actions, problems), who: compileWho(path, from.Who, problems)}
 	if from.Allow {
-		r.grant = compileGrant(path, from.MaxQoS, from.NoRetain, problems)
-	} else if from.MaxQoS != nil || from.NoRetain {
-		problems.report(path+".access", &fault{"a rule that denies has limits", "remove max_qos and retain, or write access: allow"})
+		r.grant = compileGrant(path, from.MaxQoS, from.NoRetain, from.MaxRate, problems)
+	} else if from.MaxQoS != nil || from.NoRetain || from.MaxRate != 0 {
+		problems.report(path+".access", &fault{"a rule that denies has limits", "remove max_qos, retain and max_rate, or write access: allow"})
+	}
+	if from.MaxRate != 0 && r.actions == publish {
+		problems.report(path+".max_rate", &fault{"limits subscriptions, and the rule is about publishing", "remove it, or the actions"})
 	}
 	for _, name := range slices.Sorted(maps.Keys(from.Claims)) {
 		if name == "" || from.Claims[name] == "" {
@@ -111,8 +115,11 @@ func compileWho(path string, entries []string, problems *Problems) (w who) {
 	return w
 }
 
-func compileGrant(path string, maxQoS *byte, noRetain bool, problems *Problems) broker.Grant {
-	g := broker.Grant{Allowed: true, MaxQoS: 2, Retain: !noRetain}
+func compileGrant(path string, maxQoS *byte, noRetain bool, maxRate float64, problems *Problems) broker.Grant {
+	g := broker.Grant{Allowed: true, MaxQoS: 2, Retain: !noRetain, MaxRate: maxRate}
+	if maxRate < 0 || math.IsNaN(maxRate) || math.IsInf(maxRate, 0) {
+		problems.report(path+".max_rate", &fault{fmt.Sprintf("%v is not a rate", maxRate), "write messages a second, such as 2 or 0.5"})
+	}
 	if maxQoS != nil {
 		g.MaxQoS = *maxQoS
 	}
@@ -147,7 +154,7 @@ func (s *ruleset) addRoom(path string, from *Room, problems *Problems) {
 	if f != nil {
 		problems.report(path+".topics", f)
 	}
-	g := compileGrant(path, from.MaxQoS, from.NoRetain, problems)
+	g := compileGrant(path, from.MaxQoS, from.NoRetain, from.MaxRate, problems)
 	s.addDoor(rule{path: path + ".join", grant: g, actions: subscribe}, &topics, from.Join, problems)
 	s.addDoor(rule{path: path + ".speak", grant: g, actions: publish}, &topics, from.Speak, problems)
 	if from.Queue > broker.Disconnect {

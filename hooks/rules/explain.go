@@ -64,6 +64,10 @@ func (a *Authorizer) Explain(c *broker.Client, q Question) Decision {
 	if d.Allow {
 		d.QoS = min(q.QoS, r.grant.MaxQoS)
 	}
+	if d.Allow && q.Action == broker.Subscribe && r.grant.MaxRate != 0 {
+		d.QoS = 0
+		verdict = fmt.Sprintf("allows it with %v messages a second of each topic", r.grant.MaxRate)
+	}
 	d.Reason = fmt.Sprintf("%s %s: %s for %s", r.path, verdict, p.source, r.audience())
 	return d
 }

@@ -25,7 +25,10 @@ func TestGrant(t *testing.T) {
 			deny("*", "shut/#"), upTo(0, allow("*", "events/#")), unretained(allow("*", "plain/+")), allow("*", "free"),
 			unretained(upTo(1, allow("*", "both"))), allow("*", "events/all"),
 		},
-		Rooms: []rules.Room{{Topics: "chat/{room}/#", Join: []string{"*"}, Speak: []string{"claim:rooms"}, MaxQoS: &one, NoRetain: true}},
+		Rooms: []rules.Room{
+			{Topics: "chat/{room}/#", Join: []string{"*"}, Speak: []string{"claim:rooms"}, MaxQoS: &one, NoRetain: true},
+			{Topics: "prices/#", Join: []string{"*"}, MaxRate: 2},
+		},
 	})
 	ann := user("ann", claims{"rooms": "lobby"})
 	for _, c := range []struct {
@@ -45,6 +48,7 @@ func TestGrant(t *testing.T) {
 		{pub, "chat/lobby/say", broker.Grant{Allowed: true, MaxQoS: 1}},
 		{sub, "chat/+/say", broker.Grant{Allowed: true, MaxQoS: 1}},
 		{pub, "chat/other/say", broker.Grant{}},
+		{sub, "prices/#", broker.Grant{Allowed: true, MaxQoS: 2, Retain: true, MaxRate: 2}},
 	} {
 		if got := a.Grant(ann, c.action, c.topic); got != c.want {
 			t.Errorf("%s %q: %+v, want %+v", c.action, c.topic, got, c.want)
@@ -57,6 +61,7 @@ func TestGrant(t *testing.T) {
 
 func TestExplainLimits(t *testing.T) {
 	a := mustNew(t, only(unretained(upTo(1, allow("*", "t")))))
+	slow := mustNew(t, rules.Options{Rules: []rules.Rule{{Allow: true, Who: []string{"*"}, Topics: []string{"t"}, MaxRate: 0.5}}})
 	ann := user("ann", nil)
 	for _, c := range []struct {
 		q      rules.Question
@@ -74,5 +79,9 @@ func TestExplainLimits(t *testing.T) {
 		if d.Allow != c.allow || d.QoS != c.qos || d.Reason != c.reason || d.Path != "rules[0]" {
 			t.Errorf("%+v: got %+v", c.q, d)
 		}
+	}
+	d := slow.Explain(ann, rules.Question{Action: sub, Topic: "t", QoS: 1})
+	if want := "rules[0] allows it with 0.5 messages a second of each topic: t for *"; !d.Allow || d.QoS != 0 || d.Reason != want {
+		t.Errorf("got %+v, want %s", d, want)
 	}
 }

@@ -7,7 +7,7 @@ type Options struct {
 	Rules []Rule // asked first, in their order
 	Rooms []Room // asked after all rules, in their order
 	// ACLClaim is the claim that may have rules of the client's own, which are asked between Rules and Rooms: a list of
-	// objects with access, actions, topics, max_qos and retain, as in the configuration. Empty: there are none.
+	// objects with access, actions, topics, max_qos, retain and max_rate, as in the configuration. Empty: there are none.
 	ACLClaim  string
 	ClientIDs []ClientID // who may use which client identifier; empty: everybody any
 }
@@ -25,6 +25,9 @@ type Rule struct {
 	Topics   []string
 	MaxQoS   *byte // the highest QoS that a rule that allows gives, for both actions; nil: 2
 	NoRetain bool  // a rule that allows does not let messages be retained
+	// MaxRate is how many messages a second of each topic a subscription is sent that a rule allows: always the newest, with
+	// QoS 0. 0: all of them.
+	MaxRate float64
 }
 
 // Room is a family of topics.
@@ -35,9 +38,10 @@ type Room struct {
 	Join   []string // who may subscribe, as Rule.Who, or "claim:NAME": whose claim is the room's name or lists it
 	Speak  []string // who may publish, likewise
 	Queue  broker.QueuePolicy
-	// MaxQoS and NoRetain are as those of a Rule.
+	// MaxQoS, NoRetain and MaxRate are as those of a Rule.
 	MaxQoS   *byte
 	NoRetain bool
+	MaxRate  float64
 }
 
 // ClientID says who may use some client identifiers.

@@ -102,8 +102,10 @@ func readOwn(entry any) (*Rule, error) {
 			var retain bool
 			retain, ok = value.(bool)
 			r.NoRetain = !retain
+		case "max_rate":
+			r.MaxRate, ok = number(value)
 		default:
-			return nil, fmt.Errorf("%q is not known here; there are access, actions, topics, max_qos and retain", brief(name))
+			return nil, fmt.Errorf("%q is not known here; there are access, actions, topics, max_qos, retain and max_rate", brief(name))
 		}
 		if !ok {
 			return nil, fmt.Errorf("%s is not as it must be", name)
@@ -145,6 +147,21 @@ func qos(value any) (*byte, bool) {
 		}
 	}
 	return nil, false
+}
+
+// number reads a number above 0.
+func number(value any) (n float64, ok bool) {
+	switch v := value.(type) {
+	case float64:
+		n = v
+	case int:
+		n = float64(v)
+	case int64:
+		n = float64(v)
+	case json.Number:
+		n, _ = v.Float64()
+	}
+	return n, n > 0
 }
 
 // brief is a text of a client's that is short enough for a log.

@@ -83,10 +83,11 @@ func TestOwnRulesThatAreBroken(t *testing.T) {
 		`[{"access": "allow", "topics": ["a"], "actions": ["read"]}]`:                         "claims.acl[0].actions[0]: \"read\" is not an action; write publish or subscribe, or leave actions out for both",
 		`[{"access": "allow", "topics": ["a"], "actions": []}]`:                               "claims.acl[0]: actions is not as it must be",
 		`[{"access": "allow", "topics": ["a"], "max_qos": 3}]`:                                "claims.acl[0]: max_qos is not as it must be",
+		`[{"access": "allow", "topics": ["a"], "max_rate": 0}]`:                               "claims.acl[0]: max_rate is not as it must be",
 		`[{"access": "allow", "topics": ["a"], "max_qos": "1"}]`:                              "claims.acl[0]: max_qos is not as it must be",
 		`[{"access": "allow", "topics": ["a"], "retain": "no"}]`:                              "claims.acl[0]: retain is not as it must be",
-		`[{"access": "allow", "topics": ["a"], "only_on": "sundays"}]`:                        "claims.acl[0]: \"only_on\" is not known here; there are access, actions, topics, max_qos and retain",
-		`[{"access": "deny", "topics": ["a"], "max_qos": 1}]`:                                 "claims.acl[0].access: a rule that denies has limits; remove max_qos and retain, or write access: allow",
+		`[{"access": "allow", "topics": ["a"], "only_on": "sundays"}]`:                        "claims.acl[0]: \"only_on\" is not known here; there are access, actions, topics, max_qos, retain and max_rate",
+		`[{"access": "deny", "topics": ["a"], "max_qos": 1}]`:                                 "claims.acl[0].access: a rule that denies has limits; remove max_qos, retain and max_rate, or write access: allow",
 		fmt.Sprintf(`[{"access": "allow", "topics": ["a"%s]}]`, strings.Repeat(`, "a"`, 256)): "the claim acl has more than 256 topics",
 	} {
 		ann := bringing(t, acl)
@@ -101,7 +102,7 @@ func TestOwnRulesThatAreBroken(t *testing.T) {
 			t.Errorf("%.80s: explained as %+v", acl, d)
 		}
 	}
-	for _, fine := range []string{`[]`, `[{"access": "allow", "topics": ["a"], "max_qos": 0, "retain": true}]`} {
+	for _, fine := range []string{`[]`, `[{"access": "allow", "topics": ["a"], "max_qos": 0, "retain": true, "max_rate": 0.5}]`} {
 		if refusal := a.Admit(bringing(t, fine)); refusal != nil {
 			t.Errorf("%s: %v", fine, refusal)
 		}

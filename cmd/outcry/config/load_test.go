@@ -65,7 +65,7 @@ func TestEveryProblemIsToldWithItsPlace(t *testing.T) {
 		{"limits of rules", "rules:\n  - {access: allow, who: ['*'], topics: [t], max_qos: 3}\n  - {access: deny, who: ['*'], topics: [t], retain: false}\n" +
 			"rooms:\n  - {topics: t, retain: maybe}\nclient_ids:\n  - {who: [ann], ids: ['a*b']}\n", []string{
 			`config.yaml:2:55: rules[0].max_qos: "3" is not one of its values; write 0, 1 or 2`,
-			`config.yaml:3:14: rules[1].access: a rule that denies has limits; remove max_qos and retain, or write access: allow`,
+			`config.yaml:3:14: rules[1].access: a rule that denies has limits; remove max_qos, retain and max_rate, or write access: allow`,
 			`config.yaml:5:25: rooms[0].retain: "maybe" is not one of its values; write true or false`,
 			`config.yaml:7:12: client_ids[0].who[0]: "ann" is nobody; for the user ann write user:ann`,
 			`config.yaml:7:24: client_ids[0].ids[0]: "a*b" has a * that is not its end; end it with *, which is any text`,
@@ -332,7 +332,7 @@ rules:
   - {access: allow, who: ["*"], topics: [u], max_qos: 0, retain: true}
   - {access: deny, who: ["*"], topics: [v]}
 rooms:
-  - {topics: news/#, join: ["*"], max_qos: 2, retain: false, queue: conflate}
+  - {topics: news/#, join: ["*"], max_qos: 2, retain: false, queue: conflate, max_rate: 0.5}
 client_ids:
   - {who: ["*", anonymous], ids: ["{user}-*"]}
 `, config.Options{})
@@ -346,7 +346,7 @@ client_ids:
 			{Allow: true, Who: []string{"*"}, Topics: []string{"u"}, MaxQoS: new(byte(0))},
 			{Who: []string{"*"}, Topics: []string{"v"}},
 		},
-		Rooms:     []rules.Room{{Topics: "news/#", Join: []string{"*"}, MaxQoS: new(byte(2)), NoRetain: true, Queue: broker.Conflate}},
+		Rooms:     []rules.Room{{Topics: "news/#", Join: []string{"*"}, MaxQoS: new(byte(2)), NoRetain: true, Queue: broker.Conflate, MaxRate: 0.5}},
 		ClientIDs: []rules.ClientID{{Who: []string{"*", "anonymous"}, IDs: []string{"{user}-*"}}},
 	}
 	if got := c.RuleOptions(); !reflect.DeepEqual(got, want) {

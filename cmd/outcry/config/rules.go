@@ -16,6 +16,7 @@ type Rule struct {
 	Topics  []string          `key:"topics"`
 	MaxQoS  string            `key:"max_qos" oneof:"0 1 2"`     // "": 2
 	Retain  string            `key:"retain" oneof:"true false"` // "": true
+	MaxRate float64           `key:"max_rate" least:"0.001"`    // 0: no limit
 }
 
 // Room is a family of topics; see rules.Room.
@@ -26,6 +27,8 @@ type Room struct {
 	Queue  string   `key:"queue" oneof:"drop-oldest conflate disconnect"` // "": drop-oldest
 	MaxQoS string   `key:"max_qos" oneof:"0 1 2"`                         // as of a rule
 	Retain string   `key:"retain" oneof:"true false"`
+
+	MaxRate float64 `key:"max_rate" least:"0.001"`
 }
 
 // ClientID says who may use some client identifiers; see rules.ClientID.
@@ -49,13 +52,13 @@ func (c *Config) RuleOptions() rules.Options {
 	for _, r := range c.Rules {
 		o.Rules = append(o.Rules, rules.Rule{
 			Allow: r.Access == "allow", Actions: r.Actions, Who: r.Who, Claims: r.Claims, Topics: r.Topics,
-			MaxQoS: parseQoS(r.MaxQoS), NoRetain: r.Retain == "false",
+			MaxQoS: parseQoS(r.MaxQoS), NoRetain: r.Retain == "false", MaxRate: r.MaxRate,
 		})
 	}
 	for _, r := range c.Rooms {
 		o.Rooms = append(o.Rooms, rules.Room{
 			Topics: r.Topics, Join: r.Join, Speak: r.Speak, Queue: queuePolicies[r.Queue],
-			MaxQoS: parseQoS(r.MaxQoS), NoRetain: r.Retain == "false",
+			MaxQoS: parseQoS(r.MaxQoS), NoRetain: r.Retain == "false", MaxRate: r.MaxRate,
 		})
 	}
 	for _, r := range c.ClientIDs {
