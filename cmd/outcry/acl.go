@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 
 	"github.com/outcry-mqtt/outcry/broker"
 	"github.com/outcry-mqtt/outcry/broker/topic"
@@ -23,7 +22,8 @@ and why. With -v also what every rule before it lacked.
 The client is somebody by name and claims (--user, --claim, --rooms), whoever a token is
 about (--token), or nobody (--anonymous). connect asks whether it may use the client
 identifier of --client; publish and subscribe ask that, too, if there is a --client.
-Whoever is on the deny list may do nothing.
+Whoever is on the deny list may do nothing. Some topics are the broker's, which decides
+about them without a rule: $SYS and $me to publish, $me to subscribe, $auth/token.
 A $share/GROUP/ before a filter is as good as not there, as it is for the broker.
 
 Exit status: 0 it is allowed, 1 it is denied, 2 it cannot be told.`
@@ -253,14 +253,15 @@ func (f *aclFlags) ask(answer *aclAnswer, who *broker.Identity, q *rules.Questio
 	} else if refusal != nil {
 		admitted = rules.Decision{Reason: "it is not let in: " + refusal.Reason}
 	}
-	switch reason, allowed := ownTopics(q); {
-	case q == nil || !admitted.Allow:
+	if q == nil || !admitted.Allow {
 		answer.take(admitted)
-	case reason != "":
-		answer.take(rules.Decision{Allow: allowed, QoS: q.QoS, Reason: reason})
-	default:
-		answer.take(hook.Explain(client, *q))
+		return nil
 	}
+	if reason, allowed := answer.byBroker(q); reason != "" {
+		answer.take(rules.Decision{Allow: allowed, QoS: q.QoS, Reason: reason})
+		return nil
+	}
+	answer.take(hook.Explain(client, *q))
 	return nil
 }
 
@@ -274,19 +275,4 @@ func denied(c *config.Loaded, client *broker.Client) (*broker.Refusal, error) {
 		return nil, c.Problem("auth.deny_file", err.Error(), "")
 	}
 	return list.Admit(client), nil
-}
-
-// ownTopics says what the broker decides without any rule.
-func ownTopics(q *rules.Question) (reason string, allowed bool) {
-	if q == nil {
-		return "", false
-	}
-	root, _, _ := strings.Cut(q.Topic, "/")
-	switch {
-	case q.Action == broker.Publish && (root == "$SYS" || root == "$me"):
-		return "only the broker publishes below " + root, false
-	case root == "$me":
-		return "a client may always hear what the broker tells it about itself", true
-	}
-	return "", false
 }

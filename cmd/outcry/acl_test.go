@@ -53,7 +53,18 @@ func TestACL(t *testing.T) {
 		{"--anonymous --set auth.anonymous=false publish x", 1, "denied   it is not let in: auth.anonymous is false"},
 		{"--user ann publish $SYS/x", 1, "denied   only the broker publishes below $SYS"},
 		{"--user ann publish $me/dropped", 1, "denied   only the broker publishes below $me"},
-		{"--user ann subscribe $me/#", 0, "allowed  a client may always hear"},
+		{"--user ann subscribe $me/#", 0, "allowed  a client may always hear what the broker tells it about itself"},
+		{"--user ann subscribe $me/dropped", 0, "allowed  a client may always hear from the broker which messages it has lost"},
+		{"--user ann subscribe $me/token", 0, "allowed  a client may always hear from the broker when its token expires"},
+		{"--user ann subscribe $me/subscriptions", 0, "allowed  a client may always hear from the broker which of its subscriptions"},
+		{"--user ann subscribe $share/g/$me/#", 1, "denied   what the broker tells a client about itself cannot be shared"},
+		{"--user ann publish $auth/token", 0, "allowed  any client may show a fresh token there"},
+		{"--anonymous publish $auth/token -q 1", 0, "allowed  any client may show a fresh token there"},
+		{"--user ann publish $auth/other", 1, "denied   no rule allows it"},
+		{"--user ann subscribe $auth/token", 1, "denied   no rule allows it"},
+		{"--user ann -i bob-1 publish $auth/token", 1, "denied   this user may not use this client identifier"},
+		{"--user ann --set limits.max_topic_levels=3 publish a/b/c/d", 1, "denied   it has 4 levels; limits.max_topic_levels lets it have 3"},
+		{"--user ann --set limits.max_topic=16 publish sixteen/and/more/", 1, "denied   it has 17 bytes; limits.max_topic lets it have 16"},
 	} {
 		status, stdout, stderr := call(t, "", append([]string{"acl", "test"}, strings.Fields(tt.args)...)...)
 		if status != tt.status || !strings.HasPrefix(stdout, tt.want) || strings.Count(stdout, "\n") != 1 || stderr != "" {
