@@ -69,9 +69,7 @@ func (b *Broker) check() {
 		if k == nil {
 			return
 		}
-		refusal := k.check(b)
-		b.counters.auth(refusal)
-		k.checked(b, refusal)
+		k.checked(b, k.check(b))
 	}
 }
 

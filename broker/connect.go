@@ -102,8 +102,10 @@ func (k *connecting) enter(s *shard) {
 	}
 	c.timer.owner = c
 	c.client = k.client
-	if code, reason := k.admit(s); code != 0 {
-		c.refuse(code, reason)
+	refusal := k.admit(s)
+	s.b.counters.auth(refusal)
+	if refusal != nil {
+		c.refuse(refusal.Code, refusal.Reason)
 		return
 	}
 	k.open(s)
@@ -116,22 +118,31 @@ func (k *connecting) enter(s *shard) {
 
 func (k *connecting) drop() { k.c.release() }
 
-// admit tells why the client may not come in: code 0 says it may.
-func (k *connecting) admit(s *shard) (code byte, reason string) {
+var (
+	refusedTaken = &Refusal{
+		Code: CodeClientIDNotValid, Reason: "this client identifier belongs to another user", Label: "client_id_of_another",
+	}
+	refusedWill = &Refusal{
+		Code: CodeNotAuthorized, Reason: "the will is a message that this client may not publish", Label: "will_not_authorized",
+	}
+)
+
+// admit tells why the client may not come in; nil: it may.
+func (k *connecting) admit(s *shard) *Refusal {
 	if k.refusal != nil {
-		return k.refusal.Code, k.refusal.Reason
+		return k.refusal
 	}
 	if refusal := s.b.admit(k.client); refusal != nil {
 		s.log.Info("client refused", "listener", k.c.listener, "remote", k.c.remote, "client", k.client.ID,
 			"user", k.client.Identity.User, "reason", refusal.Reason)
-		return refusal.Code, refusal.Reason
+		return refusal
 	}
 	old := s.sessions[k.client.ID]
 	if old != nil && old.user != k.client.Identity.User {
-		return wire.ClientIdentifierNotValid, "this client identifier belongs to another user"
+		return refusedTaken
 	}
 	if w := k.packet.Will; w != nil && !s.b.grant(k.client, Publish, w.Topic).takes(w.QoS, w.Retain) {
-		return wire.NotAuthorized, "the will is a message that this client may not publish"
+		return refusedWill
 	}
 	return k.limit(s, old)
 }

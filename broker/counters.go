@@ -129,7 +129,8 @@ type counters struct {
 	auths map[string]uint64
 }
 
-// auth counts what the authenticators said.
+// auth counts what became of a client that showed who it is: whoever refused it, an Authenticator, an Admitter or the
+// broker itself.
 func (n *counters) auth(r *Refusal) {
 	label := "ok"
 	if r != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/outcry-mqtt/outcry/broker"
 	"github.com/outcry-mqtt/outcry/broker/conformance/raw"
+	"github.com/outcry-mqtt/outcry/broker/guard"
 )
 
 // limited allows everything, up to a QoS, and retains nothing below "plain".
@@ -157,4 +158,28 @@ func TestAdmitter(t *testing.T) {
 	}
 	good.ExpectClosed()
 	old.ExpectNothing()
+	if got := s.Stats().Auth; got["client_id"] != 2 || got["ok"] != 4 {
+		t.Errorf("counted %v, want 2 refused for their client_id and 4 let in", got)
+	}
+}
+
+// Each client that is refused is counted once, for what refused it.
+func TestRefusalsOfTheBrokerAreCounted(t *testing.T) {
+	t.Parallel()
+	s := start(t, broker.Options{Hooks: []any{keeper{}}, Limits: broker.Limits{Guard: guard.Options{MaxPerUser: 1}}})
+	s.connect(login("device", "ann", "open"))
+	for _, tt := range []struct {
+		label, id, user string
+		code            byte
+	}{
+		{"client_id_of_another", "device", "bob", 0x85},
+		{"user_connections", "other", "ann", 0x97},
+	} {
+		p := s.dial(raw.V5)
+		p.SendConnect(login(tt.id, tt.user, "open"))
+		p.ExpectRefused(tt.code)
+		if got := s.Stats().Auth; got[tt.label] != 1 || got["ok"] != 1 {
+			t.Errorf("counted %v, want 1 as %q and 1 let in", got, tt.label)
+		}
+	}
 }

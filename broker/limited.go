@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/outcry-mqtt/outcry/broker/guard"
-	"github.com/outcry-mqtt/outcry/broker/wire"
 )
 
 // limit is a limit that holds clients up.
@@ -36,9 +35,17 @@ var limitOf = [...]limit{
 	guard.FailedLogins: limitLogins, guard.UserConnections: limitUser, guard.Reconnects: limitReconnects,
 }
 
-var refusedForLogins = &Refusal{
-	Code: CodeConnectionRate, Reason: "too many failed logins from this address; come back later", Label: "backed_off",
-}
+var (
+	refusedForLogins = &Refusal{
+		Code: CodeConnectionRate, Reason: "too many failed logins from this address; come back later", Label: "backed_off",
+	}
+	refusedForReturns = &Refusal{
+		Code: CodeConnectionRate, Reason: "this client identifier connects too often; wait before coming back", Label: "reconnects",
+	}
+	refusedForUser = &Refusal{
+		Code: CodeQuotaExceeded, Reason: "this user has as many connections as a user may have", Label: "user_connections",
+	}
+)
 
 // limitLogEvery is how often it is logged that a limit was reached.
 const limitLogEvery = 10 * time.Second
@@ -83,11 +90,11 @@ func (t *limiting) add(out *Stats) {
 
 // limit tells why a client that may come in has to come back later. What it counts is taken back when the connection is
 // closed.
-func (k *connecting) limit(s *shard, old *session) (code byte, reason string) {
+func (k *connecting) limit(s *shard, old *session) *Refusal {
 	b, c := s.b, k.c
 	if reached := b.guard.Return(k.client.ID, c.remote, s.now); reached != guard.None {
 		b.limited(limitOf[reached], c.remote, k.client.ID)
-		return wire.ConnectionRateExceeded, "this client identifier connects too often; wait before coming back"
+		return refusedForReturns
 	}
 	instead := 0
 	if old != nil && old.conn != nil {
@@ -95,7 +102,7 @@ func (k *connecting) limit(s *shard, old *session) (code byte, reason string) {
 	}
 	if reached := b.guard.Enter(k.client.Identity.User, instead); reached != guard.None {
 		b.limited(limitOf[reached], c.remote, k.client.ID)
-		return wire.QuotaExceeded, "this user has as many connections as a user may have"
+		return refusedForUser
 	}
-	return 0, ""
+	return nil
 }

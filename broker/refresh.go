@@ -153,12 +153,13 @@ func (k *refreshing) drop() {}
 func (k *refreshing) run(s *shard) {
 	c := k.c
 	c.refreshing = false
-	if c.state != stateOpen {
-		return
-	}
 	refusal := k.refusal
 	if refusal == nil {
 		refusal = s.b.admit(k.client)
+	}
+	s.b.counters.auth(refusal)
+	if c.state != stateOpen {
+		return
 	}
 	if refusal != nil {
 		s.log.Info("token refused", "listener", c.listener, "remote", c.remote, "client", c.client.ID,

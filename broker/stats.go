@@ -8,7 +8,7 @@ type Stats struct {
 
 	Connections []ConnectionStats // by listener and version
 	Waiting     int64             // gauge: clients that have sent CONNECT and wait for their turn
-	Auth        map[string]uint64 // by result: "ok" or a Refusal's Label
+	Auth        map[string]uint64 // answers to CONNECT and to fresh tokens, by result: "ok" or a Refusal's Label
 	Closed      map[string]uint64 // connections closed, by reason; every reason is present from the start
 	Limited     map[string]uint64 // how often a limit held a client up, by limit; every limit is present from the start
 

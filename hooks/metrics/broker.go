@@ -45,7 +45,7 @@ var (
 	connectionsOpened = describe("outcry_broker_connections_opened_total", "Connections since the start.", "listener", "version")
 	connectionsClosed = describe("outcry_broker_connections_closed_total", "Connections that ended, by reason.", "reason")
 	limited           = describe("outcry_broker_limited_total", "Times that a limit refused a client or slowed it down, by limit.", "limit")
-	authResults       = describe("outcry_broker_auth_results_total", "Authentications by result: ok, or why not.", "result")
+	authResults       = describe("outcry_broker_auth_results_total", "Clients that connected, or showed a fresh token, by result: ok, or why they were refused.", "result")
 	packetsReceived   = describe("outcry_broker_packets_received_total", "MQTT packets that clients sent.", "type")
 	packetsSent       = describe("outcry_broker_packets_sent_total", "MQTT packets that were sent to clients.", "type")
 	messagesReceived  = describe("outcry_broker_messages_received_total", "Messages that clients published.", "qos")
