@@ -6,6 +6,7 @@ SHELL := bash
 GO       ?= go
 FUZZTIME ?= 20s
 BENCH    ?= .
+VULNDB   ?= https://vuln.go.dev
 
 npm     := $(shell command -v npm)
 sources := $(shell find web/src web/build.mjs -type f 2>/dev/null)
@@ -90,9 +91,8 @@ bench: ## run the Go benchmarks that match BENCH
 compare: ## give Outcry and its peers the same work, write docs/benchmarks.md
 	$(GO) run ./bench/compare --write docs/benchmarks.md $(COMPARE)
 
-check: lint ## lint, and known vulnerabilities of the dependencies
-	@if command -v govulncheck >/dev/null; then govulncheck ./...; else \
-	echo "make: govulncheck is missing: vulnerabilities NOT CHECKED; go install golang.org/x/vuln/cmd/govulncheck@latest"; fi
+check: lint ## lint, and known vulnerabilities of the dependencies (VULNDB: where the database is)
+	@GO=$(GO) .ci/vulnerabilities $(VULNDB)
 
 clean: ## remove what was built; data/ stays
 	rm -rf bin web/node_modules
