@@ -72,6 +72,8 @@ type conn struct {
 	interest    poller.Interest
 	queuedFlush bool
 	watchWrite  bool
+	shallow     bool // little may wait in its socket
+	lagging     bool // that, and its socket has been full
 	problemInfo bool // reason strings and user properties may be sent (MQTT 5 3.1.2.11.7)
 	stores      bool // it publishes messages that wait for the disk
 	hasMethod   bool // its CONNECT named the authentication method

@@ -8,6 +8,7 @@ import (
 func (s *shard) deliver(m *message, r *route) {
 	audiences := r.local(s)
 	s.begin(m)
+	s.ticking = r.policy == Conflate
 	switch len(audiences) {
 	case 0:
 	case 1:
@@ -20,7 +21,7 @@ func (s *shard) deliver(m *message, r *route) {
 	for _, p := range r.paces {
 		s.deliverPaced(m, p)
 	}
-	s.current = nil
+	s.current, s.ticking = nil, false
 }
 
 // begin makes m the message whose frames are shared.
@@ -124,6 +125,9 @@ func (c *conn) deliverQoS0(d *delivery) {
 	if c.state != stateOpen {
 		return
 	}
+	if s.ticking && !c.shallow {
+		c.makeShallow()
+	}
 	if c.parked != nil {
 		c.park(d)
 		return
@@ -131,6 +135,12 @@ func (c *conn) deliverQoS0(d *delivery) {
 	if d.m.expired(s.now) {
 		s.stats.dropped[dropExpired]++
 		return
+	}
+	if c.lagging && c.out.waits() >= shallowBatch {
+		if c.flush(); c.parked != nil {
+			c.park(d)
+			return
+		}
 	}
 	if d.ids != nil || c.aliases != nil {
 		if !c.encode(d, 0, false) {

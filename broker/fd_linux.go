@@ -53,6 +53,48 @@ func writeFD2(fd int32, head, b []byte) (int, error) {
 	}
 }
 
+// sendFD writes a header, which may be nothing, and data as one. More that is written later is not put in with it: so the
+// kernel looks each time whether too much is waiting already, see setShallow.
+func sendFD(fd int32, head, b []byte) (int, error) {
+	v := [2]unix.Iovec{{Base: unsafe.SliceData(head), Len: uint64(len(head))}, {Base: &b[0], Len: uint64(len(b))}}
+	h := unix.Msghdr{Iov: &v[0]}
+	h.SetIovlen(len(v))
+	if len(head) == 0 {
+		h.Iov = &v[1]
+		h.SetIovlen(1)
+	}
+	for {
+		n, _, errno := unix.RawSyscall(unix.SYS_SENDMSG, uintptr(fd), uintptr(unsafe.Pointer(&h)), unix.MSG_EOR|unix.MSG_NOSIGNAL)
+		if n, err, done := written(n, errno); done {
+			return n, err
+		}
+	}
+}
+
+// setShallow has the kernel take no more when so many bytes wait to be sent, and say that there is room when it is half
+// of that. What is on its way does not count, so that a quick peer far away is sent as much as before.
+func setShallow(fd int32, waiting int) {
+	_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, waiting) // fails for a unix socket, which is near
+}
+
+// setShallowConn does that to the socket beneath a connection, if there is one.
+func setShallowConn(nc net.Conn, waiting int) {
+	for {
+		outer, ok := nc.(interface{ NetConn() net.Conn })
+		if !ok {
+			break
+		}
+		nc = outer.NetConn()
+	}
+	holder, ok := nc.(syscall.Conn)
+	if !ok {
+		return
+	}
+	if raw, err := holder.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { setShallow(int32(fd), waiting) })
+	}
+}
+
 func written(n uintptr, errno unix.Errno) (int, error, bool) {
 	switch errno {
 	case 0:

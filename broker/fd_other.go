@@ -14,6 +14,9 @@ var errAgain = errors.New("nothing to read now")
 func readFD(int32, []byte) (int, error)           { return 0, errAgain }
 func writeFD(int32, []byte) (int, error)          { return 0, errAgain }
 func writeFD2(int32, []byte, []byte) (int, error) { return 0, errAgain }
+func sendFD(int32, []byte, []byte) (int, error)   { return 0, errAgain }
+func setShallow(int32, int)                       {}
+func setShallowConn(net.Conn, int)                {}
 func shutdownWrite(int32)                         {}
 func closeFD(int32)                               {}
 

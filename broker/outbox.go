@@ -45,6 +45,9 @@ func (o *outbox) own(s *shard) *[]byte {
 	return &o.buf
 }
 
+// waits is how many bytes of packets wait to be written.
+func (o *outbox) waits() int { return o.shared.len() + len(o.buf) }
+
 func (o *outbox) empty() bool { return len(o.wire) == 0 && o.shared.end == 0 && len(o.buf) == 0 }
 
 // release gives the buffers back.
@@ -185,6 +188,8 @@ func (c *conn) write(head, data []byte) (int, error) {
 	switch {
 	case c.carrier != nil:
 		return c.carrier.write(head, data), nil
+	case c.shallow:
+		return sendFD(c.fd, head, data)
 	case len(head) == 0:
 		return writeFD(c.fd, data)
 	}

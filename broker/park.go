@@ -16,7 +16,7 @@ func (c *conn) block() {
 		c.parked = new(parking)
 		c.shard.stats.parked++
 	}
-	c.watchWrite = true
+	c.watchWrite, c.lagging = true, c.shallow
 	c.watch()
 }
 
@@ -141,6 +141,9 @@ func (c *conn) unpark() {
 			s.stats.dropped[dropExpired]++
 		} else if !c.encode(&d, 0, false) {
 			c.session.lost(dropTooLarge)
+		}
+		if c.shallow {
+			c.sip(p.count > 0)
 		}
 	}
 	if !c.watchWrite {

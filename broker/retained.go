@@ -205,7 +205,12 @@ func (s *shard) proceed(ss *session) {
 			return
 		}
 		if !m.expired(s.now) && s.b.retained.current(m) {
+			s.ticking = s.isTicker(m.topic)
 			s.sendRetained(m, sub)
+			s.ticking = false
+			if c := ss.conn; c.shallow && c.parked == nil && c.state == stateOpen {
+				c.sip(true)
+			}
 		}
 	}
 }

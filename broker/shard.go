@@ -70,6 +70,7 @@ type shard struct {
 	encoded    [8]stretch
 	delivery   uint64     // numbers messages, to see a session twice
 	current    *message   // being delivered: encoded holds its frames
+	ticking    bool       // only the newest of its topic counts
 	incoming   message    // of the PUBLISH being handled
 	merged     []delivery // of the message being delivered, where several filters match
 	owners     []*session // of what is merged

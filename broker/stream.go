@@ -9,7 +9,7 @@ import (
 
 const (
 	streamRead  = 16 << 10        // bytes read at once
-	streamHeld  = 256 << 10       // bytes that its writer holds before the connection counts as full
+	streamHeld  = 256 << 10       // bytes that its writer holds before the connection counts as full, if it is not shallow
 	streamClose = 5 * time.Second // to write what is left when it is closed
 )
 
@@ -33,13 +33,14 @@ type stream struct {
 
 	mu      sync.Mutex // guards what follows
 	more    sync.Cond  // something to write, or closed
+	held    int        // bytes that out may hold before the connection counts as full
 	out     []byte
 	starved bool // something was not taken: the shard waits to hear of room
 	closed  bool
 }
 
 func newStream(c *conn, nc net.Conn) *stream {
-	st := &stream{c: c, nc: nc, going: make(chan struct{}, 1)}
+	st := &stream{c: c, nc: nc, going: make(chan struct{}, 1), held: streamHeld}
 	st.more.L = &st.mu
 	return st
 }
@@ -119,7 +120,7 @@ func (st *stream) proceed() {
 func (st *stream) write(head, data []byte) int {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	room := max(streamHeld-len(st.out), 0)
+	room := max(st.held-len(st.out), 0)
 	if len(st.out) == 0 {
 		room = max(room, len(head)+len(data))
 	}
@@ -174,6 +175,14 @@ func (st *stream) sayRoom() {
 			st.c.writable()
 		}
 	}))
+}
+
+// makeShallow has little wait in the stream and its socket.
+func (st *stream) makeShallow() {
+	st.mu.Lock()
+	st.held = shallowBytes
+	st.mu.Unlock()
+	setShallowConn(st.nc, shallowBytes)
 }
 
 // abandon drops what can no longer be written.
