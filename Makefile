@@ -14,7 +14,7 @@ folders := cmd broker hooks listeners devices web bench tests
 modules := web/node_modules/.package-lock.json
 pages   := web/dist/index.html
 
-.PHONY: help run build web pages test lint format vet staticcheck race fuzz crash bench compare check clean tools test-web test-fuzz
+.PHONY: help run build web pages test lint format vet staticcheck race fuzz crash bench compare check clean tools test-web test-fuzz acme
 
 help: ## show what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -50,7 +50,7 @@ $(pages): $(modules) $(sources)
 	cd web && npm run --silent build
 	@touch $@
 
-test: tools lint test-fuzz test-web race ## everything that must hold: checks, tests, fuzzers, the pages in a browser
+test: tools lint test-fuzz test-web race acme ## everything that must hold: checks, tests, fuzzers, the pages in a browser
 
 tools:
 	@ALLOW_MISSING="$(ALLOW_MISSING)" .ci/tools
@@ -63,12 +63,16 @@ format:
 
 vet:
 	$(GO) vet ./...
+	cd tests/acme && $(GO) vet ./...
 
 staticcheck:
 	$(GO) tool staticcheck ./...
 
 race: ## tests with the race detector
 	$(GO) test -race -timeout 10m ./...
+
+acme: ## get certificates from Pebble, Let's Encrypt's authority for tests; takes two minutes
+	cd tests/acme && $(GO) test -timeout 15m ./...
 
 fuzz: ## run every fuzz target for FUZZTIME (20s)
 	.ci/fuzz $(FUZZTIME)

@@ -271,6 +271,16 @@ func ListenACME(address string, a *ACME, log *slog.Logger) (*ACMEHTTP, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := a.manager.HTTPHandler(http.NotFoundHandler())
+	h := withoutPort(a.manager.HTTPHandler(http.NotFoundHandler()))
 	return &ACMEHTTP{newHTTPListener(name, l, httpLimits{}, h, logger(log, name))}, nil
+}
+
+// withoutPort takes the port off a request's host, which autocert compares with the names. Authorities for tests ask at
+// other ports than 80, and say so.
+func withoutPort(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked := *r
+		asked.Host = hostname(r.Host)
+		next.ServeHTTP(w, &asked)
+	})
 }
