@@ -56,7 +56,7 @@ func (c *storeCheck) session(key string, value []byte) error {
 }
 
 func (c *storeCheck) subscription(key string, value []byte) error {
-	_, _, _, err := decodeSubscription(key, value)
+	_, err := decodeSubscription(key, value)
 	return err
 }
 

@@ -6,13 +6,14 @@ import (
 
 // deliver gives a message to every subscriber of its topic on this shard.
 func (s *shard) deliver(m *message, r *route) {
-	audiences := r.local(s)
+	r.interest(s)
+	audiences := r.audiences
 	s.begin(m)
 	s.ticking = r.policy == Conflate
 	switch len(audiences) {
 	case 0:
 	case 1:
-		for _, sub := range audiences[0].subs {
+		for _, sub := range audiences[0].all() {
 			s.deliverOne(m, sub)
 		}
 	default:
@@ -62,7 +63,7 @@ func (s *shard) deliverMerged(m *message, audiences []*audience) {
 	merged := s.merged[:0]
 	owners := s.owners[:0]
 	for _, a := range audiences {
-		for _, sub := range a.subs {
+		for _, sub := range a.all() {
 			if sub.noLocal && m.from == sub.session {
 				continue
 			}

@@ -33,8 +33,8 @@ func (b *Broker) AddSessions(n int, topic func(i int) string) {
 			ss.makeDurable()
 			ss.endsAt = int64(unlimitedTime)
 			s.stats.sessionsOffline++
-			sub := &subscription{session: ss, filter: topic(i), qos: 1}
-			s.subscribe(sub, "")
+			sub := &subscription{session: ss, qos: 1}
+			s.subscribe(sub, subscriptionKey{filter: topic(i)}, 0)
 			ss.subs.add(sub)
 			sub.keep()
 		}))

@@ -16,8 +16,9 @@ const longestPace = int64(time.Hour)
 // pace is the subscriptions of a filter on a shard that have the same maximum rate.
 type pace struct {
 	audience
-	every  int64 // at least, between two messages of a topic
-	next   *pace // of the same filter
+	of     *audience // of the same filter, in which the others are
+	every  int64     // at least, between two messages of a topic
+	next   *pace     // of the same filter
 	topics map[string]*pacing
 	bytes  int // of the messages that wait
 }
@@ -65,7 +66,7 @@ func (s *shard) deliverPaced(m *message, p *pace) {
 }
 
 func (p *pace) send(s *shard, m *message) {
-	for _, sub := range p.subs {
+	for _, sub := range p.all() {
 		s.deliverOne(m, sub)
 	}
 }
@@ -73,7 +74,7 @@ func (p *pace) send(s *shard, m *message) {
 // wait keeps a message as the newest of its topic, unless what waits would be too much.
 func (p *pace) wait(s *shard, t *pacing, m *message) bool {
 	if t.waiting != nil {
-		s.stats.dropped[dropMaxRate] += uint64(len(p.subs))
+		s.stats.dropped[dropMaxRate] += uint64(len(p.all()))
 		p.bytes -= t.waiting.size()
 		t.waiting = nil
 	}
@@ -107,22 +108,24 @@ func (s *shard) sendPaced() {
 
 // paceOf returns the pace of an audience's filter with an interval, which is made if there is none.
 func (s *shard) paceOf(a *audience, every int64) *pace {
-	for p := a.pace; p != nil; p = p.next {
+	for p := a.paces(); p != nil; p = p.next {
 		if p.every == every {
 			return p
 		}
 	}
-	a.pace = &pace{every: every, next: a.pace, topics: make(map[string]*pacing)}
-	s.subsGen++
-	return a.pace
+	p := &pace{audience: audience{filter: a.filter}, of: a, every: every, next: a.paces(), topics: make(map[string]*pacing)}
+	p.crowd = &crowd{pace: p}
+	a.gather().paces = p
+	s.b.router.version.Add(1)
+	return p
 }
 
 // endPaces takes out the paces that nobody has any more. What waits for them is forgotten when it is due.
 func (s *shard) endPaces(a *audience) {
-	for at := &a.pace; *at != nil; {
-		if p := *at; len(p.subs) == 0 {
+	for at := &a.crowd.paces; *at != nil; {
+		if p := *at; len(p.all()) == 0 {
 			*at = p.next
-			s.subsGen++
+			s.b.router.version.Add(1)
 		} else {
 			at = &p.next
 		}
@@ -150,16 +153,11 @@ func parseRate(text string) (rate float64, ok bool) {
 	return rate, err == nil && rate > 0 && !math.IsInf(rate, 0)
 }
 
-// setPace gives a subscription the longer of its interval and another. It moves one that publishers know already.
+// setPace gives a subscription that publishers know already another interval.
 func (s *shard) setPace(sub *subscription, every int64) {
-	if every == sub.every {
-		return
+	if every != sub.every() {
+		k := sub.key()
+		s.unsubscribe(sub)
+		s.subscribe(sub, k, every)
 	}
-	if sub.audience == nil {
-		sub.every = every
-		return
-	}
-	s.unsubscribe(sub)
-	sub.every = every
-	s.subscribe(sub, "")
 }

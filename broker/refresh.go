@@ -240,7 +240,7 @@ func (ss *session) tell(name string, payload []byte) {
 		return
 	}
 	ss.subs.each(func(sub *subscription) {
-		if sub.isOwn() && topic.Match(sub.filter, name) {
+		if sub.isOwn() && topic.Match(sub.filter(), name) {
 			ss.tellOne(sub, name, payload)
 		}
 	})
@@ -260,11 +260,11 @@ func (ss *session) tellOne(sub *subscription, name string, payload []byte) {
 
 // tellCurrent sends a new subscription to topics of the client's own what there is to say.
 func (ss *session) tellCurrent(sub *subscription) {
-	if topic.Match(sub.filter, droppedTopic) && ss.gap != nil {
+	if topic.Match(sub.filter(), droppedTopic) && ss.gap != nil {
 		ss.gap.changed = false
 		ss.tellOne(sub, droppedTopic, ss.gap.encode())
 	}
-	if topic.Match(sub.filter, tokenTopic) && ss.conn != nil {
+	if topic.Match(sub.filter(), tokenTopic) && ss.conn != nil {
 		ss.tellOne(sub, tokenTopic, ss.conn.tokenNotice("current", ""))
 	}
 }

@@ -101,19 +101,19 @@ func (r *restoring) session(id string, value []byte) error {
 }
 
 func (r *restoring) subscription(key string, value []byte) error {
-	num, share, sub, err := decodeSubscription(key, value)
+	sub, err := decodeSubscription(key, value)
 	if err != nil {
 		return err
 	}
-	raise(&r.b.lastSession, num)
-	each := r.sessions[num]
+	raise(&r.b.lastSession, sub.session)
+	each := r.sessions[sub.session]
 	if each == nil {
 		r.forget(SpaceSubscriptions, key)
 		return nil
 	}
-	sub.session = each.ss
-	each.ss.shard.subscribe(sub, share)
-	each.ss.subs.add(sub)
+	sub.subscription.session = each.ss
+	each.ss.shard.subscribe(sub.subscription, sub.key, sub.every)
+	each.ss.subs.add(sub.subscription)
 	return nil
 }
 

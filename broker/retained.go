@@ -176,8 +176,8 @@ func (s *shard) replay(sub *subscription) {
 		sub.session.tellCurrent(sub)
 		return
 	}
-	found := s.b.retained.match(sub.filter, s.now)
-	if s.b.router.sys.Load() > 0 && wantsSys(sub.filter) {
+	found := s.b.retained.match(sub.filter(), s.now)
+	if s.b.router.sys.Load() > 0 && wantsSys(sub.filter()) {
 		s.b.sys.ask(s, sub)
 	}
 	if len(found) == 0 {

@@ -17,8 +17,7 @@ type route struct {
 	groups    []*group
 	audiences []*audience // of this shard
 	paces     []*pace     // likewise
-	version   uint64      // of the router, when shards and groups were looked up
-	gen       uint64      // of the shard's subscriptions, when audiences were looked up
+	version   uint64      // of the router, when these were looked up
 }
 
 // maxRoutes bounds a shard's memory of topics. When it is reached everything is forgotten and looked up anew: cheap, and
@@ -61,7 +60,7 @@ func (s *shard) newRoute(name string) *route {
 	if len(s.routes) >= maxRoutes {
 		clear(s.routes)
 	}
-	r := &route{topic: name, reserved: reserved(name), version: ^uint64(0), gen: ^uint64(0)}
+	r := &route{topic: name, reserved: reserved(name), version: ^uint64(0)}
 	if s.b.policies != nil {
 		r.policy = s.b.policies.QueuePolicy(name)
 	}
@@ -69,10 +68,10 @@ func (s *shard) newRoute(name string) *route {
 	return r
 }
 
-// interest makes sure that r knows the shards and groups that want its topic.
+// interest makes sure that r knows who wants its topic. While nothing changes nothing is looked up, nor locked.
 func (r *route) interest(s *shard) {
-	if v := s.b.router.version.Load(); v != r.version {
-		r.shards, r.durable, r.groups, r.version = s.b.router.look(r.topic, r.groups[:0])
+	if s.b.router.version.Load() != r.version {
+		s.b.router.look(r, s.index)
 	}
 }
 
@@ -89,19 +88,26 @@ func (r *route) isKept() bool {
 	return false
 }
 
-// local makes sure that r knows the subscriptions of its topic on this shard.
-func (r *route) local(s *shard) []*audience {
-	if r.gen != s.subsGen {
-		clear(r.audiences)
-		clear(r.paces)
-		r.audiences, r.paces = r.audiences[:0], r.paces[:0]
-		s.subs.Match(r.topic, func(a *audience) {
-			r.audiences = append(r.audiences, a)
-			for p := a.pace; p != nil; p = p.next {
-				r.paces = append(r.paces, p)
-			}
-		})
-		r.gen = s.subsGen
+// clear forgets who wants the topic.
+func (r *route) clear() {
+	clear(r.groups)
+	clear(r.audiences)
+	clear(r.paces)
+	r.shards, r.durable = 0, 0
+	r.groups, r.audiences, r.paces = r.groups[:0], r.audiences[:0], r.paces[:0]
+}
+
+// meet takes note of an audience of the topic.
+func (r *route) meet(a *audience, shard int) {
+	r.shards |= 1 << a.shard
+	if a.kept {
+		r.durable |= 1 << a.shard
 	}
-	return r.audiences
+	if int(a.shard) != shard {
+		return
+	}
+	r.audiences = append(r.audiences, a)
+	for p := a.paces(); p != nil; p = p.next {
+		r.paces = append(r.paces, p)
+	}
 }

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -13,83 +14,116 @@ type shardSet uint64
 
 func (m shardSet) has(i int) bool { return m&(1<<i) != 0 }
 
-// interest is the shards that have subscribers of a filter, and those of them that have durable sessions among these.
-type interest struct{ shards, durable shardSet }
-
-// router knows which shards have subscribers of which filter, and the groups of shared subscriptions. It changes only
-// when the first subscriber of a filter comes to a shard or the last one goes; shards cache what it says per topic until
-// its version changes.
+// router knows who is interested in which filter: the audiences on the shards, and the groups of shared subscriptions. It
+// changes only when the first subscriber of a filter comes to a shard or the last one goes; shards cache what it says per
+// topic until its version changes.
 type router struct {
-	version atomic.Uint64 // changes with every change of interest or groups
-	sys     atomic.Int64  // filters that begin with $SYS
+	version atomic.Uint64 // changes with every change of audiences or groups
+	sys     atomic.Int64  // audiences of filters that begin with $SYS
 
-	mu       sync.RWMutex // guards what follows
-	interest topic.Filters[interest]
-	groups   topic.Filters[[]*group]
+	mu        sync.RWMutex             // guards what follows
+	audiences topic.Filters[*audience] // one of those of each filter, the others are next to it
+	groups    topic.Filters[*groups]
 }
 
-func (r *router) add(filter string, shard int) {
-	if strings.HasPrefix(filter, "$SYS") {
-		r.sys.Add(1)
+// groups is those of one filter.
+type groups struct {
+	filter string
+	all    []*group
+}
+
+// Key makes the filter what they are found by.
+func (gs *groups) Key() string { return gs.filter }
+
+// audience returns that of a filter on a shard; nil: nobody there subscribes to it.
+func (r *router) audience(filter string, shard int) *audience {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	a, _ := r.audiences.Get(filter)
+	for a != nil && int(a.shard) != shard {
+		a = a.next
 	}
-	r.change(filter, func(i *interest) { i.shards |= 1 << shard })
+	return a
 }
 
-func (r *router) remove(filter string, shard int) {
-	if strings.HasPrefix(filter, "$SYS") {
-		r.sys.Add(-1)
-	}
-	r.change(filter, func(i *interest) { i.shards &^= 1 << shard })
-}
-
-// setDurable notes whether a shard has durable sessions that subscribe to a filter.
-func (r *router) setDurable(filter string, shard int, has bool) {
-	r.change(filter, func(i *interest) {
-		i.durable &^= 1 << shard
-		if has {
-			i.durable |= 1 << shard
-		}
-	})
-}
-
-func (r *router) change(filter string, do func(*interest)) {
+// add enters an audience.
+func (r *router) add(a *audience) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	i, _ := r.interest.Get(filter)
-	if do(&i); i.shards == 0 {
-		r.interest.Delete(filter)
+	if strings.HasPrefix(a.filter, "$SYS") {
+		r.sys.Add(1)
+	}
+	if first, _ := r.audiences.Get(a.filter); first != nil {
+		a.next, first.next = first.next, a
 	} else {
-		r.interest.Set(filter, i)
+		r.audiences.Set(a)
 	}
 	r.version.Add(1)
 }
 
-// look returns the shards and groups that want a topic, and the version that this is true for at least.
-func (r *router) look(name string, groups []*group) (shards, durable shardSet, _ []*group, version uint64) {
+// remove takes an audience out that is empty.
+func (r *router) remove(a *audience) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if strings.HasPrefix(a.filter, "$SYS") {
+		r.sys.Add(-1)
+	}
+	first, _ := r.audiences.Get(a.filter)
+	switch {
+	case first != a:
+		for first.next != a {
+			first = first.next
+		}
+		first.next = a.next
+	case a.next != nil:
+		r.audiences.Set(a.next)
+	default:
+		r.audiences.Delete(a.filter)
+	}
+	a.next = nil
+	r.version.Add(1)
+}
+
+// setKept notes whether an audience has subscriptions of durable sessions.
+func (r *router) setKept(a *audience, kept bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	a.kept = kept
+	r.version.Add(1)
+}
+
+// look has a route know who wants its topic, as a shard sees it.
+func (r *router) look(at *route, shard int) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	r.interest.Match(name, func(i interest) {
-		shards |= i.shards
-		durable |= i.durable
+	at.clear()
+	r.audiences.Match(at.topic, func(a *audience) {
+		for ; a != nil; a = a.next {
+			at.meet(a, shard)
+		}
 	})
-	r.groups.Match(name, func(g []*group) { groups = append(groups, g...) })
-	return shards, durable, groups, r.version.Load()
+	r.groups.Match(at.topic, func(gs *groups) { at.groups = append(at.groups, gs.all...) })
+	at.version = r.version.Load()
 }
 
 // join makes a subscription a member of a group.
-func (r *router) join(name string, sub *subscription) {
+func (r *router) join(k subscriptionKey, sub *subscription) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	all, _ := r.groups.Get(sub.filter)
-	for _, g := range all {
-		if g.name == name {
+	gs, _ := r.groups.Get(k.filter)
+	if gs == nil {
+		gs = &groups{filter: k.filter}
+		r.groups.Set(gs)
+	}
+	for _, g := range gs.all {
+		if g.name == k.share {
 			g.add(sub)
 			return
 		}
 	}
-	g := &group{name: name, filter: sub.filter}
+	g := newGroup(k)
 	g.add(sub)
-	r.groups.Set(sub.filter, append(all[:len(all):len(all)], g))
+	gs.all = append(gs.all, g)
 	r.version.Add(1)
 }
 
@@ -97,8 +131,11 @@ func (r *router) join(name string, sub *subscription) {
 func (r *router) group(k subscriptionKey) *group {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	all, _ := r.groups.Get(k.filter)
-	for _, g := range all {
+	gs, ok := r.groups.Get(k.filter)
+	if !ok {
+		return nil
+	}
+	for _, g := range gs.all {
 		if g.name == k.share {
 			return g
 		}
@@ -106,27 +143,20 @@ func (r *router) group(k subscriptionKey) *group {
 	return nil
 }
 
-// quit takes a subscription out of its group. sub.group stays, for messages that came through it.
+// quit takes a subscription out of its group, which it still names, for messages that came through it.
 func (r *router) quit(sub *subscription) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if g := sub.group; g.remove(sub) == 0 {
+	if g := sub.group(); g.remove(sub) == 0 {
 		r.dissolve(g)
 		r.version.Add(1)
 	}
 }
 
 func (r *router) dissolve(gone *group) {
-	all, _ := r.groups.Get(gone.filter)
-	var rest []*group
-	for _, g := range all {
-		if g != gone {
-			rest = append(rest, g)
-		}
-	}
-	if len(rest) == 0 {
+	gs, _ := r.groups.Get(gone.filter)
+	gs.all = slices.DeleteFunc(gs.all, func(g *group) bool { return g == gone })
+	if len(gs.all) == 0 {
 		r.groups.Delete(gone.filter)
-		return
 	}
-	r.groups.Set(gone.filter, rest)
 }

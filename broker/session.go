@@ -189,7 +189,7 @@ func (ss *session) recheck() {
 	}
 	var lost []*subscription
 	ss.subs.each(func(sub *subscription) {
-		g := s.b.grant(c.client, Subscribe, sub.filter)
+		g := s.b.grant(c.client, Subscribe, sub.filter())
 		switch {
 		case !g.Allowed:
 			lost = append(lost, sub)

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/outcry-mqtt/outcry/broker/poller"
-	"github.com/outcry-mqtt/outcry/broker/topic"
 	"github.com/outcry-mqtt/outcry/broker/wire"
 )
 
@@ -46,8 +45,6 @@ type shard struct {
 	conns    []*conn // by slot; nil where free
 	free     []uint32
 	sessions map[string]*session
-	subs     topic.Filters[*audience]
-	subsGen  uint64 // changes when a filter of subs comes or goes
 	routes   map[string]*route
 	line     []*connecting // wait to be let in
 	paced    pacings       // topics of subscriptions with a maximum rate

@@ -9,6 +9,7 @@ import (
 // of them: to the next in turn that is online, or if none is, to one whose session waits for it.
 type group struct {
 	name, filter string
+	audience     *audience // that its members have in common, wherever they are
 
 	durable atomic.Int32 // members that are durable sessions
 
@@ -24,10 +25,16 @@ type member struct {
 	online bool
 }
 
+func newGroup(k subscriptionKey) *group {
+	g := &group{name: k.share, filter: k.filter}
+	g.audience = &audience{filter: k.filter, crowd: &crowd{group: g}}
+	return g
+}
+
 func (g *group) add(sub *subscription) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	sub.group = g
+	sub.audience = g.audience
 	if sub.session.durable != nil {
 		g.durable.Add(1)
 	}
@@ -87,8 +94,8 @@ func (ss *session) shareOffline() { ss.share(false) }
 
 func (ss *session) share(online bool) {
 	ss.subs.each(func(sub *subscription) {
-		if sub.group != nil {
-			sub.group.setOnline(sub, online)
+		if g := sub.group(); g != nil {
+			g.setOnline(sub, online)
 		}
 	})
 }

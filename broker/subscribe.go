@@ -19,7 +19,7 @@ func (c *conn) onSubscribe(body []byte) error {
 	for i := range p.Filters {
 		sub, isNew, code := c.subscribe(&p.Filters[i], p.Identifier)
 		codes = append(codes, code)
-		if sub != nil && sub.group == nil && (sub.handling == 0 || sub.handling == 1 && isNew) {
+		if sub != nil && sub.group() == nil && (sub.handling == 0 || sub.handling == 1 && isNew) {
 			replays = append(replays, sub)
 		}
 	}
@@ -78,20 +78,20 @@ func (c *conn) subscribe(f *wire.Filter, id uint32) (sub *subscription, isNew bo
 	if every != 0 {
 		qos = 0 // what is not the newest is not sent
 	}
-	sub = ss.subs.get(subscriptionKey{share, filter})
+	k := subscriptionKey{share, filter}
+	sub = ss.subs.get(k)
 	if isNew = sub == nil; isNew {
 		if ss.subs.len() >= s.b.limits.MaxSubscriptions {
 			return nil, false, wire.QuotaExceeded
 		}
-		sub = &subscription{session: ss, filter: filter}
-	}
-	s.setPace(sub, every)
-	sub.id, sub.qos, sub.handling, sub.noLocal, sub.retain = id, qos, f.RetainHandling, f.NoLocal, f.RetainAsPublished
-	if isNew {
-		s.subscribe(sub, share)
+		sub = &subscription{session: ss}
+		s.subscribe(sub, k, every)
 		ss.subs.add(sub)
+	} else {
+		s.setPace(sub, every)
 	}
-	sub.replays = sub.group == nil && sub.qos > 0 && (sub.handling == 0 || sub.handling == 1 && isNew)
+	sub.id, sub.qos, sub.handling, sub.noLocal, sub.retain = id, qos, f.RetainHandling, f.NoLocal, f.RetainAsPublished
+	sub.replays = sub.group() == nil && sub.qos > 0 && (sub.handling == 0 || sub.handling == 1 && isNew)
 	sub.keep()
 	if s.b.observers != nil {
 		s.observe(c, Subscribed, f.Filter, "")
@@ -131,31 +131,30 @@ func (c *conn) unsubscribe(filter string) (code byte) {
 	return wire.Success
 }
 
-// subscribe enters a new subscription where publishers look for it.
-func (s *shard) subscribe(sub *subscription, share string) {
+// subscribe enters a new subscription where publishers look for it. every is the interval of its maximum rate, if it has one.
+func (s *shard) subscribe(sub *subscription, k subscriptionKey, every int64) {
 	s.stats.subscriptions++
-	if isOwn(sub.filter) {
+	switch {
+	case isOwn(k.filter):
+		sub.audience = &audience{filter: k.filter}
 		return
-	}
-	if share != "" {
+	case k.share != "":
 		s.stats.shared++
-		s.b.router.join(share, sub)
+		s.b.router.join(k, sub)
 		return
 	}
-	a, ok := s.subs.Get(sub.filter)
-	if !ok {
-		a = new(audience)
-		s.subs.Set(sub.filter, a)
-		s.subsGen++
-		s.b.router.add(sub.filter, s.index)
+	a := s.b.router.audience(k.filter, s.index)
+	if a == nil {
+		a = &audience{filter: k.filter, shard: uint8(s.index)}
+		s.b.router.add(a)
 	}
-	if sub.every != 0 {
-		s.paceOf(a, sub.every).add(sub)
+	if every != 0 {
+		s.paceOf(a, every).add(sub)
 		return
 	}
 	a.add(sub)
 	if a.durable == 1 && sub.session.durable != nil {
-		s.b.router.setDurable(sub.filter, s.index, true)
+		s.b.router.setKept(a, true)
 	}
 }
 
@@ -165,22 +164,22 @@ func (s *shard) unsubscribe(sub *subscription) {
 	if sub.isOwn() {
 		return
 	}
-	if sub.group != nil {
+	if sub.group() != nil {
 		s.stats.shared--
 		s.b.router.quit(sub)
 		return
 	}
-	sub.audience.remove(sub)
-	sub.audience = nil
-	a, _ := s.subs.Get(sub.filter)
-	s.endPaces(a)
-	if len(a.subs) == 0 && a.pace == nil {
-		s.subs.Delete(sub.filter)
-		s.subsGen++
-		s.b.router.remove(sub.filter, s.index)
+	a, paced := sub.audience, sub.every() != 0
+	a.remove(sub)
+	if paced {
+		a = a.crowd.pace.of
+		s.endPaces(a)
 	}
-	if a.durable == 0 && sub.every == 0 && sub.session.durable != nil {
-		s.b.router.setDurable(sub.filter, s.index, false)
+	switch {
+	case len(a.all()) == 0 && a.paces() == nil:
+		s.b.router.remove(a)
+	case a.durable == 0 && !paced && sub.session.durable != nil:
+		s.b.router.setKept(a, false)
 	}
 }
 

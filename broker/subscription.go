@@ -3,20 +3,17 @@ package broker
 import (
 	"encoding/binary"
 	"errors"
-	"slices"
 
+	"github.com/outcry-mqtt/outcry/broker/table"
 	"github.com/outcry-mqtt/outcry/broker/topic"
 )
 
 // subscription is one topic filter of a session, with its options (MQTT 5 3.8.3.1).
 type subscription struct {
 	session  *session
-	filter   string    // without the $share prefix
-	audience *audience // where it stands; nil for a shared one
-	group    *group    // of a shared subscription
-	every    int64     // between two messages of a topic, because of a maximum rate; 0: none
+	audience *audience // where it stands, or stood
 	id       uint32    // subscription identifier; 0: none
-	place    int32     // in audience or group
+	place    int32     // in audience
 	qos      byte
 	handling byte // of retained messages
 	noLocal  bool
@@ -24,116 +21,153 @@ type subscription struct {
 	replays  bool // it has not been sent all of what is retained yet
 }
 
-// audience is the subscriptions of one filter on one shard, in no order.
+// filter is the topic filter, without the $share prefix.
+func (sub *subscription) filter() string { return sub.audience.filter }
+
+// group is that of a shared subscription; nil for others.
+func (sub *subscription) group() *group {
+	if c := sub.audience.crowd; c != nil {
+		return c.group
+	}
+	return nil
+}
+
+// every is the least time between two messages of a topic, because of a maximum rate; 0: none.
+func (sub *subscription) every() int64 {
+	if c := sub.audience.crowd; c != nil && c.pace != nil {
+		return c.pace.every
+	}
+	return 0
+}
+
+// isOwn tells whether it is to a topic of the client's own: such a subscription stands in its session only.
+func (sub *subscription) isOwn() bool { return sub.group() == nil && isOwn(sub.filter()) }
+
+// Key makes the filter what it is found by. Shared subscriptions with the same filter have the same.
+func (sub *subscription) Key() string { return sub.audience.filter }
+
+// audience is the subscriptions of one filter on one shard, in no order. Most filters have one subscriber, who stands in
+// the audience itself.
 type audience struct {
-	subs    []*subscription
-	durable int   // those of durable sessions
-	pace    *pace // those of the same filter that have a maximum rate, and are not in subs
+	filter  string           // static
+	next    *audience        // that of the same filter on another shard; guarded by the router's mu
+	one     [1]*subscription // what follows but for kept belongs to the shard's loop
+	crowd   *crowd           // instead of one; nil: there never was more
+	durable int32            // those of durable sessions
+	kept    bool             // there are some of these, as others see it; guarded by the router's mu
+	shard   uint8            // static
+}
+
+// crowd is what an audience has if it is more than one subscription.
+type crowd struct {
+	subs  []*subscription
+	paces *pace  // those of the same filter that have a maximum rate, and are not in subs
+	pace  *pace  // whose audience it is; nil: everybody else's
+	group *group // whose members, standing there, have the audience to know it by; nil: none
+}
+
+// Key makes the filter what an audience is found by.
+func (a *audience) Key() string { return a.filter }
+
+// all is the subscriptions.
+func (a *audience) all() []*subscription {
+	switch {
+	case a.crowd != nil:
+		return a.crowd.subs
+	case a.one[0] != nil:
+		return a.one[:]
+	}
+	return nil
+}
+
+// paces is those of the same filter that have a maximum rate.
+func (a *audience) paces() *pace {
+	if a.crowd == nil {
+		return nil
+	}
+	return a.crowd.paces
+}
+
+// gather makes room for more than one subscription.
+func (a *audience) gather() *crowd {
+	if a.crowd == nil {
+		a.crowd = new(crowd)
+		if a.one[0] != nil {
+			a.crowd.subs = []*subscription{a.one[0]}
+			a.one[0] = nil
+		}
+	}
+	return a.crowd
 }
 
 func (a *audience) add(sub *subscription) {
-	sub.audience, sub.place = a, int32(len(a.subs))
-	a.subs = append(a.subs, sub)
+	sub.audience, sub.place = a, int32(len(a.all()))
+	if a.crowd == nil && a.one[0] == nil {
+		a.one[0] = sub
+	} else {
+		c := a.gather()
+		c.subs = append(c.subs, sub)
+	}
 	if sub.session.durable != nil {
 		a.durable++
 	}
 }
 
 func (a *audience) remove(sub *subscription) {
-	last := len(a.subs) - 1
-	moved := a.subs[last]
-	a.subs[sub.place], moved.place = moved, sub.place
-	a.subs[last] = nil
-	a.subs = a.subs[:last]
 	if sub.session.durable != nil {
 		a.durable--
 	}
+	if a.crowd == nil {
+		a.one[0] = nil
+		return
+	}
+	subs := a.crowd.subs
+	last := len(subs) - 1
+	moved := subs[last]
+	subs[sub.place], moved.place = moved, sub.place
+	subs[last] = nil
+	a.crowd.subs = subs[:last]
 }
 
-// subscriptions is a session's, by filter and share name. A few are looked through; many have an index.
-type subscriptions struct {
-	list  []*subscription
-	index map[subscriptionKey]int
-}
+// subscriptions is a session's.
+type subscriptions struct{ table table.Table[*subscription] }
 
 type subscriptionKey struct{ share, filter string }
 
-const indexFrom = 16
-
-// isOwn tells whether it is to a topic of the client's own: such a subscription stands in its session only.
-func (sub *subscription) isOwn() bool { return sub.group == nil && isOwn(sub.filter) }
-
 func (sub *subscription) key() subscriptionKey {
-	k := subscriptionKey{filter: sub.filter}
-	if sub.group != nil {
-		k.share = sub.group.name
+	k := subscriptionKey{filter: sub.filter()}
+	if g := sub.group(); g != nil {
+		k.share = g.name
 	}
 	return k
 }
 
-func (t *subscriptions) len() int { return len(t.list) }
+func (t *subscriptions) len() int { return t.table.Len() }
 
 func (t *subscriptions) get(k subscriptionKey) *subscription {
-	if i := t.find(k); i >= 0 {
-		return t.list[i]
-	}
-	return nil
+	sub, _ := t.table.Find(k.filter, func(sub *subscription) bool { return sub.key() == k })
+	return sub
 }
 
-func (t *subscriptions) find(k subscriptionKey) int {
-	if t.index != nil {
-		if i, ok := t.index[k]; ok {
-			return i
-		}
-		return -1
-	}
-	return slices.IndexFunc(t.list, func(sub *subscription) bool { return sub.filter == k.filter && sub.key() == k })
-}
-
-func (t *subscriptions) add(sub *subscription) {
-	t.list = append(t.list, sub)
-	switch {
-	case t.index != nil:
-		t.index[sub.key()] = len(t.list) - 1
-	case len(t.list) > indexFrom:
-		t.index = make(map[subscriptionKey]int)
-		for i, each := range t.list {
-			t.index[each.key()] = i
-		}
-	}
-}
-
-func (t *subscriptions) remove(sub *subscription) {
-	i, last := t.find(sub.key()), len(t.list)-1
-	if i < 0 {
-		return
-	}
-	moved := t.list[last]
-	t.list[i] = moved
-	t.list[last] = nil
-	t.list = t.list[:last]
-	if t.index != nil {
-		t.index[moved.key()] = i
-		delete(t.index, sub.key())
-	}
-}
+func (t *subscriptions) add(sub *subscription)    { t.table.Add(sub) }
+func (t *subscriptions) remove(sub *subscription) { t.table.Remove(sub) }
 
 func (t *subscriptions) each(fn func(*subscription)) {
-	for _, sub := range t.list {
+	for sub := range t.table.All() {
 		fn(sub)
 	}
 }
 
 // limit lowers what the subscription gets to what is granted.
 func (sub *subscription) limit(g Grant) {
-	qos, every := min(sub.qos, g.MaxQoS), sub.every
-	if sub.group == nil && !sub.isOwn() {
+	qos, every := min(sub.qos, g.MaxQoS), sub.every()
+	if sub.group() == nil && !sub.isOwn() {
 		every = max(every, interval(0, g.MaxRate))
 	}
 	if every != 0 {
 		qos = 0
 	}
-	if qos == sub.qos && every == sub.every {
+	if qos == sub.qos && every == sub.every() {
 		return
 	}
 	sub.qos = qos
@@ -160,10 +194,10 @@ func (sub *subscription) storeKey() string {
 
 // text is the filter as it was subscribed to, with its $share prefix.
 func (sub *subscription) text() string {
-	if sub.group == nil {
-		return sub.filter
+	if g := sub.group(); g != nil {
+		return "$share/" + g.name + "/" + g.filter
 	}
-	return "$share/" + sub.group.name + "/" + sub.filter
+	return sub.filter()
 }
 
 // keep has the store keep the subscription, if its session is durable.
@@ -182,8 +216,8 @@ func (sub *subscription) keep() {
 		options |= optionReplays
 	}
 	value := binary.AppendUvarint([]byte{subscriptionVersion, options}, uint64(sub.id))
-	if sub.every != 0 {
-		value = binary.AppendUvarint(value, uint64(sub.every))
+	if every := sub.every(); every != 0 {
+		value = binary.AppendUvarint(value, uint64(every))
 	}
 	sub.session.shard.openTxn().add(Op{Space: SpaceSubscriptions, Key: sub.storeKey(), Value: value})
 }
@@ -195,27 +229,35 @@ func (sub *subscription) forget() {
 	}
 }
 
-// decodeSubscription returns a subscription that still needs its session, whose number it returns, and its share name.
-func decodeSubscription(key string, value []byte) (session uint64, share string, sub *subscription, err error) {
+// storedSubscription is a subscription with what says where it belongs.
+type storedSubscription struct {
+	*subscription
+	session uint64 // its number
+	key     subscriptionKey
+	every   int64
+}
+
+func decodeSubscription(key string, value []byte) (st storedSubscription, err error) {
 	r := reader{value}
 	session, ok := keyNumber(key)
 	if !ok || r.byte() != subscriptionVersion {
-		return 0, "", nil, errSubscriptionRecord
+		return st, errSubscriptionRecord
 	}
 	share, filter, err := topic.SplitShare(key[8:])
 	if err != nil || topic.CheckFilter(filter) != nil {
-		return 0, "", nil, errSubscriptionRecord
+		return st, errSubscriptionRecord
 	}
-	sub = &subscription{filter: filter}
+	sub := new(subscription)
 	options := r.byte()
 	sub.qos, sub.handling = options&optionQoS, options>>optionHandling&3
 	sub.noLocal, sub.retain, sub.replays = options&optionNoLocal != 0, options&optionRetain != 0, options&optionReplays != 0
 	sub.id = uint32(r.uvarint())
+	st = storedSubscription{sub, session, subscriptionKey{share, filter}, 0}
 	if len(r.rest) > 0 {
-		sub.every = min(int64(r.uvarint()), longestPace)
+		st.every = min(int64(r.uvarint()), longestPace)
 	}
 	if r.failed() {
-		return 0, "", nil, errSubscriptionRecord
+		return storedSubscription{}, errSubscriptionRecord
 	}
-	return session, share, sub, nil
+	return st, nil
 }

@@ -70,7 +70,7 @@ func (y *sys) answer(r sysRequest) {
 			return
 		}
 		for i := range messages {
-			if m := &messages[i]; topic.Match(r.sub.filter, m.topic) {
+			if m := &messages[i]; topic.Match(r.sub.filter(), m.topic) {
 				s.sendRetained(m.keep(), r.sub)
 			}
 		}

@@ -1,23 +1,35 @@
 package topic
 
-import "strings"
+import (
+	"hash/maphash"
+	"strings"
 
-// Filters is a set of topic filters, each with a value, that finds those that match a name. Filters without wildcards
-// are one map lookup; the others share a tree of levels. The zero value is empty and ready. It is not safe for
+	"github.com/outcry-mqtt/outcry/broker/table"
+)
+
+// Filters is values by their topic filters, which are their keys, and finds those whose filters match a name. Filters without
+// wildcards are looked up; the others share a tree of levels. The zero value is empty and ready. It is not safe for
 // concurrent use while it is changed.
-type Filters[V any] struct {
-	exact map[string]V
+type Filters[V table.Item] struct {
+	exact [parts]table.Table[V]
 	wild  filterNode[V]
 	count int
 }
 
-type filterNode[V any] struct {
+// parts is among how many tables the filters without wildcards are dealt out, so that none takes long to grow.
+const parts = 256
+
+var partSeed = maphash.MakeSeed()
+
+type filterNode[V table.Item] struct {
 	children map[string]*filterNode[V]
 	plus     *filterNode[V]
-	value    V
-	set      bool
+	value    V // zero: no filter ends here
 	hash     V // of the filter that ends in # below this level
-	hashSet  bool
+}
+
+func (t *Filters[V]) part(filter string) *table.Table[V] {
+	return &t.exact[maphash.String(partSeed, filter)%parts]
 }
 
 // Len is the number of filters.
@@ -26,67 +38,67 @@ func (t *Filters[V]) Len() int { return t.count }
 // Get returns the value of exactly this filter.
 func (t *Filters[V]) Get(filter string) (v V, ok bool) {
 	if !HasWildcard(filter) {
-		v, ok = t.exact[filter]
-		return v, ok
+		return t.part(filter).Find(filter, every)
 	}
+	var none V
 	n := &t.wild
 	for rest, more := filter, true; more; {
 		var level string
 		if level, rest, more = strings.Cut(rest, "/"); level == "#" {
-			return n.hash, n.hashSet
+			return n.hash, n.hash != none
 		}
 		if n = n.child(level); n == nil {
 			return v, false
 		}
 	}
-	return n.value, n.set
+	return n.value, n.value != none
 }
 
-// Set gives filter a value, replacing the one it had. The filter must be valid.
-func (t *Filters[V]) Set(filter string, v V) {
+func every[V any](V) bool { return true }
+
+// Set enters a value under its filter, in the place of the one that was there. The filter must be valid.
+func (t *Filters[V]) Set(v V) {
+	filter := v.Key()
+	if old, had := t.Get(filter); !had {
+		t.count++
+	} else if !HasWildcard(filter) {
+		t.part(filter).Replace(old, v)
+		return
+	}
 	if !HasWildcard(filter) {
-		if t.exact == nil {
-			t.exact = make(map[string]V)
-		}
-		before := len(t.exact)
-		t.exact[filter] = v
-		t.count += len(t.exact) - before
+		t.part(filter).Add(v)
 		return
 	}
 	n := &t.wild
 	for rest, more := filter, true; more; {
 		var level string
 		if level, rest, more = strings.Cut(rest, "/"); level == "#" {
-			if !n.hashSet {
-				t.count++
-			}
-			n.hash, n.hashSet = v, true
+			n.hash = v
 			return
 		}
 		n = n.grow(level)
 	}
-	if !n.set {
-		t.count++
-	}
-	n.value, n.set = v, true
+	n.value = v
 }
 
 // Delete removes a filter and tells whether it was there.
 func (t *Filters[V]) Delete(filter string) bool {
-	before := t.count
-	if !HasWildcard(filter) {
-		n := len(t.exact)
-		delete(t.exact, filter)
-		t.count += len(t.exact) - n
-	} else if t.wild.remove(filter) {
-		t.count--
+	v, had := t.Get(filter)
+	switch {
+	case !had:
+		return false
+	case HasWildcard(filter):
+		t.wild.remove(filter)
+	default:
+		t.part(filter).Remove(v)
 	}
-	return t.count < before
+	t.count--
+	return true
 }
 
 // Match calls fn with the value of each filter that matches name, in no particular order.
 func (t *Filters[V]) Match(name string, fn func(V)) {
-	if v, ok := t.exact[name]; ok {
+	if v, ok := t.part(name).Find(name, every); ok {
 		fn(v)
 	}
 	if name != "" && name[0] == '$' {
@@ -101,11 +113,12 @@ func (t *Filters[V]) Match(name string, fn func(V)) {
 
 // match continues below n with what is left of the name; more is false when nothing is left.
 func (n *filterNode[V]) match(rest string, more bool, fn func(V)) {
-	if n.hashSet {
+	var none V
+	if n.hash != none {
 		fn(n.hash)
 	}
 	if !more {
-		if n.set {
+		if n.value != none {
 			fn(n.value)
 		}
 		return
@@ -142,33 +155,30 @@ func (n *filterNode[V]) grow(level string) *filterNode[V] {
 	return c
 }
 
-// remove takes a filter out below n and prunes what became empty; it tells whether the filter was there.
-func (n *filterNode[V]) remove(filter string) (was bool) {
-	var zero V
+// remove takes a filter that is there out below n, and prunes what became empty.
+func (n *filterNode[V]) remove(filter string) {
+	var none V
 	level, rest, more := strings.Cut(filter, "/")
 	if level == "#" {
-		was, n.hash, n.hashSet = n.hashSet, zero, false
-		return was
+		n.hash = none
+		return
 	}
 	c := n.child(level)
-	if c == nil {
-		return false
-	}
 	if more {
-		was = c.remove(rest)
+		c.remove(rest)
 	} else {
-		was, c.value, c.set = c.set, zero, false
+		c.value = none
 	}
-	if c.empty() {
-		if level == "+" {
-			n.plus = nil
-		} else {
-			delete(n.children, level)
-		}
+	switch {
+	case !c.empty():
+	case level == "+":
+		n.plus = nil
+	default:
+		delete(n.children, level)
 	}
-	return was
 }
 
 func (n *filterNode[V]) empty() bool {
-	return !n.set && !n.hashSet && n.plus == nil && len(n.children) == 0
+	var none V
+	return n.value == none && n.hash == none && n.plus == nil && len(n.children) == 0
 }
