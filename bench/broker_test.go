@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -27,10 +28,20 @@ type entrances struct {
 	tls  *tls.Config
 }
 
+// tickers is the policy of topics below ticker/, as of a room whose queue is conflate.
+type tickers struct{}
+
+func (tickers) QueuePolicy(topic string) broker.QueuePolicy {
+	if strings.HasPrefix(topic, "ticker/") {
+		return broker.Conflate
+	}
+	return broker.DropOldest
+}
+
 // startBroker starts a broker that everybody may use, with an entrance of each kind.
 func startBroker(t *testing.T) entrances {
 	t.Helper()
-	b, err := broker.New(broker.Options{Hooks: []any{anonymous.Authenticator{}}})
+	b, err := broker.New(broker.Options{Hooks: []any{anonymous.Authenticator{}, tickers{}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,6 +42,8 @@ type conn struct {
 	client int    // number among all clients: its identifier is the prefix and this
 	filter string // to subscribe to; "": nothing
 	qos    int    // of the subscription
+	buffer int    // bytes that the kernel keeps of what came; 0: as it likes
+	slow   bool   // it is read when it is its turn, not when there is something
 	index  int    // in the worker's table
 
 	state      state
@@ -83,7 +85,7 @@ func (w *worker) dial(c *conn) {
 		w.dialSecured(c)
 		return
 	}
-	fd, err := w.to.connect(w.run.dials.Add(1))
+	fd, err := w.to.connect(w.run.dials.Add(1), c.buffer)
 	if err != nil {
 		c.state = connecting
 		c.fd = -1

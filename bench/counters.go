@@ -18,6 +18,7 @@ type counters struct {
 	acknowledged, rejected   uint64
 	unsent, unacknowledged   uint64 // at the end
 	stalls                   uint64
+	slowReceived, skipped    uint64 // of the slow subscribers
 	done                     uint64 // clients that have everything; cycles of churn
 	finished                 uint64 // workers whose publishers have ended
 }
@@ -51,6 +52,8 @@ func (n *counters) add(o counters) {
 	n.unsent += o.unsent
 	n.unacknowledged += o.unacknowledged
 	n.stalls += o.stalls
+	n.slowReceived += o.slowReceived
+	n.skipped += o.skipped
 	n.done += o.done
 	n.finished += o.finished
 }

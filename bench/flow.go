@@ -14,11 +14,14 @@ type flow struct {
 	solo       bool // one worker: no counter is shared
 	groups     []set
 	start      int64        // of publishing; ns since the run began
-	from       int64        // of measuring
+	calm       [2]int64     // from when till when it is measured without the slow subscribers
+	from       atomic.Int64 // of measuring
 	till       atomic.Int64 // the end of it and of publishing; an interruption brings it forward
 }
 
-func (f *flow) within(at int64) bool { return at >= f.from && at < f.till.Load() }
+func (f *flow) isCalm(at int64) bool { return at >= f.calm[0] && at < f.calm[1] }
+
+func (f *flow) within(at int64) bool { return at >= f.from.Load() && at < f.till.Load() }
 
 // share is a worker's part of the flow. It belongs to that worker.
 type share struct {

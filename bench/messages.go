@@ -14,28 +14,28 @@ func (r *runner) runMessages() error {
 	if err := r.connectFlow(f); err != nil {
 		return err
 	}
-	for i, w := range r.workers {
-		w.do(func() {
-			if i == 0 {
-				f.start = w.clock() + int64(lead)
-				f.from = f.start + int64(r.opts.Warmup)
-				f.till.Store(f.from + int64(r.opts.Duration))
-			}
-		})
+	from := r.begin(f) + int64(r.opts.Warmup)
+	f.from.Store(from)
+	f.till.Store(from + int64(r.opts.Duration))
+	if err := r.untilTime("warming up", from); err != nil {
+		return err
 	}
+	return r.measure(f)
+}
+
+// begin has the publishers begin, and returns when.
+func (r *runner) begin(f *flow) int64 {
+	f.start = r.clock() + int64(lead)
 	for i, w := range r.workers {
 		w.do(func() { w.flow = f.shares[i] })
 	}
-	err := r.measure(f)
-	if err != nil && !r.meter.began() {
-		return err
-	}
-	r.report.measured(f)
-	return errors.Join(err, r.drain(f))
+	return f.start
 }
 
 func (r *runner) newFlow() *flow {
 	f := &flow{plan: newPlan(&r.opts), run: r.id, solo: len(r.workers) == 1}
+	f.from.Store(never)
+	f.till.Store(never)
 	if r.opts.Shared {
 		f.groups = make([]set, len(f.streams))
 	}
@@ -56,7 +56,7 @@ func (r *runner) newFlow() *flow {
 // connectFlow connects the subscribers, and when they have subscribed the publishers.
 func (r *runner) connectFlow(f *flow) error {
 	clients := make([][]client, len(r.workers))
-	for i := range r.opts.Subscribers {
+	for i := range r.opts.quick() {
 		w := i % len(r.workers)
 		if r.opts.Shared {
 			w = 0 // who follows a group must see all of it
@@ -69,7 +69,7 @@ func (r *runner) connectFlow(f *flow) error {
 	for i := range clients {
 		r.add(i, clients[i])
 	}
-	if err := r.allUp(r.opts.Subscribers); err != nil {
+	if err := r.allUp(r.opts.quick()); err != nil {
 		return err
 	}
 	for i, share := range f.shares {
@@ -79,22 +79,20 @@ func (r *runner) connectFlow(f *flow) error {
 		}
 		r.add(i, publishers)
 	}
-	return r.allUp(r.opts.Subscribers + r.opts.Publishers)
+	return r.allUp(r.opts.quick() + r.opts.Publishers)
 }
 
-// measure waits for the measured time to pass. An interruption ends publishing, and what was sent is waited for.
+// measure waits for the measured time to pass, and until what was sent has come. An interruption ends publishing.
 func (r *runner) measure(f *flow) error {
-	if err := r.untilTime("warming up", f.from); err != nil {
-		return err
-	}
 	r.meter.start()
 	err := r.untilTime("measuring", f.till.Load())
 	r.meter.stop()
 	if err != nil {
 		r.ending = true
-		f.till.Store(max(int64(time.Since(r.start)), f.from+1))
+		f.till.Store(max(r.clock(), f.from.Load()+1))
 	}
-	return err
+	r.report.measured(f)
+	return errors.Join(err, r.drain(f))
 }
 
 func (r *runner) untilTime(phase string, at int64) error {

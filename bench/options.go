@@ -21,6 +21,7 @@ const (
 	Pairs    Scenario = "pairs"    // publishers with one subscriber each
 	Retained Scenario = "retained" // many retained messages, and subscribers who want all of them at once
 	Storm    Scenario = "storm"    // everybody connects and subscribes at once
+	Slow     Scenario = "slow"     // many subscribers of tickers, some of whom read slowly
 	Churn    Scenario = "churn"    // connect, subscribe, disconnect, over and over
 )
 
@@ -45,18 +46,21 @@ type Options struct {
 	Dialect   Dialect       // default MQTT
 	User      string        // of every client
 	Password  []byte        // of every client
-	Prefix    string        // of client identifiers and topics; default bench- and something random
+	Prefix    string        // of client identifiers and topics; default bench- and something random, slow: ticker/ before that
 	KeepAlive time.Duration // whole seconds; 0: none
 	PID       int           // the broker's process, to measure; 0: not measured
 
 	// Who there is.
 	Clients     int  // conns, pairs, storm, churn: default 1,000, pairs 50
-	Publishers  int  // fanout, retained: default 1; fanin: 100
-	Subscribers int  // fanout: default 1,000; fanin, retained: 1
-	Topics      int  // fanout: default 1; fanin: one per publisher; retained: 10,000
+	Publishers  int  // fanout, retained, slow: default 1; fanin: 100
+	Subscribers int  // fanout, slow: default 1,000; fanin, retained: 1
+	Topics      int  // fanout: default 1; fanin: one per publisher; retained: 10,000; slow: 500
 	Subscribe   bool // conns: each has a subscription of its own
 	Wildcard    bool // fanout: everybody subscribes to PREFIX/# instead of one topic
 	Shared      bool // fanin: the subscribers share one subscription, $share/bench/PREFIX/#
+	Slow        int  // slow: how many of the subscribers are slow; default one in twenty
+	SlowRate    int  // slow: bytes a second that each of these reads; default 7,000, a modem's 56 kbit/s
+	SlowBuffer  int  // slow: bytes that the kernel may keep of what was sent to one of these, as on a slow line; default 4 KiB
 
 	// What is sent.
 	QoS          byte
@@ -127,6 +131,12 @@ func (o *Options) people() {
 		o.Publishers, o.Subscribers, o.Topics = o.Clients, o.Clients, o.Clients
 	case Retained:
 		o.Publishers, o.Subscribers, o.Topics = cmp.Or(o.Publishers, 1), cmp.Or(o.Subscribers, 1), cmp.Or(o.Topics, 10_000)
+	case Slow:
+		o.Publishers, o.Subscribers, o.Topics = cmp.Or(o.Publishers, 1), cmp.Or(o.Subscribers, 1000), cmp.Or(o.Topics, 500)
+		o.Slow = cmp.Or(o.Slow, max(o.Subscribers/20, 1))
+		o.SlowRate, o.SlowBuffer = cmp.Or(o.SlowRate, 7000), cmp.Or(o.SlowBuffer, 4<<10)
+		o.Rate = cmp.Or(o.Rate, 1000)
+		o.Wildcard = true
 	default:
 		o.Clients = cmp.Or(o.Clients, 1000)
 	}
@@ -144,6 +154,9 @@ func (o *Options) check() error {
 	want("publishers", o.Publishers, 0, maxClients)
 	want("subscribers", o.Subscribers, 0, maxClients)
 	want("topics", o.Topics, 0, maxTopics)
+	want("slow subscribers", o.Slow, 0, o.Subscribers)
+	want("bytes a second", o.SlowRate, 0, 1<<30)
+	want("bytes of buffer", o.SlowBuffer, 0, 1<<30)
 	want("QoS", int(o.QoS), 0, 2)
 	want("subscribers' QoS", o.SubscribeQoS, 0, 2)
 	want("payload bytes", o.Payload, headerSize, maxPayload)
@@ -179,8 +192,11 @@ func (o *Options) checkRest() error {
 
 // messages tells whether the scenario is one in which publishers and subscribers exchange numbered messages.
 func (o *Options) messages() bool {
-	return o.Scenario == Fanout || o.Scenario == Fanin || o.Scenario == Pairs
+	return o.Scenario == Fanout || o.Scenario == Fanin || o.Scenario == Pairs || o.Scenario == Slow
 }
+
+// quick is how many subscribers read all that they are sent.
+func (o *Options) quick() int { return o.Subscribers - o.Slow }
 
 func (o *Options) webSocket() bool { return o.URL.Scheme == "ws" || o.URL.Scheme == "wss" }
 

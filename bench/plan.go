@@ -66,7 +66,7 @@ func (p *plan) share(t, worker, workers int) (n uint32) {
 	case o.Shared:
 		return 1
 	case o.Wildcard:
-		return uint32((o.Subscribers - worker + workers - 1) / workers)
+		return uint32((o.quick() - worker + workers - 1) / workers)
 	}
 	for s := t; s < o.Subscribers; s += o.Topics {
 		if s%workers == worker {

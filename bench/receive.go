@@ -23,7 +23,7 @@ func (w *worker) read(c *conn) {
 // readAll reads once; with TLS until nothing is left, since what is decrypted already wakes nobody.
 func (w *worker) readAll(c *conn) error {
 	for {
-		n, again, err := w.readSome(c)
+		n, again, err := w.readSome(c, w.in)
 		if again || err != nil {
 			return err
 		}
@@ -34,14 +34,14 @@ func (w *worker) readAll(c *conn) error {
 	}
 }
 
-func (w *worker) readSome(c *conn) (n int, again bool, err error) {
+func (w *worker) readSome(c *conn, b []byte) (n int, again bool, err error) {
 	if c.tls == nil {
-		if n, again, err = readFD(c.fd, w.in); n == 0 && !again && err == nil {
+		if n, again, err = readFD(c.fd, b); n == 0 && !again && err == nil {
 			err = io.EOF
 		}
 		return n, again, err
 	}
-	n, err = c.tls.Read(w.in)
+	n, err = c.tls.Read(b)
 	if errors.Is(err, wouldWait{}) {
 		return 0, true, nil
 	}

@@ -27,6 +27,7 @@ type Report struct {
 	Latency     *Latency    `json:"latency,omitempty"` // of deliveries, from when they were due
 	Acks        *Latency    `json:"acknowledged,omitempty"`
 	Behind      *Latency    `json:"behind,omitempty"` // open loop: from when a message was due until it was sent, part of Latency
+	Slow        *SlowReport `json:"slow,omitempty"`
 	Fill        *Fill       `json:"fill,omitempty"`
 	All         *Latency    `json:"all,omitempty"`            // until a client had everything
 	Cycles      float64     `json:"cycles_per_s,omitempty"`   // churn
@@ -74,6 +75,18 @@ type Messages struct {
 	ReceivedPerSecond float64 `json:"received_per_s"` // while measured
 }
 
+// SlowReport tells of the slow subscribers, who are no part of Messages and Latency.
+type SlowReport struct {
+	Subscribers    int      `json:"subscribers"`
+	BytesPerSecond int      `json:"bytes_per_s"`  // that each reads
+	Buffer         int      `json:"buffer_bytes"` // that its kernel was asked to keep
+	Received       uint64   `json:"received"`
+	Skipped        uint64   `json:"skipped"`                       // messages of a topic before one that came
+	Age            *Latency `json:"age"`                           // of what was read while it was measured: from when it was due
+	Calm           *Latency `json:"calm"`                          // deliveries to the others before the slow ones came
+	Memory         uint64   `json:"memory_before_bytes,omitempty"` // of the broker before they came
+}
+
 // Fill tells how the retained messages were stored.
 type Fill struct {
 	Messages int     `json:"messages"`
@@ -107,6 +120,10 @@ func newReport(o *Options) *Report {
 		r.strictQoS = min(int(o.QoS), o.SubscribeQoS) > 0
 		r.exactQoS = min(int(o.QoS), o.SubscribeQoS) != 1
 	}
+	if o.Scenario == Slow {
+		r.Slow = &SlowReport{Subscribers: o.Slow, BytesPerSecond: o.SlowRate, Buffer: o.SlowBuffer}
+		r.strictQoS = true // of those who are quick enough
+	}
 	if o.Scenario == Churn {
 		r.Seconds = o.Duration.Seconds()
 	}
@@ -114,7 +131,9 @@ func newReport(o *Options) *Report {
 }
 
 // measured takes note of how long was measured.
-func (p *Report) measured(f *flow) { p.Seconds = time.Duration(f.till.Load() - f.from).Seconds() }
+func (p *Report) measured(f *flow) {
+	p.Seconds = time.Duration(f.till.Load() - f.from.Load()).Seconds()
+}
 
 // connecting takes note of how connections were made, when all are.
 func (p *Report) connecting(r *runner) {
@@ -167,6 +186,11 @@ func (p *Report) finish(r *runner) {
 	p.Acks = r.merged(func(w *worker) *histogram { return &w.acks })
 	p.Behind = r.merged(func(w *worker) *histogram { return &w.behind })
 	p.All = r.merged(func(w *worker) *histogram { return &w.everything })
+	if p.Slow != nil {
+		p.Slow.Received, p.Slow.Skipped = n.slowReceived, n.skipped
+		p.Slow.Age = r.merged(func(w *worker) *histogram { return &w.age })
+		p.Slow.Calm = r.merged(func(w *worker) *histogram { return &w.calm })
+	}
 	p.Generator = r.meter.using.Seconds() / r.meter.took.Seconds()
 	if r.opts.messages() {
 		p.messages(r, n)

@@ -1,7 +1,6 @@
 package bench
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -78,7 +77,11 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 func newRunner(ctx context.Context, o Options) (*runner, error) {
 	var id [2]byte
 	_, _ = rand.Read(id[:]) // never fails
-	o.Prefix = cmp.Or(o.Prefix, "bench-"+strings.ToLower(rand.Text()[:6]))
+	if o.Prefix == "" {
+		if o.Prefix = "bench-" + strings.ToLower(rand.Text()[:6]); o.Scenario == Slow {
+			o.Prefix = "ticker/" + o.Prefix
+		}
+	}
 	o, err := o.withDefaults()
 	if err != nil {
 		return nil, err
@@ -161,6 +164,8 @@ func (r *runner) perform() error {
 		return r.runConns()
 	case Fanout, Fanin, Pairs:
 		return r.runMessages()
+	case Slow:
+		return r.runSlow()
 	case Retained:
 		return r.runRetained()
 	case Storm:
@@ -168,7 +173,7 @@ func (r *runner) perform() error {
 	case Churn:
 		return r.runChurn()
 	}
-	return fmt.Errorf("scenario %q: want conns, fanout, fanin, pairs, retained, storm or churn", r.opts.Scenario)
+	return fmt.Errorf("scenario %q: want conns, fanout, fanin, pairs, slow, retained, storm or churn", r.opts.Scenario)
 }
 
 // client is a connection that is to be made.
@@ -177,6 +182,7 @@ type client struct {
 	number int
 	filter string
 	qos    int
+	buffer int         // as of conn
 	made   func(*conn) // hears of the connection; may be nil
 }
 
@@ -186,7 +192,7 @@ func (r *runner) add(worker int, clients []client) {
 	w.do(func() {
 		w.opens = newPace(w.clock(), r.opts.ConnectRate/float64(len(r.workers)))
 		for _, cl := range clients {
-			c := &conn{role: cl.role, client: cl.number, filter: cl.filter, qos: cl.qos, index: len(w.conns), fd: -1}
+			c := &conn{role: cl.role, client: cl.number, filter: cl.filter, qos: cl.qos, buffer: cl.buffer, index: len(w.conns), fd: -1}
 			if cl.made != nil {
 				cl.made(c)
 			}
@@ -203,6 +209,9 @@ func (r *runner) totals() (n counters) {
 	}
 	return n
 }
+
+// clock is the time since the run began, as of its workers.
+func (r *runner) clock() int64 { return int64(time.Since(r.start)) }
 
 // exactTotals are totals as of now, not as of the workers' last turns.
 func (r *runner) exactTotals() (n counters) {

@@ -59,15 +59,15 @@ func (u *underTLS) Write(b []byte) (int, error) {
 func (w *worker) dialSecured(c *conn) {
 	generation, number := c.generation, w.run.dials.Add(1)
 	w.run.dialers.Go(func() {
-		s, fd, err := w.handshake(number)
+		s, fd, err := w.handshake(number, c.buffer)
 		w.post(func() { w.adopt(c, generation, s, fd, err) })
 	})
 }
 
-func (w *worker) handshake(number uint64) (*secured, int, error) {
+func (w *worker) handshake(number uint64, buffer int) (*secured, int, error) {
 	ctx, cancel := context.WithTimeout(w.run.ctx, connectTimeout)
 	defer cancel()
-	nc, err := w.to.dialer(number).DialContext(ctx, w.to.network, w.to.name)
+	nc, err := w.to.dialer(number, buffer).DialContext(ctx, w.to.network, w.to.name)
 	if err != nil {
 		return nil, -1, err
 	}

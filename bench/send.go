@@ -122,9 +122,16 @@ func (w *worker) watch(c *conn) error {
 		return nil
 	}
 	c.writes = wants
-	interest := poller.Read
-	if wants {
+	return w.poller.Change(c.fd, c.token(), c.interest())
+}
+
+// interest is what the connection has to be watched for.
+func (c *conn) interest() (interest poller.Interest) {
+	if !c.slow {
+		interest = poller.Read
+	}
+	if c.writes {
 		interest |= poller.Write
 	}
-	return w.poller.Change(c.fd, c.token(), interest)
+	return interest
 }

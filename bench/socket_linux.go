@@ -96,14 +96,18 @@ func (d *destination) source(n uint64) netip.Addr {
 	return netip.AddrFrom4([4]byte{127, 0, 1, byte(1 + n/portsPerSource%200)})
 }
 
-// connect begins the n-th connection. What is written meanwhile is not taken, and says if it failed.
-func (d *destination) connect(n uint64) (fd int, err error) {
+// connect begins the n-th connection, with a buffer of so many bytes for what comes unless that is 0. What is written
+// meanwhile is not taken, and says if it failed.
+func (d *destination) connect(n uint64, buffer int) (fd int, err error) {
 	fd, err = unix.Socket(d.family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return -1, os.NewSyscallError("socket", err)
 	}
 	if d.network == "tcp" {
 		err = d.prepare(fd, n)
+	}
+	if err == nil && buffer > 0 { // the window is agreed on when connecting
+		err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, buffer)
 	}
 	if err == nil {
 		if err = unix.Connect(fd, d.address()); errors.Is(err, unix.EINPROGRESS) {
@@ -132,16 +136,20 @@ func (d *destination) prepare(fd int, n uint64) error {
 }
 
 // dialer dials the n-th connection for those who cannot do without blocking.
-func (d *destination) dialer(n uint64) *net.Dialer {
+func (d *destination) dialer(n uint64, buffer int) *net.Dialer {
 	dialer := &net.Dialer{}
 	from := d.source(n)
-	if !from.IsValid() {
-		return dialer
+	if from.IsValid() {
+		dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))
 	}
-	dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))
 	dialer.Control = func(_, _ string, raw syscall.RawConn) (err error) {
 		_ = raw.Control(func(fd uintptr) {
-			err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
+			if from.IsValid() {
+				err = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_BIND_ADDRESS_NO_PORT, 1)
+			}
+			if err == nil && buffer > 0 {
+				err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, buffer)
+			}
 		})
 		return err
 	}

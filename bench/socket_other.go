@@ -23,9 +23,9 @@ type destination struct{ network, name string }
 
 func newDestination(*Options) (*destination, error) { return nil, errUnsupported }
 
-func (*destination) connect(uint64) (int, error) { return -1, errUnsupported }
+func (*destination) connect(uint64, int) (int, error) { return -1, errUnsupported }
 
-func (*destination) dialer(uint64) *net.Dialer { return &net.Dialer{} }
+func (*destination) dialer(uint64, int) *net.Dialer { return &net.Dialer{} }
 
 func detach(net.Conn) (int, error) { return -1, errUnsupported }
 

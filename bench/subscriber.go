@@ -46,6 +46,8 @@ func (s *subscriber) message(w *worker, _ *conn, p *publication) {
 	if f.within(h.stamp) {
 		w.n.receivedWithin++
 		w.latency.record(w.now - h.stamp)
+	} else if f.isCalm(h.stamp) {
+		w.calm.record(w.now - h.stamp)
 	}
 	if f.ring > 0 {
 		s.count(h, st)

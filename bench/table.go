@@ -85,6 +85,10 @@ func (p *Report) printMessages(t *table) {
 		t.row("sent", fmt.Sprintf("%s/s", perSecond(m.SentPerSecond)), count(m.Sent)+" in all")
 	}
 	t.row("received", fmt.Sprintf("%s/s", perSecond(m.ReceivedPerSecond)), count(m.Received)+" in all")
+	if s := p.Slow; s != nil {
+		t.row("slow", fmt.Sprintf("%d subscribers read %s B/s each: %s in all, %s skipped", s.Subscribers, count(uint64(s.BytesPerSecond)),
+			count(s.Received), count(s.Skipped)))
+	}
 	t.row("checked", fmt.Sprintf("%d lost, %d duplicated, %d reordered, %d misrouted, %d corrupted",
 		m.Lost, m.Duplicated, m.Reordered, m.Misrouted, m.Corrupted))
 	var more []string
@@ -115,6 +119,9 @@ func (p *Report) printProcess(t *table) {
 		}
 		t.row("broker", text)
 		text = fmt.Sprintf("%s, peak %s, %s at the start", bytesText(b.After), bytesText(b.Peak), bytesText(b.Idle))
+		if p.Slow != nil {
+			text += ", " + bytesText(p.Slow.Memory) + " before the slow came"
+		}
 		if b.PerConnect > 0 {
 			text = fmt.Sprintf("%.0f bytes a connection; ", b.PerConnect) + text
 		}
@@ -138,7 +145,13 @@ func (p *Report) printLatencies(t *table) {
 		}
 		t.row(name, duration(l.P50), duration(l.P90), duration(l.P99), duration(l.P999), duration(l.Max), count(l.Count))
 	}
-	row("delivery", p.Latency)
+	if s := p.Slow; s != nil {
+		row("delivery before", s.Calm)
+		row("delivery", p.Latency)
+		row("age at the slow", s.Age)
+	} else {
+		row("delivery", p.Latency)
+	}
 	row("sent late", p.Behind)
 	row("acknowledgement", p.Acks)
 	row("everything", p.All)

@@ -40,6 +40,7 @@ type worker struct {
 	opening  []*conn
 	opens    pace
 	retries  []retry // in the order of their times
+	slow     slowReaders
 	lastScan int64
 	flow     *share // of the messages that are exchanged; nil: none
 	filler   *filling
@@ -50,6 +51,7 @@ type worker struct {
 	n                                 counters
 	connects, ready                   histogram // to CONNACK, and until all is as wished
 	latency, acks, behind, everything histogram
+	calm, age                         histogram // without the slow subscribers, and at these
 
 	// Guarded by mu.
 	mu     sync.Mutex
@@ -166,6 +168,7 @@ func (w *worker) turn() (wake int64) {
 	if w.filler != nil {
 		w.filler.publish(w)
 	}
+	wake = min(wake, w.slow.read(w))
 	if w.now-w.lastScan >= int64(scanEvery) {
 		w.scan()
 	}

@@ -79,6 +79,8 @@ var benchScenarios = []benchScenario{
   outcry bench fanin --publishers 200 --subscribers 4 --shared`, (*benchFlags).registerFanin},
 	{bench.Pairs, "Publishers with one subscriber each", `  outcry bench pairs --clients 50 --qos 2
   outcry bench pairs --clients 100 --rate 2000 --pid $(pgrep -x mosquitto)`, (*benchFlags).registerPairs},
+	{bench.Slow, "Many subscribers of tickers, some of whom read slowly", `  outcry bench slow --token-file ticker.token --pid $(pgrep -x outcry)
+  outcry bench slow --subscribers 200 --slow 20 --slow-rate 1000 --url ws://127.0.0.1:8083/mqtt --token-file ticker.token`, (*benchFlags).registerSlow},
 	{bench.Retained, "Store many retained messages, then subscribe to all of them", `  outcry bench retained --topics 100000 --subscribers 5
   outcry bench retained --topics 1000000 --keep --pid $(pgrep -x outcry)`, (*benchFlags).registerRetained},
 	{bench.Storm, "Everybody connects and subscribes at once", `  outcry bench storm --clients 10000
@@ -150,6 +152,22 @@ func (f *benchFlags) registerRetained(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.run.Keep, "keep", false, "leave them with the broker (default: remove them at the end)")
 	f.registerQoS(fs)
 	f.registerDrain(fs)
+}
+
+func (f *benchFlags) registerSlow(fs *pflag.FlagSet) {
+	fs.IntVar(&f.run.Subscribers, "subscribers", 1000, "subscribers of all topics, the slow ones included")
+	fs.IntVar(&f.run.Slow, "slow", 50, "how many of them are slow; they come when the others were measured without them")
+	fs.IntVar(&f.run.SlowRate, "slow-rate", 7000, "bytes a second that a slow one reads; a modem of 56 kbit/s has 7,000")
+	fs.IntVar(&f.run.SlowBuffer, "slow-buffer", 4<<10, "bytes that its kernel is asked to keep at most")
+	fs.IntVar(&f.run.Topics, "topics", 500, "tickers: topics in a room of which a slow reader is to get the newest values (queue: conflate)")
+	fs.IntVar(&f.run.Publishers, "publishers", 1, "publishers, dealt out to the topics")
+	fs.Float64VarP(&f.run.Rate, "rate", "r", 1000, "messages a second, of all publishers together")
+	fs.IntVar(&f.run.Payload, "payload", 64, "size of the payload in bytes, at least 16")
+	f.registerDuration(fs)
+	f.warmup = seconds(time.Second)
+	fs.Var(&f.warmup, "warmup", "time before it is measured")
+	f.registerDrain(fs)
+	f.registerConnecting(fs)
 }
 
 func (f *benchFlags) registerStorm(fs *pflag.FlagSet) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/outcry-mqtt/outcry/bench"
 	"github.com/spf13/cobra"
@@ -16,6 +17,9 @@ import (
 // exitInterrupted is the exit status of a run that SIGINT ended early, as a shell has it.
 const exitInterrupted = 130
 
+// secondSignal is how long after the first signal another one ends the program at once. timeout(1) sends two.
+const secondSignal = 500 * time.Millisecond
+
 // bench runs a scenario and prints its report.
 func (f *benchFlags) bench(cmd *cobra.Command) error {
 	o, err := f.options()
@@ -24,7 +28,7 @@ func (f *benchFlags) bench(cmd *cobra.Command) error {
 	}
 	ctx, stop := clientContext(cmd)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal ends the program
+	context.AfterFunc(ctx, func() { time.AfterFunc(secondSignal, stop) })
 	line := newBenchLine(cmd.ErrOrStderr(), f.quiet)
 	o.Progress = line.show
 	report, err := bench.Run(ctx, o)
