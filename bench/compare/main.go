@@ -2,6 +2,7 @@
 // of ratios. What a peer needs and is not there is said, and the others are compared.
 //
 //	go run ./bench/compare --write docs/benchmarks.md
+//	go run ./bench/compare --works 'fanout-*,quiet' --peers mosquitto,nats
 package main
 
 import (
@@ -15,26 +16,32 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/term"
 )
 
 // options are the command's flags.
 type options struct {
-	seconds     time.Duration // of each work
-	subscribers int
-	clients     int // that do nothing
-	rounds      int
-	peers       string // names, with commas; "": all
-	write       string // file whose marked part is replaced; "": standard output
+	seconds time.Duration // of each work
+	clients int           // that do nothing
+	rounds  int
+	works   string // names or patterns, with commas; "": the usual ones; all: all
+	quick   bool   // only the shortest list of works
+	peers   string // names, with commas; "": all
+	marker  string // of the part of the file
+	write   string // file whose marked part is replaced; "": standard output
 }
 
 func main() {
 	var o options
-	flag.DurationVar(&o.seconds, "seconds", 4*time.Second, "time that each work is measured")
-	flag.IntVar(&o.subscribers, "subscribers", 1000, "subscribers of the fan-outs")
+	flag.DurationVar(&o.seconds, "seconds", 2*time.Second, "time that each work is measured, after a second of warming up")
 	flag.IntVar(&o.clients, "clients", 5000, "connections that do nothing")
 	flag.IntVar(&o.rounds, "rounds", 1, "how often everything is done; medians are written")
-	flag.StringVar(&o.peers, "peers", "", "names with commas: outcry and some of "+strings.Join(peerNames(), ", ")+" (default: all)")
-	flag.StringVar(&o.write, "write", "", "Markdown file with the markers "+beginMarker+" and "+endMarker+" to write the tables into")
+	flag.StringVar(&o.works, "works", "", "names and patterns with commas, of "+strings.Join(workNames(), ", ")+"; or all (default: those that take some ten minutes)")
+	flag.BoolVar(&o.quick, "quick", false, "only those works that matter most")
+	flag.StringVar(&o.peers, "peers", "", "names with commas: outcry and some of "+strings.Join(peerNames(), ", ")+" (default: all but limit and limit-2)")
+	flag.StringVar(&o.marker, "marker", "compare", "name of the markers in the file")
+	flag.StringVar(&o.write, "write", "", "Markdown file to write the table into, between the markers <!-- compare --> and <!-- /compare -->")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -45,32 +52,30 @@ func main() {
 }
 
 func run(ctx context.Context, o options) error {
-	folder, err := os.MkdirTemp("", "compare-")
+	if flag.NArg() > 0 {
+		return fmt.Errorf("%q is no flag; see --help", flag.Arg(0))
+	}
+	works, err := chosen(o)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(folder)
-	there, missing, err := prepare(ctx, o, folder)
-	if err != nil {
+	c := &comparison{results: results{options: o, works: works, load: loadAverage()}}
+	if c.folder, err = os.MkdirTemp("", "compare-"); err != nil {
 		return err
 	}
-	r := &results{options: o, missing: missing, load: loadAverage()}
-	for _, p := range there {
-		r.peers = append(r.peers, p.title)
+	defer os.RemoveAll(c.folder)
+	if c.certificate, err = newCertificate(c.folder); err != nil {
+		return err
 	}
-	for round := range o.rounds {
-		for _, w := range works(o) {
-			for _, p := range there {
-				if !p.does(w) {
-					continue
-				}
-				if err := measure(ctx, r, p, w, folder, round); err != nil {
-					return err
-				}
-			}
-		}
+	if c.peers, c.missing, err = prepare(ctx, o, c.folder); err != nil {
+		return err
 	}
-	return r.write()
+	c.began = time.Now()
+	c.line = &progress{out: os.Stderr, live: term.IsTerminal(int(os.Stderr.Fd())), began: c.began, count: count(works, c.peers, o.rounds)}
+	if err := c.all(ctx); err != nil {
+		return err
+	}
+	return c.write()
 }
 
 // prepare builds and looks for what the peers need. It is an error only if Outcry itself cannot be built, or if a peer
@@ -83,14 +88,15 @@ func prepare(ctx context.Context, o options, folder string) (there []*peer, miss
 		}
 	}
 	for _, p := range allPeers() {
-		if len(wanted) > 0 && !slices.Contains(wanted, p.name) && p.name != "outcry" {
+		asked := slices.Contains(wanted, p.name) || len(wanted) == 0 && !p.bare
+		if !asked && p.name != "outcry" {
 			continue
 		}
 		fmt.Fprintf(os.Stderr, "preparing %s\n", p.name)
 		version, err := p.prepare(ctx, folder)
 		switch {
 		case ctx.Err() != nil:
-			return nil, nil, context.Cause(ctx)
+			return nil, nil, errors.New("interrupted")
 		case err != nil && p.name == "outcry":
 			return nil, nil, err
 		case err != nil:
@@ -102,21 +108,4 @@ func prepare(ctx context.Context, o options, folder string) (there []*peer, miss
 		there = append(there, p)
 	}
 	return there, missing, nil
-}
-
-// measure starts a peer freshly, gives it one work, and stops it.
-func measure(ctx context.Context, r *results, p *peer, w work, folder string, round int) error {
-	fmt.Fprintf(os.Stderr, "%s: %s", p.title, w.title)
-	report, err := best(ctx, p, w, folder)
-	if ctx.Err() != nil {
-		return errors.New("interrupted: nothing was written")
-	}
-	if err != nil {
-		fmt.Fprintf(os.Stderr, ": %v\n", err)
-		r.fail(p, w, round, err)
-		return nil
-	}
-	r.add(p, w, round, report)
-	fmt.Fprintf(os.Stderr, ": %s\n", w.figures[0].format(w.figures[0].of(report)))
-	return nil
 }

@@ -3,15 +3,12 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
-	"strings"
-	"time"
+	"slices"
+	"strconv"
 
 	"github.com/outcry-mqtt/outcry/bench"
 )
@@ -23,14 +20,14 @@ type peer struct {
 	// dialect is what it speaks if not MQTT; then it has WebSockets only, at path.
 	dialect bench.Dialect
 	path    string
+	// lacks are the works that it cannot do; bare that it can do nothing but pass bytes on, and is asked for by name only.
+	lacks []string
+	bare  bool
 	// prepare builds the peer or looks for it, and tells its version. Its error says how to install what is missing.
 	prepare func(ctx context.Context, folder string) (version string, err error)
-	// command is how it is started, in an empty folder.
-	command func(folder string, at ports) (*exec.Cmd, error)
+	// command is how it is started.
+	command func(at site) (*exec.Cmd, error)
 }
-
-// ports are where a peer is to listen, on 127.0.0.1.
-type ports struct{ tcp, ws, other int }
 
 func peerNames() (names []string) {
 	for _, p := range allPeers() {
@@ -40,7 +37,20 @@ func peerNames() (names []string) {
 }
 
 func allPeers() []*peer {
-	return []*peer{outcry(), mosquitto(), nats(), mochi(), aedes(), socketIO(), ws()}
+	return []*peer{outcry(), mosquitto(), nats(), mochi(), aedes(), socketIO(), ws(), limit("limit", 1), limit("limit-2", 2)}
+}
+
+// does tells whether a peer can do a work at all.
+func (p *peer) does(w work) bool {
+	switch {
+	case slices.Contains(p.lacks, w.name):
+		return false
+	case p.bare:
+		return w.scheme == overTCP && w.run.QoS == 0 && !w.run.Wildcard && !w.run.Shared && w.run.Scenario != bench.Conns && w.run.Scenario != bench.Storm
+	case p.dialect != bench.MQTT:
+		return w.scheme == overWebSocket && w.run.QoS == 0
+	}
+	return len(w.peers) == 0 || slices.Contains(w.peers, p.name)
 }
 
 func outcry() *peer {
@@ -51,18 +61,32 @@ func outcry() *peer {
 			program = filepath.Join(folder, "outcry")
 			return "", build(ctx, ".", program, "./cmd/outcry")
 		},
-		command: func(folder string, at ports) (*exec.Cmd, error) {
-			return exec.Command(program, "serve", "--open", "--data", filepath.Join(folder, "data"),
-				"--tcp", at.address(at.tcp), "--ws", at.address(at.ws), "--http", at.address(at.other)), nil
+		command: func(at site) (*exec.Cmd, error) {
+			return exec.Command(program, "serve", "--no-config", "--open", "--data", filepath.Join(at.folder, "data"),
+				"--tcp", at.address(at.tcp), "--ws", at.address(at.ws), "--http", at.address(at.other),
+				"--set", "listeners.tls.address="+at.address(at.tls),
+				"--set", "listeners.tls.certificate.file="+at.certificate.file,
+				"--set", "listeners.tls.certificate.key="+at.certificate.key), nil
 		},
 	}
 }
 
-func (ports) address(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
+// limit is the bare loop of bench/limit, with so many threads.
+func limit(name string, threads int) *peer {
+	program := ""
+	return &peer{
+		name: name, title: fmt.Sprintf("bare loop, %d thread(s)", threads), bare: true,
+		prepare: func(ctx context.Context, folder string) (string, error) {
+			program = filepath.Join(folder, "limit")
+			return "", build(ctx, ".", program, "./bench/limit")
+		},
+		command: func(at site) (*exec.Cmd, error) {
+			return exec.Command(program, "--tcp", at.address(at.tcp), "--threads", strconv.Itoa(threads)), nil
+		},
+	}
+}
 
-const mosquittoConfig = `listener %d 127.0.0.1
-listener %d 127.0.0.1
-protocol websockets
+const mosquittoConfig = `user root
 allow_anonymous true
 persistence false
 set_tcp_nodelay true
@@ -70,6 +94,12 @@ max_queued_messages 0
 max_inflight_messages 0
 memory_limit 0
 log_type error
+listener %d 127.0.0.1
+listener %d 127.0.0.1
+protocol websockets
+listener %d 127.0.0.1
+certfile %s
+keyfile %s
 `
 
 func mosquitto() *peer {
@@ -83,20 +113,28 @@ func mosquitto() *peer {
 			help, _ := exec.CommandContext(ctx, program, "-h").Output() // ends with 1
 			return firstVersion(help), nil
 		},
-		command: func(folder string, at ports) (*exec.Cmd, error) {
-			file := filepath.Join(folder, "mosquitto.conf")
-			return exec.Command(program, "-c", file), os.WriteFile(file, fmt.Appendf(nil, mosquittoConfig, at.tcp, at.ws), 0o600)
+		command: func(at site) (*exec.Cmd, error) {
+			text := fmt.Sprintf(mosquittoConfig, at.tcp, at.ws, at.tls, at.certificate.file, at.certificate.key)
+			return configured(program, at, "mosquitto.conf", text)
 		},
 	}
 }
 
+// configured starts a program with a file of its configuration.
+func configured(program string, at site, name, text string) (*exec.Cmd, error) {
+	file := filepath.Join(at.folder, name)
+	return exec.Command(program, "-c", file), os.WriteFile(file, []byte(text), 0o600)
+}
+
+// NATS has one port for MQTT, with TLS or without.
 const natsConfig = `server_name: compare
 listen: 127.0.0.1:%d
 jetstream { store_dir: "." }
 max_pending: 1GB
+max_payload: 8MB
 write_deadline: "60s"
 max_connections: 1000000
-mqtt { listen: 127.0.0.1:%d, max_ack_pending: 1000 }
+mqtt { listen: 127.0.0.1:%d, max_ack_pending: 1000 %s }
 websocket { listen: 127.0.0.1:%d, no_tls: true }
 `
 
@@ -112,9 +150,12 @@ func nats() *peer {
 			text, err := exec.CommandContext(ctx, program, "--version").Output()
 			return firstVersion(text), err
 		},
-		command: func(folder string, at ports) (*exec.Cmd, error) {
-			file := filepath.Join(folder, "nats.conf")
-			return exec.Command(program, "-c", file), os.WriteFile(file, fmt.Appendf(nil, natsConfig, at.other, at.tcp, at.ws), 0o600)
+		command: func(at site) (*exec.Cmd, error) {
+			port, secure := at.tcp, ""
+			if at.scheme == overTLS {
+				port, secure = at.tls, fmt.Sprintf("tls { cert_file: %q, key_file: %q }", at.certificate.file, at.certificate.key)
+			}
+			return configured(program, at, "nats.conf", fmt.Sprintf(natsConfig, at.other, port, secure, at.ws))
 		},
 	}
 }
@@ -133,8 +174,9 @@ func mochi() *peer {
 			text, err := list.Output()
 			return firstVersion(bytes.TrimPrefix(text, []byte("github.com/mochi-mqtt/server/v2"))), err
 		},
-		command: func(_ string, at ports) (*exec.Cmd, error) {
-			return exec.Command(program, "--tcp", at.address(at.tcp), "--ws", at.address(at.ws)), nil
+		command: func(at site) (*exec.Cmd, error) {
+			return exec.Command(program, "--tcp", at.address(at.tcp), "--ws", at.address(at.ws), "--tls", at.address(at.tls),
+				"--cert", at.certificate.file, "--key", at.certificate.key), nil
 		},
 	}
 }
@@ -143,22 +185,18 @@ func aedes() *peer {
 	return &peer{
 		name: "aedes", title: "aedes",
 		prepare: func(ctx context.Context, _ string) (string, error) { return nodePackage(ctx, "aedes") },
-		command: func(_ string, at ports) (*exec.Cmd, error) {
-			script, err := filepath.Abs("bench/peers/node/aedes.mjs")
-			return exec.Command("node", script, fmt.Sprint(at.tcp), fmt.Sprint(at.ws)), err
+		command: func(at site) (*exec.Cmd, error) {
+			return script("aedes.mjs", strconv.Itoa(at.tcp), strconv.Itoa(at.ws), strconv.Itoa(at.tls), at.certificate.file, at.certificate.key)
 		},
 	}
 }
 
 // roomsPeer is one that speaks no MQTT, behind an adapter of rooms and broadcasts.
-func roomsPeer(name, title, pkg, script string, dialect bench.Dialect, path string) *peer {
+func roomsPeer(name, title, pkg, file string, dialect bench.Dialect, path string) *peer {
 	return &peer{
 		name: name, title: title, dialect: dialect, path: path,
 		prepare: func(ctx context.Context, _ string) (string, error) { return nodePackage(ctx, pkg) },
-		command: func(_ string, at ports) (*exec.Cmd, error) {
-			file, err := filepath.Abs("bench/peers/node/" + script)
-			return exec.Command("node", file, fmt.Sprint(at.ws)), err
-		},
+		command: func(at site) (*exec.Cmd, error) { return script(file, strconv.Itoa(at.ws)) },
 	}
 }
 
@@ -168,144 +206,8 @@ func socketIO() *peer {
 
 func ws() *peer { return roomsPeer("ws", "ws", "ws", "ws.mjs", bench.Rooms, "/") }
 
-// does tells whether a peer can do a work at all.
-func (p *peer) does(w work) bool {
-	return p.dialect == bench.MQTT || w.scheme == "ws" && w.run.QoS == 0
-}
-
-// find finds a program, also where programs for administrators are.
-func find(program, install string) (string, error) {
-	if path, err := exec.LookPath(program); err == nil {
-		return path, nil
-	}
-	if path, err := exec.LookPath("/usr/sbin/" + program); err == nil {
-		return path, nil
-	}
-	return "", fmt.Errorf("there is no program %s; install it (on Debian: %s)", program, install)
-}
-
-// build builds a Go program in a module's folder.
-func build(ctx context.Context, module, program, pkg string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", program, pkg)
-	cmd.Dir = module
-	if text, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("cannot build %s in %s; is the module proxy reachable? %w: %s", pkg, module, err, lastLine(text))
-	}
-	return nil
-}
-
-// nodePackage installs the packages of the peers that run on Node.js, and tells the version of one.
-func nodePackage(ctx context.Context, name string) (string, error) {
-	const folder = "bench/peers/node"
-	if _, err := find("node", "apt-get install nodejs npm"); err != nil {
-		return "", err
-	}
-	if _, err := find("npm", "apt-get install nodejs npm"); err != nil {
-		return "", err
-	}
-	file := filepath.Join(folder, "node_modules", name, "package.json")
-	if _, err := os.Stat(file); err != nil {
-		cmd := exec.CommandContext(ctx, "npm", "ci", "--no-audit", "--no-fund")
-		cmd.Dir = folder
-		if text, err := cmd.CombinedOutput(); err != nil {
-			return "", fmt.Errorf("npm ci in %s: %w: %s", folder, err, lastLine(text))
-		}
-	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return "", err
-	}
-	_, after, _ := bytes.Cut(text, []byte(`"version"`))
-	return firstVersion(after), nil
-}
-
-var versionPattern = regexp.MustCompile(`\d+\.\d+\.\d+`)
-
-func firstVersion(text []byte) string { return string(versionPattern.Find(text)) }
-
-func lastLine(text []byte) string {
-	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-	return lines[len(lines)-1]
-}
-
-// running is a peer's process.
-type running struct {
-	cmd    *exec.Cmd
-	output bytes.Buffer
-	ended  chan struct{}
-}
-
-// start starts a peer and waits until it listens.
-func (p *peer) start(ctx context.Context, folder string, at ports) (*running, error) {
-	cmd, err := p.command(folder, at)
-	if err != nil {
-		return nil, err
-	}
-	r := &running{cmd: cmd, ended: make(chan struct{})}
-	cmd.Dir, cmd.Stdout, cmd.Stderr = folder, &r.output, &r.output
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	go func() { _ = cmd.Wait(); close(r.ended) }()
-	listening := []int{at.tcp, at.ws}
-	if p.dialect != bench.MQTT {
-		listening = listening[1:]
-	}
-	if err := r.listens(ctx, listening); err != nil {
-		r.stop()
-		return nil, fmt.Errorf("%w: %s", err, lastLine(r.output.Bytes()))
-	}
-	return r, nil
-}
-
-// listens waits until all ports answer.
-func (r *running) listens(ctx context.Context, ports []int) error {
-	deadline := time.After(time.Minute)
-	for _, port := range ports {
-		for !answers(port) {
-			select {
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			case <-r.ended:
-				return errors.New("it ended at once")
-			case <-deadline:
-				return fmt.Errorf("it does not listen on port %d", port)
-			case <-time.After(20 * time.Millisecond):
-			}
-		}
-	}
-	return nil
-}
-
-func answers(port int) bool {
-	c, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port), time.Second)
-	if err != nil {
-		return false
-	}
-	c.Close()
-	return true
-}
-
-// stop asks the process to end, and ends it if it does not.
-func (r *running) stop() {
-	_ = r.cmd.Process.Signal(os.Interrupt)
-	select {
-	case <-r.ended:
-	case <-time.After(10 * time.Second):
-		_ = r.cmd.Process.Kill()
-		<-r.ended
-	}
-}
-
-// freePorts are ports that nobody listens on now.
-func freePorts() (at ports, err error) {
-	for _, port := range []*int{&at.tcp, &at.ws, &at.other} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return at, err
-		}
-		defer l.Close() // after all three, so that they differ
-		*port = l.Addr().(*net.TCPAddr).Port
-	}
-	return at, nil
+// script runs one of the peers on Node.js.
+func script(name string, args ...string) (*exec.Cmd, error) {
+	file, err := filepath.Abs("bench/peers/node/" + name)
+	return exec.Command("node", append([]string{file}, args...)...), err
 }

@@ -14,13 +14,14 @@ func TestReplaceMarked(t *testing.T) {
 		name, old, want string
 		fails           bool
 	}{
-		{"empty", "a\n" + beginMarker + endMarker + "\nb", "a\n" + beginMarker + "\nnew\n" + endMarker + "\nb", false},
-		{"again", beginMarker + "\nold\n" + endMarker, beginMarker + "\nnew\n" + endMarker, false},
+		{"empty", "a\n<!-- x --><!-- /x -->\nb", "a\n<!-- x -->\nnew\n<!-- /x -->\nb", false},
+		{"again", "<!-- x -->\nold\n<!-- /x -->", "<!-- x -->\nnew\n<!-- /x -->", false},
 		{"no marker", "a", "", true},
-		{"wrong order", endMarker + beginMarker, "", true},
+		{"another's", "<!-- y --><!-- /y -->", "", true},
+		{"wrong order", "<!-- /x --><!-- x -->", "", true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := replaceMarked(tt.old, "new\n")
+			got, err := replaceMarked(tt.old, "x", "new\n")
 			if got != tt.want || (err != nil) != tt.fails {
 				t.Errorf("%q, %v", got, err)
 			}
@@ -31,36 +32,50 @@ func TestReplaceMarked(t *testing.T) {
 func TestRatioSaysHowMuchBetterOutcryIs(t *testing.T) {
 	for _, tt := range []struct {
 		ours, theirs float64
-		less         bool
+		better       better
 		want         string
-	}{{200, 100, false, "2×"}, {100, 200, false, "0.5×"}, {1, 250.4, true, "250×"}, {3, 1, true, "0.33×"}} {
-		if got := ratio(tt.ours, tt.theirs, tt.less); got != tt.want {
-			t.Errorf("%v beside %v, less is better %v: %s, want %s", tt.ours, tt.theirs, tt.less, got, tt.want)
+	}{
+		{200, 100, more, "2×"}, {100, 200, more, "0.5×"}, {1, 250.4, less, "250×"}, {3, 1, less, "0.33×"},
+		{1, 2, neither, ""}, {0, 2, more, ""}, {2, 0, less, ""},
+	} {
+		if got := (figure{better: tt.better}).ratio(tt.ours, tt.theirs); got != tt.want {
+			t.Errorf("%v beside %v, %v: %s, want %s", tt.ours, tt.theirs, tt.better, got, tt.want)
 		}
 	}
 }
 
 // The table has medians, ratios, gaps for what could not be done, and what went wrong.
 func TestMarkdown(t *testing.T) {
-	o := options{seconds: time.Second, subscribers: 10, clients: 20, rounds: 3}
-	r := &results{options: o, peers: []string{"Outcry", "Peer 1.2.3"}, missing: []string{"Other: install it"}}
-	w := works(o)[0]
+	o := options{seconds: time.Second, clients: 20, rounds: 3, works: "fanout-*-1000,pairs-0,half-0"}
+	works, err := chosen(o)
+	if err != nil || len(works) != 5 {
+		t.Fatalf("%d works, %v", len(works), err)
+	}
+	other := &peer{title: "Peer 1.2.3"}
+	r := &results{options: o, works: works, peers: []*peer{{title: "Outcry"}, other}, missing: []string{"Other: install it"}}
+	w := works[0]
 	for _, per := range []float64{100, 5000, 2000} {
-		r.add(&peer{title: "Outcry"}, w, 0, deliveredAt(per))
+		r.add("Outcry", w.title, deliveredAt(per))
 	}
 	lossy := deliveredAt(500)
 	lossy.Messages.Lost = 7
-	r.add(&peer{title: "Peer 1.2.3"}, w, 0, lossy)
-	r.fail(&peer{title: "Peer 1.2.3"}, works(o)[1], 2, errors.New("it\nfell over"))
+	r.add(other.title, w.title, lossy)
+	r.check(other.title, w, 0, lossy)
+	r.fail(other, works[1], 2, errors.New("it\nfell over"))
+	half := works[4]
+	r.add(other.title, half.title, &bench.Report{Rate: 250, Latency: &bench.Latency{P99: 3000, P999: 9e6}})
+	r.add(beside(other.title), half.title, &bench.Report{Rate: 250, Latency: &bench.Latency{P99: 300, P999: 600}})
 	text := r.markdown()
 	for _, want := range []string{
-		"| fan-out to 10 over TCP | deliveries a second | 2.0 k | 500 (4×) |",
+		"| fan-out to 1000 over TCP | deliveries a second | 2.0 k | 500 (4×) |",
 		"|  | processor per delivery | 1 µs | 1 µs (1×) |",
-		"| fan-out to 10 over WebSocket | deliveries a second | – | – |",
-		"- Peer 1.2.3, fan-out to 10 over TCP, round 1: 7 messages were lost",
-		"- Peer 1.2.3, fan-out to 10 over WebSocket, round 3: it; fell over",
+		"| fan-out to 1000 over WebSocket | deliveries a second | – | – |",
+		"| 50 pairs, QoS 0, at half of the peer's limit | p99 | – | 3 ms (10×) at 250/s; Outcry 300 µs |",
+		"- Peer 1.2.3, fan-out to 1000 over TCP, round 1: 7 messages were lost",
+		"- Peer 1.2.3, fan-out to 1000 over WebSocket, round 3: it; fell over",
 		"- Other: install it",
-		"outcry bench pairs --clients 50 -q 2 -V 4 --pid PID --url mqtt://127.0.0.1:PORT -d 1s [--window 50]",
+		"outcry bench fanout --subscribers 1000 -V 4 --pid PID --url mqtts://127.0.0.1:PORT --insecure -d 1s [--window 20]",
+		"outcry bench pairs --clients 50 -V 4 --pid PID --url mqtt://127.0.0.1:PORT -d 1s --rate HALF",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)

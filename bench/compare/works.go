@@ -1,11 +1,10 @@
 package main
 
 import (
-	"cmp"
-	"context"
+	"errors"
 	"fmt"
-	"net/url"
-	"os"
+	"path"
+	"strings"
 	"time"
 
 	"github.com/outcry-mqtt/outcry/bench"
@@ -13,116 +12,235 @@ import (
 
 // work is what every peer is given to do.
 type work struct {
+	name    string // for --works
 	title   string
-	scheme  string // mqtt or ws
+	level   level
+	scheme  scheme
 	run     bench.Options
-	windows []int  // messages of a publisher under way, of which the better is taken for each peer; 0: the default
-	command string // the flags of outcry bench that do the same
+	windows []int    // messages of a publisher under way, of which the better is taken for each peer; 0: the default
+	peers   []string // of those that speak MQTT; nil: all
+	halfOf  string   // the work whose throughput is halved for the rate of this one, for each peer and Outcry beside it
 	figures []figure
 }
 
-// figure is one thing that is read from a report.
-type figure struct {
-	title  string
-	of     func(*bench.Report) float64
-	format func(float64) string
-	less   bool // is better
-}
+// level tells when a work is done if it is not named.
+type level uint8
 
-var (
-	deliveries = figure{"deliveries a second", func(r *bench.Report) float64 { return r.Messages.ReceivedPerSecond }, rate, false}
-	perMessage = figure{"processor per delivery", func(r *bench.Report) float64 { return r.Process.PerMessage }, micros, true}
-	memory     = figure{"memory at its peak", func(r *bench.Report) float64 { return float64(r.Process.Peak) }, mebibytes, true}
-	connects   = figure{"connections a second", func(r *bench.Report) float64 { return r.Connections.PerSecond }, rate, false}
-	perConnect = figure{"processor per connection", func(r *bench.Report) float64 { return r.Process.ConnectCost }, micros, true}
-	idleBytes  = figure{"resident bytes per connection", func(r *bench.Report) float64 { return r.Process.PerConnect }, bytesEach, true}
+const (
+	quick level = iota // with --quick, too
+	usual
+	full // with --works all only
 )
 
 // Some peers do best with much under way, some with little; a receiver of QoS 1 and 2 commonly takes 20 to 100 at a time.
 var (
 	fanoutWindows = []int{0, 20}
 	pairsWindows  = []int{0, 50}
+	oneWindow     = []int{0}
 )
 
 // works are all works, in the order of the table.
-func works(o options) []work {
-	messages := []figure{deliveries, perMessage, memory}
-	fanout := bench.Options{Scenario: bench.Fanout, Subscribers: o.subscribers}
-	idle := bench.Options{Scenario: bench.Conns, Clients: o.clients}
-	all := []work{
-		{"fan-out to %d over TCP", "mqtt", fanout, fanoutWindows, fmt.Sprintf("fanout --subscribers %d", o.subscribers), messages},
-		{"fan-out to %d over WebSocket", "ws", fanout, fanoutWindows, fmt.Sprintf("fanout --subscribers %d", o.subscribers), messages},
+func works(o options) (all []work) {
+	for _, group := range []func(options) []work{fanouts, rooms, pairs, halves, payloads, quiets, connections} {
+		all = append(all, group(o)...)
 	}
 	for i := range all {
-		all[i].title = fmt.Sprintf(all[i].title, o.subscribers)
-	}
-	for qos := range byte(3) {
-		pairs := bench.Options{Scenario: bench.Pairs, Clients: 50, QoS: qos}
-		all = append(all, work{fmt.Sprintf("50 pairs, QoS %d", qos), "mqtt", pairs, pairsWindows, fmt.Sprintf("pairs --clients 50 -q %d", qos), messages})
-	}
-	for _, scheme := range []struct{ name, title string }{{"mqtt", "TCP"}, {"ws", "WebSocket"}} {
-		title := fmt.Sprintf("%d idle connections over %s", o.clients, scheme.title)
-		all = append(all, work{title, scheme.name, idle, []int{0}, fmt.Sprintf("conns --clients %d", o.clients), []figure{idleBytes, connects, perConnect}})
-	}
-	for i := range all {
-		all[i].run.Version, all[i].run.SubscribeQoS = 4, -1
-		all[i].run.Warmup, all[i].run.Duration, all[i].run.Drain = time.Second, o.seconds, 5*time.Second
-		all[i].command = fmt.Sprintf("outcry bench %s -V 4 --pid PID", all[i].command)
-		if all[i].scheme == "ws" {
-			all[i].command += " --url ws://127.0.0.1:PORT/mqtt"
-		} else {
-			all[i].command += " --url mqtt://127.0.0.1:PORT"
-		}
-		if all[i].run.Scenario != bench.Conns {
-			all[i].command += fmt.Sprintf(" -d %v [--window %d]", o.seconds, all[i].windows[1])
+		r := &all[i].run
+		r.Version, r.SubscribeQoS = 4, -1
+		r.Warmup, r.Duration, r.Drain, r.Stall = time.Second, o.seconds, 3*time.Second, 3*time.Second
+		if all[i].windows == nil {
+			all[i].windows = oneWindow
 		}
 	}
 	return all
 }
 
-// best performs a work with each window, and returns the report with the most deliveries. The error is that of a window
-// if none could be done.
-func best(ctx context.Context, p *peer, w work, folder string) (best *bench.Report, err error) {
-	for _, window := range w.windows {
-		one := w
-		one.run.Window = window
-		report, failed := perform(ctx, p, one, folder)
-		switch {
-		case failed != nil:
-			err = failed
-		case best == nil || report.Messages.ReceivedPerSecond > best.Messages.ReceivedPerSecond:
-			best = report
+func fanouts(options) (all []work) {
+	for _, over := range []struct {
+		scheme scheme
+		title  string
+		levels [3]level // of 100, 1,000 and 10,000 subscribers
+	}{
+		{overTCP, "TCP", [3]level{full, quick, usual}},
+		{overWebSocket, "WebSocket", [3]level{full, quick, full}},
+		{overTLS, "TLS", [3]level{full, usual, full}},
+	} {
+		for i, n := range []int{100, 1000, 10_000} {
+			w := work{
+				name: fmt.Sprintf("fanout-%s-%d", strings.ToLower(over.title), n), title: fmt.Sprintf("fan-out to %d over %s", n, over.title),
+				level: over.levels[i], scheme: over.scheme, run: bench.Options{Scenario: bench.Fanout, Subscribers: n},
+				windows: fanoutWindows, figures: throughput,
+			}
+			if n == 10_000 {
+				w.windows = oneWindow
+			}
+			all = append(all, w)
 		}
 	}
-	if best != nil {
-		return best, nil
-	}
-	return nil, err
+	return all
 }
 
-// perform starts a peer freshly and gives it one work.
-func perform(ctx context.Context, p *peer, w work, parent string) (*bench.Report, error) {
-	folder, err := os.MkdirTemp(parent, p.name+"-")
-	if err != nil {
-		return nil, err
+// rooms are fan-outs of other shapes.
+func rooms(options) []work {
+	return []work{
+		{
+			name: "room", title: "10000 subscribers of one room, 10 messages a second", level: usual, scheme: overTCP,
+			run: bench.Options{Scenario: bench.Fanout, Subscribers: 10_000, Rate: 10}, figures: []figure{lost, p50, p99, perMessage},
+		},
+		{
+			name: "tickers", title: "1000 subscribers of 500 tickers by a wildcard", level: usual, scheme: overTCP,
+			run: bench.Options{Scenario: bench.Fanout, Subscribers: 1000, Topics: 500, Wildcard: true}, figures: throughput,
+		},
+		{
+			name: "shared", title: "100 publishers, 4 subscribers with a shared subscription, QoS 1", level: usual, scheme: overTCP,
+			run: bench.Options{Scenario: bench.Fanin, Publishers: 100, Subscribers: 4, Shared: true, QoS: 1}, figures: throughput,
+		},
 	}
-	at, err := freePorts()
-	if err != nil {
-		return nil, err
+}
+
+func pairs(options) (all []work) {
+	for qos := range byte(3) {
+		all = append(all, work{
+			name: fmt.Sprintf("pairs-%d", qos), title: fmt.Sprintf("50 pairs, QoS %d", qos), level: quick, scheme: overTCP,
+			run: bench.Options{Scenario: bench.Pairs, Clients: 50, QoS: qos}, windows: pairsWindows, figures: throughput,
+		})
 	}
-	r, err := p.start(ctx, folder, at)
-	if err != nil {
-		return nil, err
+	return all
+}
+
+// halves are pairs at half of what each peer can do, and Outcry at the same rate.
+func halves(options) (all []work) {
+	for qos, l := range []level{usual, usual, full} {
+		all = append(all, work{
+			name: fmt.Sprintf("half-%d", qos), title: fmt.Sprintf("50 pairs, QoS %d, at half of the peer's limit", qos), level: l, scheme: overTCP,
+			run: bench.Options{Scenario: bench.Pairs, Clients: 50, QoS: byte(qos)}, halfOf: fmt.Sprintf("pairs-%d", qos), figures: []figure{p99, p999},
+		})
 	}
-	defer r.stop()
-	o := w.run
-	o.PID = r.cmd.Process.Pid
-	o.URL = &url.URL{Scheme: "mqtt", Host: at.address(at.tcp)}
-	if w.scheme == "ws" {
-		if o.URL, err = url.Parse("ws://" + at.address(at.ws) + cmp.Or(p.path, "/mqtt")); err != nil {
-			return nil, err
+	return all
+}
+
+func payloads(options) (all []work) {
+	for _, p := range []struct {
+		name, title         string
+		bytes, heard, under int
+		level               level
+	}{
+		{"16", "16 B", 16, 100, 0, full},
+		{"1k", "1 KiB", 1 << 10, 100, 100, usual},
+		{"64k", "64 KiB", 64 << 10, 100, 8, full},
+		{"1m", "1 MiB", 1 << 20, 10, 4, full},
+	} {
+		all = append(all, work{
+			name: "payload-" + p.name, title: fmt.Sprintf("fan-out of %s to %d", p.title, p.heard), level: p.level, scheme: overTCP,
+			run:     bench.Options{Scenario: bench.Fanout, Subscribers: p.heard, Payload: p.bytes},
+			windows: []int{p.under}, figures: throughput,
+		})
+	}
+	return all
+}
+
+func quiets(options) []work {
+	return []work{{
+		name: "quiet", title: "100 pairs, 2000 messages a second in all", level: quick, scheme: overTCP,
+		run: bench.Options{Scenario: bench.Pairs, Clients: 100, Rate: 2000}, figures: []figure{perMessage, p50, p99, p999},
+	}}
+}
+
+func connections(o options) (all []work) {
+	idle := bench.Options{Scenario: bench.Conns, Clients: o.clients}
+	for _, over := range []struct {
+		scheme scheme
+		title  string
+	}{{overTCP, "TCP"}, {overWebSocket, "WebSocket"}} {
+		all = append(all, work{
+			name: "idle-" + strings.ToLower(over.title), title: fmt.Sprintf("%d idle connections over %s", o.clients, over.title), level: usual,
+			scheme: over.scheme, run: idle, figures: []figure{idleBytes, connects, perConnect},
+		})
+	}
+	return append(all, work{
+		name: "storm", title: "10000 clients connect and subscribe at once", level: usual, scheme: overTCP,
+		run: bench.Options{Scenario: bench.Storm, Clients: 10_000}, peers: []string{"outcry", "mosquitto"}, figures: []figure{allIn, refusals},
+	})
+}
+
+// chosen are the works that the options ask for.
+func chosen(o options) (some []work, err error) {
+	most := usual
+	patterns := strings.FieldsFunc(o.works, func(r rune) bool { return r == ',' })
+	switch {
+	case o.works == "all":
+		most, patterns = full, nil
+	case o.quick && o.works != "":
+		return nil, errors.New("--quick chooses works itself; leave out one of --quick and --works")
+	case o.quick:
+		most = quick
+	}
+	found := map[string]bool{}
+	for _, w := range works(o) {
+		wanted := len(patterns) == 0 && w.level <= most
+		for _, p := range patterns {
+			if matches, err := path.Match(p, w.name); err != nil {
+				return nil, fmt.Errorf("--works %s: %w", p, err)
+			} else if matches {
+				wanted, found[p] = true, true
+			}
+		}
+		if wanted {
+			some = append(some, w)
 		}
 	}
-	o.Dialect = p.dialect
-	return bench.Run(ctx, o)
+	for _, p := range patterns {
+		if !found[p] {
+			return nil, fmt.Errorf("--works: no work is called %s; there are %s", p, strings.Join(workNames(), ", "))
+		}
+	}
+	return some, nil
+}
+
+func workNames() (names []string) {
+	for _, w := range works(options{}) {
+		names = append(names, w.name)
+	}
+	return names
+}
+
+// command is outcry bench doing the same.
+func (w work) command() string {
+	o := w.run
+	parts := []string{"outcry bench", string(o.Scenario)}
+	add := func(flag string, n int, plain int) {
+		if n != plain {
+			parts = append(parts, fmt.Sprintf("%s %d", flag, n))
+		}
+	}
+	add("--clients", o.Clients, 0)
+	add("--publishers", o.Publishers, 0)
+	add("--subscribers", o.Subscribers, 0)
+	add("--topics", o.Topics, 0)
+	add("--payload", o.Payload, 0)
+	add("-q", int(o.QoS), 0)
+	if o.Wildcard {
+		parts = append(parts, "--wildcard")
+	}
+	if o.Shared {
+		parts = append(parts, "--shared")
+	}
+	parts = append(parts, "-V 4", "--pid PID", "--url "+string(w.scheme)+"://127.0.0.1:PORT"+map[scheme]string{overWebSocket: "/mqtt"}[w.scheme])
+	if w.scheme == overTLS {
+		parts = append(parts, "--insecure")
+	}
+	switch {
+	case w.halfOf != "":
+		parts = append(parts, fmt.Sprintf("-d %v --rate HALF", o.Duration))
+	case o.Rate > 0:
+		parts = append(parts, fmt.Sprintf("-d %v --rate %v", o.Duration, o.Rate))
+	case o.Scenario != bench.Conns && o.Scenario != bench.Storm:
+		parts = append(parts, fmt.Sprintf("-d %v", o.Duration))
+		if len(w.windows) > 1 {
+			parts = append(parts, fmt.Sprintf("[--window %d]", w.windows[1]))
+		} else if w.windows[0] > 0 {
+			parts = append(parts, fmt.Sprintf("--window %d", w.windows[0]))
+		}
+	}
+	return strings.Join(parts, " ")
 }

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/outcry-mqtt/outcry/bench"
+)
+
+// patience is how long one run may take, with the peer's start. A peer that is not done by then is noted and left.
+const patience = 90 * time.Second
+
+// comparison is one run of this command.
+type comparison struct {
+	results
+	folder      string
+	certificate certificate
+	line        *progress
+}
+
+// all does every work with every peer, round by round.
+func (c *comparison) all(ctx context.Context) error {
+	for round := range c.options.rounds {
+		for _, w := range c.works {
+			for _, p := range c.peers {
+				if !p.does(w) {
+					continue
+				}
+				c.line.begin(p.title, w)
+				text, err := c.measure(ctx, p, w, round)
+				if ctx.Err() != nil {
+					return errors.New("interrupted: nothing was written")
+				}
+				if err != nil {
+					text = err.Error()
+					c.fail(p, w, round, err)
+				}
+				c.line.end(text)
+			}
+		}
+	}
+	return nil
+}
+
+// measure gives a peer one work, and returns the first figure.
+func (c *comparison) measure(ctx context.Context, p *peer, w work, round int) (text string, err error) {
+	if w.halfOf != "" {
+		return c.measureHalf(ctx, p, w, round)
+	}
+	report, err := c.best(ctx, p, w)
+	if err != nil {
+		return "", err
+	}
+	c.add(p.title, w.title, report)
+	c.check(p.title, w, round, report)
+	return w.figures[0].format(w.figures[0].of(report)), nil
+}
+
+// measureHalf gives a peer half of the work that it could do, and then the same to Outcry.
+func (c *comparison) measureHalf(ctx context.Context, p *peer, w work, round int) (text string, err error) {
+	most, err := c.limitOf(ctx, p, w, round)
+	if err != nil {
+		return "", err
+	}
+	w.run.Rate = float64(int(most / 2))
+	theirs, err := c.perform(ctx, p, w)
+	if err != nil {
+		return "", err
+	}
+	c.add(p.title, w.title, theirs)
+	c.check(p.title, w, round, theirs)
+	ours := theirs
+	if p != c.peers[0] {
+		if ours, err = c.perform(ctx, c.peers[0], w); err != nil {
+			return "", fmt.Errorf("beside it, Outcry at %s/s: %w", rate(w.run.Rate), err)
+		}
+		c.check(fmt.Sprintf("%s at %s/s", c.peers[0].title, rate(w.run.Rate)), w, round, ours)
+	}
+	c.add(beside(p.title), w.title, ours)
+	f := w.figures[0]
+	return fmt.Sprintf("%s beside %s of Outcry at %s/s", f.format(f.of(theirs)), f.format(f.of(ours)), rate(w.run.Rate)), nil
+}
+
+// limitOf is what a peer has delivered a second in the work that another is to halve.
+func (c *comparison) limitOf(ctx context.Context, p *peer, w work, round int) (float64, error) {
+	for _, whole := range works(c.options) {
+		if whole.name != w.halfOf {
+			continue
+		}
+		if _, measured := c.median(p.title, whole, deliveries); !measured {
+			if _, err := c.measure(ctx, p, whole, round); err != nil {
+				return 0, err
+			}
+		}
+		if most, _ := c.median(p.title, whole, deliveries); most >= 2 {
+			return most, nil
+		}
+	}
+	return 0, errors.New("it delivers nothing that could be halved")
+}
+
+// best performs a work with each window, and returns the report with the most deliveries. The error is that of a window
+// if none could be done.
+func (c *comparison) best(ctx context.Context, p *peer, w work) (best *bench.Report, err error) {
+	for _, window := range w.windows {
+		one := w
+		one.run.Window = window
+		report, failed := c.perform(ctx, p, one)
+		switch {
+		case failed != nil:
+			err = failed
+		case best == nil || messages(report).ReceivedPerSecond > messages(best).ReceivedPerSecond:
+			best = report
+		}
+	}
+	if best != nil {
+		return best, nil
+	}
+	return nil, err
+}
+
+// perform starts a peer freshly, gives it one work, and stops it.
+func (c *comparison) perform(ctx context.Context, p *peer, w work) (*bench.Report, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("not done within %v", patience))
+	defer cancel()
+	at, err := newSite(c.folder, p.name, w.scheme, c.certificate)
+	if err != nil {
+		return nil, err
+	}
+	r, err := p.start(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	defer r.stop()
+	o := w.run
+	o.PID, o.Dialect, o.Progress = r.cmd.Process.Pid, p.dialect, c.line.show
+	if o.TLS = nil; w.scheme == overTLS {
+		o.TLS = c.certificate.client()
+	}
+	o.URL = &url.URL{Scheme: string(w.scheme), Host: at.address(at.port())}
+	if w.scheme == overWebSocket {
+		if o.URL, err = url.Parse("ws://" + o.URL.Host + cmp.Or(p.path, "/mqtt")); err != nil {
+			return nil, err
+		}
+	}
+	return bench.Run(ctx, o)
+}

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"encoding/binary"
+	"log"
+)
+
+// The types of packets that there are here, as the first byte has them at QoS 0.
+const (
+	connect   = 0x10
+	publish   = 0x30
+	subscribe = 0x82
+)
+
+// packets answers what has come of the greetings of a client. With the first PUBLISH it is known where all that it sends
+// goes to.
+func (l *loop) packets(c *conn) {
+	for c.to == nil {
+		first, body, rest, whole := cut(c.in)
+		if !whole {
+			return
+		}
+		switch first {
+		case connect:
+			writeFD(c.fd, []byte{0x20, 2, 0, 0})
+		case subscribe:
+			name := text(body[2:])
+			c.hear = l.topics.on(name, l)
+			c.hear.fds = append(c.hear.fds, c.fd)
+			writeFD(c.fd, []byte{0x90, 3, body[0], body[1], 0})
+		case publish:
+			if c.to = l.topics.of(text(body)); c.to == nil {
+				log.Fatal("nobody hears what is published")
+			}
+			l.pass(c, c.in)
+			rest = nil
+		}
+		c.in = rest
+	}
+	c.in = nil
+}
+
+// cut cuts a packet off.
+func cut(b []byte) (first byte, body, rest []byte, whole bool) {
+	if len(b) == 0 {
+		return 0, nil, nil, false
+	}
+	length, n := binary.Uvarint(b[1:])
+	if n <= 0 || uint64(len(b)-1-n) < length {
+		return 0, nil, nil, false
+	}
+	b, first = b[1+n:], b[0]
+	return first, b[:length], b[length:], true
+}
+
+// text is the string that b begins with.
+func text(b []byte) string { return string(b[2 : 2+int(binary.BigEndian.Uint16(b))]) }
