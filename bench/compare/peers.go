@@ -134,14 +134,14 @@ max_pending: 1GB
 max_payload: 8MB
 write_deadline: "60s"
 max_connections: 1000000
-mqtt { listen: 127.0.0.1:%d, max_ack_pending: 1000 %s }
+mqtt { listen: 127.0.0.1:%d, max_ack_pending: 1000%s }
 websocket { listen: 127.0.0.1:%d, no_tls: true }
 `
 
 func nats() *peer {
 	program := ""
 	return &peer{
-		name: "nats", title: "NATS",
+		name: "nats", title: "NATS", lacks: []string{"shared"},
 		prepare: func(ctx context.Context, folder string) (string, error) {
 			program = filepath.Join(folder, "nats-server")
 			if err := build(ctx, "bench/peers", program, "github.com/nats-io/nats-server/v2"); err != nil {
@@ -153,7 +153,7 @@ func nats() *peer {
 		command: func(at site) (*exec.Cmd, error) {
 			port, secure := at.tcp, ""
 			if at.scheme == overTLS {
-				port, secure = at.tls, fmt.Sprintf("tls { cert_file: %q, key_file: %q }", at.certificate.file, at.certificate.key)
+				port, secure = at.tls, fmt.Sprintf(", tls { cert_file: %q, key_file: %q }", at.certificate.file, at.certificate.key)
 			}
 			return configured(program, at, "nats.conf", fmt.Sprintf(natsConfig, at.other, port, secure, at.ws))
 		},
@@ -183,7 +183,7 @@ func mochi() *peer {
 
 func aedes() *peer {
 	return &peer{
-		name: "aedes", title: "aedes",
+		name: "aedes", title: "aedes", lacks: []string{"shared"},
 		prepare: func(ctx context.Context, _ string) (string, error) { return nodePackage(ctx, "aedes") },
 		command: func(at site) (*exec.Cmd, error) {
 			return script("aedes.mjs", strconv.Itoa(at.tcp), strconv.Itoa(at.ws), strconv.Itoa(at.tls), at.certificate.file, at.certificate.key)
