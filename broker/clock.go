@@ -31,6 +31,9 @@ func (c *clock) stamp(now int64) int64 {
 	return c.base + now/int64(time.Millisecond)
 }
 
+// wall is the system clock's time at a time of now.
+func (c *clock) wall(now int64) time.Time { return time.Now().Add(time.Duration(now - c.now())) }
+
 // from is a stamp as a time of now, which may have been before the broker was made.
 func (c *clock) from(stamp int64) int64 {
 	const most = int64(unlimitedTime / time.Millisecond)

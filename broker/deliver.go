@@ -134,7 +134,7 @@ func (c *conn) deliverQoS0(d *delivery) {
 		return
 	}
 	if d.m.expired(s.now) {
-		s.stats.dropped[dropExpired]++
+		c.session.skip(dropExpired)
 		return
 	}
 	if c.lagging && c.out.waits() >= shallowBatch {

@@ -16,22 +16,23 @@ const (
 // noticeEvery is the shortest time between two notices to one client.
 const noticeEvery = time.Second
 
-// gap is what a session was to get and has lost, so that an application knows.
+// gap is what a session was to get and has lost: counts so that its application knows, untold for the operator only.
 type gap struct {
 	counts  map[dropReason]uint64
-	last    int64 // stamp
-	changed bool  // since the client was told
-	listed  bool  // among those whom the shard will tell
+	untold  map[dropReason]uint64 // of these it is right that they were not sent: nothing of them is kept in the store
+	last    int64                 // stamp
+	changed bool                  // since the client was told
+	listed  bool                  // among those whom the shard will tell
 }
 
 // lost notes a message that the session was to get and did not, for a reason that its application has to know about.
 func (ss *session) lost(why dropReason) {
 	s := ss.shard
 	s.stats.dropped[why]++
-	if ss.gap == nil {
-		ss.gap = &gap{counts: make(map[dropReason]uint64)}
+	g := ss.gapped()
+	if g.counts == nil {
+		g.counts = make(map[dropReason]uint64)
 	}
-	g := ss.gap
 	g.counts[why]++
 	g.last, g.changed = s.b.clock.stamp(s.now), true
 	ss.save(savingFlow)
@@ -42,6 +43,41 @@ func (ss *session) lost(why dropReason) {
 			s.wheel.arm(&s.notices, deadline(s.now, noticeEvery))
 		}
 	}
+}
+
+// gapped returns the session's gap, which it gets with the first message that it does not.
+func (ss *session) gapped() *gap {
+	if ss.gap == nil {
+		ss.gap = new(gap)
+	}
+	return ss.gap
+}
+
+// skip notes a message that the session did not get, for a reason that need not concern its application.
+func (ss *session) skip(why dropReason) {
+	ss.shard.stats.dropped[why]++
+	g := ss.gapped()
+	if g.untold == nil {
+		g.untold = make(map[dropReason]uint64)
+	}
+	g.untold[why]++
+}
+
+// tells whether there is something in the gap that the application has to know about.
+func (g *gap) tells() bool { return g != nil && len(g.counts) > 0 }
+
+// total is how many messages are in the gap.
+func (g *gap) total() (n uint64) {
+	if g == nil {
+		return 0
+	}
+	for _, each := range g.counts {
+		n += each
+	}
+	for _, each := range g.untold {
+		n += each
+	}
+	return n
 }
 
 // tellGaps tells the clients what they have lost since they were told last.
@@ -80,7 +116,7 @@ func (g *gap) encode() []byte {
 
 // append encodes the gap for the store.
 func (g *gap) append(b []byte) []byte {
-	if g == nil {
+	if !g.tells() {
 		return binary.AppendUvarint(b, 0)
 	}
 	b = binary.AppendUvarint(b, uint64(len(g.counts)))

@@ -132,7 +132,7 @@ func (c *conn) flush() {
 		c.writeFailed()
 		return
 	}
-	s.stats.bytesSent += uint64(n)
+	c.wrote(n)
 	if n < len(head)+len(data) {
 		c.keepRest(head, data, n)
 		c.block()
@@ -162,7 +162,7 @@ func (c *conn) flushWire() bool {
 		c.writeFailed()
 		return false
 	}
-	s.stats.bytesSent += uint64(n)
+	c.wrote(n)
 	if n < len(o.wire) {
 		o.wire = o.wire[:copy(o.wire, o.wire[n:])]
 		c.block()
@@ -171,6 +171,14 @@ func (c *conn) flushWire() bool {
 	s.recycle(o.wire)
 	o.wire = nil
 	return true
+}
+
+// wrote counts what the socket took.
+func (c *conn) wrote(n int) {
+	c.shard.stats.bytesSent += uint64(n)
+	if c.parked != nil && n > 0 {
+		c.parked.wrote = c.shard.now
+	}
 }
 
 // writeFailed notes that nothing more can be said to the peer. The connection is closed at the end of the turn.

@@ -8,12 +8,14 @@ type parking struct {
 	count  int
 	bytes  int
 	newest map[string]int // for topics that are conflated: the place of their message
+	since  int64          // on the broker's clock
+	wrote  int64          // when the socket took something last
 }
 
 // block parks the connection until its socket can be written to again.
 func (c *conn) block() {
 	if c.parked == nil && c.state == stateOpen {
-		c.parked = new(parking)
+		c.parked = &parking{since: c.shard.now, wrote: c.shard.now}
 		c.shard.stats.parked++
 	}
 	c.watchWrite, c.lagging = true, c.shallow
@@ -25,7 +27,8 @@ func (c *conn) park(d *delivery) {
 	s, p := c.shard, c.parked
 	policy := s.routeOf(d.m.topic).policy
 	d.m = d.m.keep()
-	if policy == Conflate && p.replace(s, d) {
+	if policy == Conflate && p.replace(d) {
+		c.session.skip(dropConflated)
 		return
 	}
 	l := &s.b.limits
@@ -71,14 +74,13 @@ func (p *parking) compact() {
 }
 
 // replace puts the newest message of a conflated topic in the place of the one that waits.
-func (p *parking) replace(s *shard, d *delivery) bool {
+func (p *parking) replace(d *delivery) bool {
 	i, waits := p.newest[d.m.topic]
 	if !waits {
 		return false
 	}
 	p.bytes += d.m.size() - p.items[i].m.size()
 	p.items[i] = *d
-	s.stats.dropped[dropConflated]++
 	return true
 }
 
@@ -138,7 +140,7 @@ func (c *conn) unpark() {
 			break
 		}
 		if d.m.expired(s.now) {
-			s.stats.dropped[dropExpired]++
+			c.session.skip(dropExpired)
 		} else if !c.encode(&d, 0, false) {
 			c.session.lost(dropTooLarge)
 		}

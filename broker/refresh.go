@@ -260,7 +260,7 @@ func (ss *session) tellOne(sub *subscription, name string, payload []byte) {
 
 // tellCurrent sends a new subscription to topics of the client's own what there is to say.
 func (ss *session) tellCurrent(sub *subscription) {
-	if topic.Match(sub.filter(), droppedTopic) && ss.gap != nil {
+	if topic.Match(sub.filter(), droppedTopic) && ss.gap.tells() {
 		ss.gap.changed = false
 		ss.tellOne(sub, droppedTopic, ss.gap.encode())
 	}

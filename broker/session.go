@@ -254,7 +254,7 @@ func (ss *session) left(d *delivery) {
 
 // drop counts a message that the client will not get.
 func (ss *session) drop(d *delivery, why dropReason) {
-	ss.shard.stats.dropped[why]++
+	ss.skip(why)
 	ss.release(d)
 }
 
@@ -326,7 +326,7 @@ func (ss *session) retransmit(o *outgoing) {
 	switch {
 	case !o.sent && o.d.lost(): // it will come again
 	case !o.sent && o.d.m.expired(s.now):
-		s.stats.dropped[dropExpired]++
+		ss.skip(dropExpired)
 	case ss.conn.sendPublish(&o.d, o.id, o.sent):
 		o.sent = true
 		return

@@ -187,10 +187,12 @@ func (s *server) openOps() error {
 		return fmt.Errorf("metrics: %w", err)
 	}
 	s.service = newStoreService(s.store, s.log)
+	handlers := s.service.handlers()
+	handlers[slowestPattern] = slowestHandler(s.broker.Slowest)
 	o := listeners.OpsOptions{
 		Address: c.Address, TokenFile: c.TokenFile, Logger: s.log, Ready: s.obstacles,
 		Metrics:  promhttp.HandlerFor(registry, promhttp.HandlerOpts{}),
-		Handlers: s.service.handlers(),
+		Handlers: handlers,
 	}
 	if len(c.Hosts) > 0 {
 		o.Hosts = c.Hosts
