@@ -20,11 +20,12 @@ var ErrTooManyConnections = errors.New("broker: too many connections")
 // Link is a network connection that is ready to carry MQTT.
 type Link struct {
 	Conn     net.Conn             // carries MQTT packets, or WebSocket frames if Framed
+	FD       int                  // on Linux, instead of Conn: a connected stream socket that does not block; 0: none
 	Listener string               // the listener's name, for metrics and hooks
 	Framed   bool                 // WebSocket, after the upgrade: we unmask, answer pings, frame and close (RFC 6455)
 	Header   http.Header          // of the upgrade; nil without
 	TLS      *tls.ConnectionState // nil without
-	Remote   string               // the peer's address; empty: that of Conn
+	Remote   string               // the peer's address; empty: that of Conn; always given with FD
 }
 
 // Attach gives the broker a connection. The broker closes it, also if it returns an error: ErrClosed,
@@ -32,14 +33,14 @@ type Link struct {
 func (b *Broker) Attach(l Link) error {
 	remote := l.remote()
 	if reached := b.enterFrom(remote); reached != limitNone {
-		_ = l.Conn.Close()
+		l.Close()
 		b.limited(reached, remote, "")
 		return ErrTooManyConnections
 	}
 	c, err := b.newConn(l, remote)
 	if err != nil {
 		b.leaveFrom(remote)
-		_ = l.Conn.Close()
+		l.Close()
 		return fmt.Errorf("broker: attach %s: %w", l.Listener, err)
 	}
 	s := b.shards[b.turn.Add(1)%uint64(len(b.shards))]
@@ -75,6 +76,15 @@ func (b *Broker) leaveFrom(remote string) {
 	b.guard.Leave(remote)
 }
 
+// Close closes the connection that the link has, for who does not attach it.
+func (l *Link) Close() {
+	if l.Conn != nil {
+		_ = l.Conn.Close()
+	} else {
+		closeFD(int32(l.FD))
+	}
+}
+
 // remote is the peer's address; "" if it has none.
 func (l *Link) remote() string {
 	if l.Remote == "" && l.Conn.RemoteAddr() != nil {
@@ -90,6 +100,10 @@ func (b *Broker) newConn(l Link, remote string) (*conn, error) {
 	}
 	if l.Framed {
 		c.ws = new(webSocket)
+	}
+	if l.Conn == nil {
+		c.fd = int32(l.FD)
+		return c, nil
 	}
 	fd, ok, err := detach(l.Conn)
 	switch {

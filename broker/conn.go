@@ -74,6 +74,7 @@ type conn struct {
 	watchWrite  bool
 	shallow     bool // little may wait in its socket
 	lagging     bool // that, and its socket has been full
+	watched     bool // by the shard's poller
 	problemInfo bool // reason strings and user properties may be sent (MQTT 5 3.1.2.11.7)
 	stores      bool // it publishes messages that wait for the disk
 	hasMethod   bool // its CONNECT named the authentication method
@@ -94,13 +95,12 @@ func (c *conn) begin(s *shard) {
 		return
 	}
 	s.stats.accepted++
-	if err := c.enter(s); err != nil {
-		s.log.Warn("watch connection", "listener", c.listener, "remote", c.remote, "err", err)
-		c.release()
-		return
-	}
+	c.enter(s)
 	c.timer.owner = c
 	s.wheel.arm(&c.timer, deadline(s.now, c.b.limits.ConnectTimeout))
+	if c.carrier != nil || c.readable() && c.state != stateClosed { // a CONNECT that is there already is not waited for
+		c.join()
+	}
 }
 
 // run makes a new connection a post.
@@ -109,8 +109,8 @@ func (c *conn) run(s *shard) { c.begin(s) }
 // drop is called if the post never runs.
 func (c *conn) drop() { c.release() }
 
-// enter gives the connection a slot of the shard and has its socket watched.
-func (c *conn) enter(s *shard) error {
+// enter gives the connection a slot of the shard.
+func (c *conn) enter(s *shard) {
 	c.shard = s
 	if n := len(s.free); n > 0 {
 		c.slot = s.free[n-1]
@@ -124,16 +124,23 @@ func (c *conn) enter(s *shard) error {
 	s.stats.generation++
 	c.generation = s.stats.generation
 	c.lastRead = s.now / int64(tick)
-	c.interest = c.wants()
 	if c.carrier != nil {
 		c.carrier.settle(s)
-		return nil
 	}
-	if err := s.poll.Add(int(c.fd), c.token(), c.interest); err != nil {
-		c.leave()
-		return err
+}
+
+// join has the shard's poller watch the socket. A connection that cannot be watched is closed.
+func (c *conn) join() bool {
+	c.interest, c.watched = c.wants(), true
+	if c.carrier != nil {
+		return true
 	}
-	return nil
+	if err := c.shard.poll.Add(int(c.fd), c.token(), c.interest); err != nil {
+		c.shard.log.Warn("watch connection", "listener", c.listener, "remote", c.remote, "err", err)
+		c.release()
+		return false
+	}
+	return true
 }
 
 // leave takes the connection out of its shard; the socket stays open.
@@ -145,9 +152,10 @@ func (c *conn) leave() {
 	}
 	if c.carrier != nil {
 		c.carrier.settle(nil)
-	} else {
+	} else if c.watched {
 		_ = s.poll.Remove(int(c.fd))
 	}
+	c.watched = false
 	s.conns[c.slot] = nil
 	s.free = append(s.free, c.slot)
 	s.stats.connections--
@@ -169,7 +177,7 @@ func (c *conn) wants() (i poller.Interest) {
 
 func (c *conn) watch() {
 	i := c.wants()
-	if i == c.interest || c.state == stateClosed {
+	if i == c.interest || !c.watched {
 		return
 	}
 	resumed := i&poller.Read != 0 && c.interest&poller.Read == 0

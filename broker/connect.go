@@ -96,8 +96,8 @@ func (k *connecting) enter(s *shard) {
 		return
 	}
 	c.state = stateNew
-	if err := c.enter(s); err != nil {
-		c.release()
+	c.enter(s)
+	if !c.join() {
 		return
 	}
 	c.timer.owner = c

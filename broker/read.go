@@ -18,11 +18,12 @@ var (
 	errBody           = &wire.Error{Code: wire.MalformedPacket, Reason: "PINGREQ has a body"}
 )
 
-// readable reads once, at most readBytes: the next turn reads what is left, after everyone else had theirs.
-func (c *conn) readable() {
+// readable reads once, at most readBytes: the next turn reads what is left, after everyone else had theirs. It returns
+// false if the connection has left the shard: then it must not be touched any more.
+func (c *conn) readable() bool {
 	s := c.shard
 	if c.state != stateLingering && (c.paused != 0 || c.stores && s.throttle(c)) {
-		return
+		return true
 	}
 	n, err := readFD(c.fd, s.rbuf)
 	switch {
@@ -32,8 +33,9 @@ func (c *conn) readable() {
 	case n == 0:
 		c.lost(closePeer)
 	default:
-		c.received(s.rbuf[:n])
+		return c.received(s.rbuf[:n])
 	}
+	return true
 }
 
 // lost is called when the peer has closed, or its socket has failed.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -48,17 +49,21 @@ func (a *acceptor) Accept() (net.Conn, error) {
 	if !a.reserve() {
 		return nil, ErrServerClosed
 	}
+	return retried(a, a.Listener.Accept)
+}
+
+// retried accepts until that succeeds or the listener is closed.
+func retried[T any](a *acceptor, accept func() (T, error)) (got T, err error) {
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
-		c, err := a.Listener.Accept()
-		if err == nil {
-			return c, nil
+		if got, err = accept(); err == nil {
+			return got, nil
 		}
-		if a.closed() || errors.Is(err, net.ErrClosed) {
-			return nil, ErrServerClosed
+		if a.closed() || errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrClosed) {
+			return got, ErrServerClosed
 		}
 		a.report(err)
 		if !a.pause(wait) {
-			return nil, ErrServerClosed
+			return got, ErrServerClosed
 		}
 	}
 }

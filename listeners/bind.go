@@ -44,6 +44,7 @@ func bindTCP(address, key string, idle time.Duration) (net.Listener, error) {
 			Enable: true, Idle: idle, Interval: keepAliveInterval, Count: keepAliveCount,
 		}
 	}
+	config.Control = inherited(config.KeepAliveConfig)
 	l, err := config.Listen(context.Background(), "tcp", address)
 	if err != nil {
 		return nil, explain(address, key, err)

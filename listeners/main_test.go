@@ -47,12 +47,27 @@ func (a *taker) Attach(l broker.Link) error {
 	return nil
 }
 
-// next returns the next link; its connection is closed at the end of the test.
+// next returns the next link, with a Conn; its connection is closed at the end of the test.
 func (a *taker) next(t *testing.T) broker.Link {
+	t.Helper()
+	l := a.bare(t)
+	if l.Conn == nil {
+		f := os.NewFile(uintptr(l.FD), "socket")
+		defer f.Close()
+		var err error
+		if l.Conn, err = net.FileConn(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() { l.Conn.Close() })
+	return l
+}
+
+// bare returns the next link as it came.
+func (a *taker) bare(t *testing.T) broker.Link {
 	t.Helper()
 	select {
 	case l := <-a.links:
-		t.Cleanup(func() { l.Conn.Close() })
 		return l
 	case <-time.After(patience):
 		t.Fatal("no connection was attached")

@@ -23,6 +23,7 @@ type stream struct {
 	proxies          proxies     // that begin with the PROXY protocol
 	handshakeTimeout time.Duration
 	accept           *acceptor
+	bare             *sockets // accepts in its place where there is nothing to do before MQTT; nil: does not
 	handshakes       *throttled
 	refusals         *throttled
 	ctx              context.Context // ends with the listener
@@ -58,6 +59,9 @@ func (s *stream) Serve() error {
 		return ErrServerClosed
 	}
 	defer s.running.Done()
+	if s.bare != nil {
+		return s.serveBare()
+	}
 	for {
 		c, err := s.accept.Accept()
 		if err != nil {
@@ -69,6 +73,23 @@ func (s *stream) Serve() error {
 			continue
 		}
 		s.running.Go(func() { s.handshake(c) })
+	}
+}
+
+// serveBare hands descriptors over as they come.
+func (s *stream) serveBare() error {
+	for {
+		some, err := retried(s.accept, s.bare.accept)
+		if err != nil {
+			return err
+		}
+		for _, each := range some {
+			remote := s.remote
+			if remote == "" {
+				remote = each.remote.String()
+			}
+			attach(s.attacher, broker.Link{FD: each.fd, Listener: s.name, Remote: remote}, s.refusals)
+		}
 	}
 }
 
@@ -157,5 +178,7 @@ func (s *stream) stop() error {
 	s.stopped = true
 	s.mu.Unlock()
 	s.cancel()
-	return s.accept.Close()
+	err := s.accept.Close()
+	s.bare.close()
+	return err
 }

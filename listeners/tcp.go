@@ -64,6 +64,9 @@ func ListenTCP(o TCPOptions) (*TCP, error) {
 	}
 	s := newStream(o.Name, l, o.Attacher, slots, o.Logger)
 	s.tls, s.proxies, s.handshakeTimeout = o.TLS, o.ProxyProtocol, o.HandshakeTimeout
+	if o.TLS == nil && len(o.ProxyProtocol) == 0 {
+		s.bare = newSockets(l)
+	}
 	return &TCP{s}, nil
 }
 

@@ -1,7 +1,6 @@
 package listeners_test
 
 import (
-	"net"
 	"syscall"
 	"testing"
 	"time"
@@ -22,14 +21,11 @@ func TestTCPSocketOptions(t *testing.T) {
 			to := newTaker()
 			l := listenTCP(t, listeners.TCPOptions{Attacher: to, KeepAlive: test.keepAlive})
 			dial(t, l)
-			raw, err := to.next(t).Conn.(*net.TCPConn).SyscallConn()
-			if err != nil {
-				t.Fatal(err)
-			}
+			fd := to.bare(t).FD
+			defer syscall.Close(fd)
 			want := func(level, option, value int) {
 				t.Helper()
-				var got int
-				raw.Control(func(fd uintptr) { got, err = syscall.GetsockoptInt(int(fd), level, option) })
+				got, err := syscall.GetsockoptInt(fd, level, option)
 				if err != nil || got != value {
 					t.Errorf("option is %d, %v; want %d", got, err, value)
 				}

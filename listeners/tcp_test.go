@@ -28,7 +28,7 @@ func TestTCPHandsOver(t *testing.T) {
 	l := listenTCP(t, listeners.TCPOptions{Attacher: to})
 	client := dial(t, l)
 	link := to.next(t)
-	if link.Listener != "tcp" || link.Framed || link.TLS != nil || link.Remote != "" {
+	if link.Listener != "tcp" || link.Framed || link.TLS != nil || link.Remote != client.LocalAddr().String() {
 		t.Errorf("link is %+v", link)
 	}
 	if _, ok := link.Conn.(*net.TCPConn); !ok {
@@ -41,7 +41,7 @@ func TestTCPHandsOver(t *testing.T) {
 type refuser struct{}
 
 func (refuser) Attach(l broker.Link) error {
-	l.Conn.Close()
+	l.Close()
 	return errors.New("too many connections")
 }
 

@@ -1,0 +1,28 @@
+//go:build !linux
+
+package listeners
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"syscall"
+)
+
+type socket struct {
+	fd     int
+	remote netip.AddrPort
+}
+
+// sockets is nil on this system: connections are those of package net.
+type sockets struct{}
+
+func newSockets(net.Listener) *sockets { return nil }
+
+func inherited(net.KeepAliveConfig) func(network, address string, c syscall.RawConn) error {
+	return nil
+}
+
+func (*sockets) close() {}
+
+func (*sockets) accept() ([]socket, error) { return nil, errors.ErrUnsupported }
