@@ -100,8 +100,9 @@ func (s *shard) sendPaced() {
 		heap.Fix(&s.paced, 0)
 		p.bytes -= m.size()
 		s.begin(m)
+		s.ticking = s.routeOf(m.topic).policy == Conflate
 		p.send(s, m)
-		s.current = nil
+		s.current, s.ticking = nil, false
 		s.relieve()
 	}
 }
