@@ -61,7 +61,7 @@ func fanouts(options) (all []work) {
 		title  string
 		levels [3]level // of 100, 1,000 and 10,000 subscribers
 	}{
-		{overTCP, "TCP", [3]level{full, quick, usual}},
+		{overTCP, "TCP", [3]level{full, quick, full}},
 		{overWebSocket, "WebSocket", [3]level{full, quick, full}},
 		{overTLS, "TLS", [3]level{full, usual, full}},
 	} {
