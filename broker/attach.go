@@ -23,6 +23,7 @@ type Link struct {
 	FD       int                  // on Linux, instead of Conn: a connected stream socket that does not block; 0: none
 	Listener string               // the listener's name, for metrics and hooks
 	Framed   bool                 // WebSocket, after the upgrade: we unmask, answer pings, frame and close (RFC 6455)
+	Deflate  bool                 // and permessage-deflate without context takeover was agreed, in both directions (RFC 7692)
 	Header   http.Header          // of the upgrade; nil without
 	TLS      *tls.ConnectionState // nil without
 	Remote   string               // the peer's address; empty: that of Conn; always given with FD
@@ -100,6 +101,9 @@ func (b *Broker) newConn(l Link, remote string) (*conn, error) {
 	}
 	if l.Framed {
 		c.ws = new(webSocket)
+		if c.deflates = l.Deflate; c.deflates {
+			c.ws.deflation = new(deflation)
+		}
 	}
 	if l.Conn == nil {
 		c.fd = int32(l.FD)

@@ -138,7 +138,10 @@ func (c *conn) release() {
 	}
 	c.state = stateClosed
 	if c.shard != nil && c.generation != 0 {
-		c.out.release(c.shard)
+		c.releaseOut()
+		if c.deflates {
+			c.ws.deflation.drop(c.shard)
+		}
 		c.watched = false // to close the socket takes it out of the poller
 		c.leave()
 	}

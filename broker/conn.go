@@ -27,6 +27,7 @@ const (
 	pauseAcks                      // too many of its messages wait for the store
 	pauseStoring                   // too much waits for the disk
 	pauseRate                      // it sends faster than it may
+	pauseInflate                   // what it has sent compressed is being handled, a part in each turn
 )
 
 // conn is one network connection. An idle one has no buffers: what it costs is this and its session.
@@ -48,7 +49,6 @@ type conn struct {
 	out         outbox
 	parked      *parking  // messages that wait for a socket that was full; nil: none
 	acks        []heldAck // acknowledgements in their order, the first of them waiting for the store
-	heldPubacks int       // PUBACKs among acks
 	ackBase     uint64    // the number of the first of acks
 	heard       []*route  // topic aliases that the client has set, from 1
 	aliases     *aliases  // those that we set; nil: none
@@ -58,6 +58,7 @@ type conn struct {
 	expires     int64 // when its identity expires, on the broker's clock; 0: never
 	warnAt      int64 // when it is told so; 0: it has been, or need not be
 	lastRead    int64 // when a packet last came, in ticks
+	heldPubacks int32 // PUBACKs among acks
 	maxPacket   uint32
 	fd          int32
 	slot        uint32
@@ -80,6 +81,7 @@ type conn struct {
 	hasMethod   bool // its CONNECT named the authentication method
 	refreshing  bool // it has shown a fresh token, which is being checked
 	counted     bool // in the gauge of its listener and version
+	deflates    bool // permessage-deflate was agreed: there is ws.deflation
 }
 
 // hello is what is known of a connection before its CONNECT.
@@ -176,6 +178,9 @@ func (c *conn) wants() (i poller.Interest) {
 }
 
 func (c *conn) watch() {
+	if c.paused == pauseInflate {
+		c.ws.deflation.resume(c)
+	}
 	i := c.wants()
 	if i == c.interest || !c.watched {
 		return

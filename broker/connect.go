@@ -111,6 +111,7 @@ func (k *connecting) enter(s *shard) {
 	k.open(s)
 	c.hello = nil
 	c.feed(nil) // what came right behind the CONNECT
+	c.watch()
 	if c.state == stateOpen && c.carrier != nil && c.paused == 0 {
 		c.carrier.proceed()
 	}

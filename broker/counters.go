@@ -45,6 +45,7 @@ type shardStats struct {
 	packetsReceived, packetsSent   [16]uint64
 	messagesReceived, messagesSent [3]uint64
 	bytesReceived, bytesSent       uint64
+	bytesSaved                     uint64
 	dropped                        [dropReasons]uint64
 	sessionsOffline                int64
 	sessionsExpired                uint64
@@ -167,6 +168,7 @@ func (t *shardStats) add(out *Stats, sessions int) {
 	out.Waiting += t.waiting
 	out.BytesReceived += t.bytesReceived
 	out.BytesSent += t.bytesSent
+	out.BytesSaved += t.bytesSaved
 	out.Sessions += int64(sessions)
 	out.SessionsOffline += t.sessionsOffline
 	out.SessionsExpired += t.sessionsExpired

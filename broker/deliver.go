@@ -154,7 +154,11 @@ func (c *conn) deliverQoS0(d *delivery) {
 		c.session.lost(dropTooLarge)
 		return
 	}
-	c.out.share(s, f)
+	if c.deflates {
+		c.sharePacked(d, f)
+	} else {
+		c.out.share(s, f)
+	}
 	c.sent(0)
 	c.touch()
 }
@@ -170,7 +174,8 @@ func (c *conn) sendPublish(d *delivery, id uint16, dup bool) bool {
 	if c.maxPacket != 0 && f.len() > int(c.maxPacket) {
 		return false
 	}
-	buf := c.out.own(s)
+	blocks := c.blocksOf(d)
+	buf := c.own()
 	at := len(*buf)
 	*buf = append(*buf, s.frames[f.start:f.end]...)
 	p := (*buf)[at:]
@@ -178,6 +183,9 @@ func (c *conn) sendPublish(d *delivery, id uint16, dup bool) bool {
 	hole := wire.PacketIDOffset(p)
 	p[hole], p[hole+1] = byte(id>>8), byte(id)
 	s.pending += len(p)
+	if blocks != nil {
+		c.ws.deflation.replacePayload(c, len(d.m.payload), blocks)
+	}
 	c.sent(d.qos)
 	c.touch()
 	return true
@@ -195,10 +203,14 @@ func (c *conn) encode(d *delivery, id uint16, dup bool) bool {
 	if c.maxPacket != 0 && wire.PublishSize(c.version, o) > int(c.maxPacket) {
 		return false
 	}
-	buf := c.out.own(s)
+	blocks := c.blocksOf(d)
+	buf := c.own()
 	before := len(*buf)
 	*buf = wire.AppendPublish(*buf, c.version, o)
 	s.pending += len(*buf) - before
+	if blocks != nil {
+		c.ws.deflation.replacePayload(c, len(o.Payload), blocks)
+	}
 	c.sent(d.qos)
 	c.touch()
 	return true

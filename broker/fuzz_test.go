@@ -79,6 +79,12 @@ func runBroker(tb testing.TB) *broker.Broker {
 // attach connects to the broker over a socket of its own.
 func attach(t testing.TB, b *broker.Broker, framed bool) net.Conn {
 	t.Helper()
+	return attachLink(t, b, broker.Link{Listener: "fuzz", Framed: framed})
+}
+
+// attachLink is attach for a link of any kind.
+func attachLink(t testing.TB, b *broker.Broker, link broker.Link) net.Conn {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +98,8 @@ func attach(t testing.TB, b *broker.Broker, framed bool) net.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Attach(broker.Link{Conn: peer, Listener: "fuzz", Framed: framed}); err != nil {
+	link.Conn = peer
+	if err := b.Attach(link); err != nil {
 		t.Fatal(err)
 	}
 	return conn

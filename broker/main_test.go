@@ -18,13 +18,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // server is a broker with a TCP port and one whose connections are WebSockets after their upgrade.
 type server struct {
 	*broker.Broker
-	t           *testing.T
+	t           testing.TB
 	tcp, framed string
 	ended       chan error
 }
 
 // start runs a broker until the end of the test.
-func start(t *testing.T, o broker.Options) *server {
+func start(t testing.TB, o broker.Options) *server {
 	t.Helper()
 	if o.Shards == 0 {
 		o.Shards = 2

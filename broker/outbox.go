@@ -33,12 +33,15 @@ func (o *outbox) share(s *shard, f stretch) {
 }
 
 // own returns the outbox's own buffer to append packets to; what was shared is copied into it first.
-func (o *outbox) own(s *shard) *[]byte {
+func (o *outbox) own(s *shard) *[]byte { return o.unshare(s, s.frames) }
+
+// unshare is own, given what the outbox's stretch is of.
+func (o *outbox) unshare(s *shard, frames []byte) *[]byte {
 	if o.buf == nil {
 		o.buf = s.buffer()
 	}
 	if o.shared.end != 0 {
-		o.buf = append(o.buf, s.frames[o.shared.start:o.shared.end]...)
+		o.buf = append(o.buf, frames[o.shared.start:o.shared.end]...)
 		s.pending += o.shared.len()
 		o.shared = stretch{}
 	}
@@ -48,13 +51,29 @@ func (o *outbox) own(s *shard) *[]byte {
 // waits is how many bytes of packets wait to be written.
 func (o *outbox) waits() int { return o.shared.len() + len(o.buf) }
 
-func (o *outbox) empty() bool { return len(o.wire) == 0 && o.shared.end == 0 && len(o.buf) == 0 }
+func (o *outbox) empty() bool { return len(o.wire) == 0 && !o.holdsPackets() }
 
-// release gives the buffers back.
-func (o *outbox) release(s *shard) {
-	s.recycle(o.wire)
-	s.recycle(o.buf)
-	*o = outbox{}
+// holdsPackets tells whether there is something that is not yet ready for the socket.
+func (o *outbox) holdsPackets() bool { return o.shared.end != 0 || len(o.buf) > 0 }
+
+// releaseOut gives the outbox's buffers back.
+func (c *conn) releaseOut() {
+	c.shard.recycle(c.out.wire)
+	c.out.wire = nil
+	c.releasePackets()
+}
+
+// releasePackets forgets the packets, which were sent or are ready for the socket.
+func (c *conn) releasePackets() {
+	o := &c.out
+	o.shared = stretch{}
+	if o.buf != nil {
+		c.shard.recycle(o.buf)
+		o.buf = nil
+	}
+	if c.deflates {
+		c.ws.deflation.packed, c.ws.deflation.open = false, 0
+	}
 }
 
 // send adds a packet of the given type to what the connection is sent at the end of the turn. A client that does not take
@@ -65,7 +84,7 @@ func (c *conn) send(t wire.Type, packet []byte) {
 		c.closeWith(closeProtocol, wire.PacketTooLarge, "")
 		return
 	}
-	buf := c.out.own(s)
+	buf := c.own()
 	*buf = append(*buf, packet...)
 	s.pending += len(packet)
 	s.stats.packetsSent[t&15]++
@@ -76,7 +95,7 @@ func (c *conn) send(t wire.Type, packet []byte) {
 // sendAck adds an acknowledgement.
 func (c *conn) sendAck(t wire.Type, id uint16, code byte) {
 	s := c.shard
-	buf := c.out.own(s)
+	buf := c.own()
 	before := len(*buf)
 	*buf = wire.AppendAck(*buf, t, c.version, id, code)
 	s.pending += len(*buf) - before
@@ -112,20 +131,17 @@ func (c *conn) flush() {
 	s, o := c.shard, &c.out
 	if len(o.wire) > 0 && !c.flushWire() {
 		if o.shared.end != 0 {
-			o.own(s)
+			c.unshare()
 		}
 		return
 	}
-	data := o.buf
-	if o.shared.end != 0 {
-		data = s.frames[o.shared.start:o.shared.end]
-	}
-	if len(data) == 0 {
+	if !o.holdsPackets() {
 		return
 	}
 	var head []byte
+	opcode, data := c.batch()
 	if c.ws != nil {
-		head = c.ws.header(&s.wsHeader, opBinary, len(data))
+		head = c.ws.header(&s.wsHeader, opcode, len(data))
 	}
 	n, err := c.write(head, data)
 	if err != nil {
@@ -137,11 +153,19 @@ func (c *conn) flush() {
 		c.keepRest(head, data, n)
 		c.block()
 	}
-	o.shared = stretch{}
-	if o.buf != nil {
-		s.recycle(o.buf)
-		o.buf = nil
+	c.releasePackets()
+}
+
+// batch returns the packets that wait, as they are sent, and with which opcode and bits if they go into a WebSocket's frame.
+func (c *conn) batch() (opcode byte, data []byte) {
+	s, o := c.shard, &c.out
+	switch {
+	case c.deflates && c.ws.deflation.packed:
+		return opBinary | rsv1, c.ws.deflation.finish(c)
+	case o.shared.end != 0:
+		return opBinary, s.frames[o.shared.start:o.shared.end]
 	}
+	return opBinary, o.buf
 }
 
 // keepRest keeps what the socket did not take of a header and data of which it took n bytes.
@@ -183,7 +207,7 @@ func (c *conn) wrote(n int) {
 
 // writeFailed notes that nothing more can be said to the peer. The connection is closed at the end of the turn.
 func (c *conn) writeFailed() {
-	c.out.release(c.shard)
+	c.releaseOut()
 	if c.state == stateLingering {
 		c.release()
 		return

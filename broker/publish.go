@@ -84,7 +84,7 @@ func (c *conn) topicOf(p *wire.Publish) (*route, error) {
 // admitQoS holds a client to the receive maximum that it was told [MQTT-3.3.4-7]; one that was not told is read more
 // slowly instead.
 func (c *conn) admitQoS(p *wire.Publish) error {
-	if c.heldPubacks+len(c.session.received) < c.b.limits.ReceiveMaximum {
+	if int(c.heldPubacks)+len(c.session.received) < c.b.limits.ReceiveMaximum {
 		return nil
 	}
 	if _, again := c.session.received[p.PacketID]; again {

@@ -55,11 +55,20 @@ func (c *conn) received(data []byte) bool {
 	if c.state == stateLingering {
 		return true
 	}
+	if c.deflates {
+		c.ws.deflation.budget = readBytes
+	}
 	if c.ws != nil {
 		c.ws.receive(c, data)
 	} else {
 		c.feed(data)
 	}
+	return c.handOver()
+}
+
+// handOver has the credentials of a CONNECT that was just read checked. It returns false if the connection has left the
+// shard for that.
+func (c *conn) handOver() bool {
 	k := c.connecting
 	if k == nil || c.state != stateChecking {
 		return true

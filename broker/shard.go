@@ -58,6 +58,10 @@ type shard struct {
 	suback  []byte
 	filters wire.Subscribe
 
+	inflaters []*inflater // spare ones
+	inflated  []byte      // what was inflated last
+
+	packer     packer // compresses what goes to WebSockets that have agreed to it
 	frames     []byte // the turn's shared frames; outboxes refer to stretches of it
 	pending    int    // bytes in outboxes' own buffers
 	dirty      []*conn
@@ -251,6 +255,7 @@ func (s *shard) flush() {
 	}
 	s.dirty = s.dirty[:0]
 	s.frames = s.frames[:0]
+	s.packer.forget()
 	s.encoded = [len(s.encoded)]stretch{}
 	s.pending = 0
 	if cap(s.frames) > 4*logBytes {
@@ -261,7 +266,7 @@ func (s *shard) flush() {
 // relieve flushes in the middle of a turn when much is waiting to be written. It must not be called while frames are
 // being handed to subscribers.
 func (s *shard) relieve() {
-	if len(s.frames)+s.pending > logBytes {
+	if len(s.frames)+len(s.packer.blocks)+s.pending > logBytes {
 		s.flush()
 	}
 }

@@ -16,6 +16,7 @@ type Stats struct {
 	PacketsSent                    [16]uint64
 	MessagesReceived, MessagesSent [3]uint64 // PUBLISH packets by QoS
 	BytesReceived, BytesSent       uint64
+	BytesSaved                     uint64            // that would have been sent as well without permessage-deflate
 	Dropped                        map[string]uint64 // messages by reason; every reason is present from the start
 
 	Sessions, SessionsOffline          int64 // gauges

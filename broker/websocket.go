@@ -23,6 +23,7 @@ const (
 	wsUnsupported = 1003
 	wsInvalid     = 1007
 	wsPolicy      = 1008
+	wsTooBig      = 1009
 	wsInternal    = 1011
 )
 
@@ -37,6 +38,7 @@ const (
 type webSocket struct {
 	head      [maxFrameHeader]byte // of a frame, until it is complete
 	control   []byte               // payload of a control frame, until it is complete
+	deflation *deflation           // nil: nothing is compressed
 	left      uint64               // payload bytes of the frame still to come
 	mask      uint64               // the masking key, twice, turned to where left stands
 	verdict   uint16               // the close code that a wrong frame calls for; 0: none
@@ -53,6 +55,9 @@ type webSocket struct {
 // receive takes bytes from the socket.
 func (w *webSocket) receive(c *conn, data []byte) {
 	for len(data) > 0 && c.state != stateClosed && c.state != stateLingering && !w.closedIn {
+		if w.deflation != nil && w.deflation.holds(c, data) {
+			return
+		}
 		if !w.inFrame {
 			n, code := w.takeHeader(data)
 			data = data[n:]
@@ -63,24 +68,44 @@ func (w *webSocket) receive(c *conn, data []byte) {
 			if !w.inFrame {
 				return // more of the header to come
 			}
+			if w.isCompressed() && !w.deflation.admits(c, w.left) {
+				w.fail(c, wsTooBig)
+				return
+			}
 		}
 		n := int(min(w.left, uint64(len(data))))
 		chunk := data[:n]
 		data = data[n:]
 		w.unmask(chunk)
 		w.left -= uint64(n)
-		if w.isControl {
+		switch {
+		case w.isControl:
 			w.control = append(w.control, chunk...)
-		} else if n > 0 {
+		case w.isCompressed():
+			w.deflation.keep(c, chunk)
+		case n > 0:
 			c.feed(chunk)
 		}
 		if w.left == 0 {
-			w.inFrame = false
-			if w.isControl {
-				w.onControl(c)
-			}
+			w.endFrame(c)
 		}
 	}
+}
+
+// endFrame handles what can only be handled when all of a frame is there.
+func (w *webSocket) endFrame(c *conn) {
+	w.inFrame = false
+	switch {
+	case w.isControl:
+		w.onControl(c)
+	case w.final && w.isCompressed():
+		w.deflation.begin(c)
+	}
+}
+
+// isCompressed tells whether the frame is a part of a compressed message.
+func (w *webSocket) isCompressed() bool {
+	return w.deflation != nil && w.deflation.compressed && !w.isControl
 }
 
 // takeHeader takes bytes of a frame's header and tells how many, or the close code for what is wrong with it.
@@ -113,8 +138,9 @@ func (w *webSocket) takeHeader(data []byte) (n int, code uint16) {
 // beginFrame looks at a complete header (RFC 6455 5.2, 5.4, 5.5).
 func (w *webSocket) beginFrame(h []byte) (code uint16) {
 	w.final, w.opcode = h[0]&0x80 != 0, h[0]&0x0F
-	if h[0]&0x70 != 0 {
-		return wsProtocol // a reserved bit, and no extension
+	compressed := h[0]&rsv1 != 0
+	if h[0]&0x30 != 0 || compressed && (w.deflation == nil || w.opcode != opBinary && w.opcode != opText) {
+		return wsProtocol // a reserved bit, and no extension that gives it a meaning here (RFC 7692 6)
 	}
 	w.left = uint64(h[1] & 0x7F)
 	switch w.left {
@@ -141,6 +167,9 @@ func (w *webSocket) beginFrame(h []byte) (code uint16) {
 		return wsProtocol
 	}
 	w.inMessage = !w.final
+	if w.deflation != nil && w.opcode == opBinary {
+		w.deflation.compressed = compressed
+	}
 	return 0
 }
 
@@ -214,19 +243,20 @@ var closeTexts = map[uint16]string{
 	wsGoingAway:   "the server is shutting down",
 	wsProtocol:    "a frame or packet is against the protocol",
 	wsUnsupported: "MQTT goes in binary frames, not in text",
+	wsInvalid:     "text or compressed data is ill-formed",
 	wsPolicy:      "the client may not stay connected",
+	wsTooBig:      "a compressed message holds more than the server takes",
 }
 
 // append puts a frame of its own among what is ready for the socket, behind the packets that were sent before it.
 func (w *webSocket) append(c *conn, opcode byte, payload []byte) {
 	s, o := c.shard, &c.out
 	var head [wsHeaderBytes]byte
-	if opcode == opClose && (len(o.buf) > 0 || o.shared.end != 0) {
-		data := *o.own(s)
-		o.wire = append(o.wire, w.header(&head, opBinary, len(data))...)
+	if opcode == opClose && o.holdsPackets() {
+		batch, data := c.batch()
+		o.wire = append(o.wire, w.header(&head, batch, len(data))...)
 		o.wire = append(o.wire, data...)
-		s.recycle(o.buf)
-		o.buf = nil
+		c.releasePackets()
 	}
 	if o.wire == nil {
 		o.wire = s.buffer()

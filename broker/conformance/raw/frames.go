@@ -2,6 +2,7 @@ package raw
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -25,8 +26,12 @@ type Frames struct {
 	CloseCode int      // of the server's close frame, when Read has returned io.EOF; 0 if it sent none
 	Pongs     []string // payloads of pongs that came
 
-	r    *bufio.Reader
-	left int // payload of the frame that is being read
+	Deflate    bool // permessage-deflate was agreed: what is written is compressed, what is read may be
+	Compressed int  // compressed frames that came
+
+	r        *bufio.Reader
+	left     int          // payload of the frame that is being read
+	inflated bytes.Buffer // payload of a compressed frame
 }
 
 // NewFrames frames a connection.
@@ -59,7 +64,11 @@ func length(n int) []byte {
 
 // Write writes p as one binary frame.
 func (f *Frames) Write(p []byte) (int, error) {
-	if _, err := f.Conn.Write(Frame(OpBinary, true, p)); err != nil {
+	frame := Frame(OpBinary, true, p)
+	if f.Deflate {
+		frame = Compressed(Deflate(p))
+	}
+	if _, err := f.Conn.Write(frame); err != nil {
 		return 0, err
 	}
 	return len(p), nil
@@ -67,10 +76,13 @@ func (f *Frames) Write(p []byte) (int, error) {
 
 // Read reads payload, and takes note of control frames on the way.
 func (f *Frames) Read(p []byte) (int, error) {
-	for f.left == 0 {
+	for f.left == 0 && f.inflated.Len() == 0 {
 		if err := f.next(); err != nil {
 			return 0, err
 		}
+	}
+	if f.inflated.Len() > 0 {
+		return f.inflated.Read(p)
 	}
 	n, err := f.r.Read(p[:min(len(p), f.left)])
 	f.left -= n
@@ -83,7 +95,8 @@ func (f *Frames) next() error {
 	if _, err := io.ReadFull(f.r, head[:]); err != nil {
 		return err
 	}
-	if head[0]&0x70 != 0 || head[1]&0x80 != 0 {
+	compressed := head[0] == 0x80|RSV1|OpBinary && f.Deflate // the server's frames are always final
+	if head[0]&0x70 != 0 && !compressed || head[1]&0x80 != 0 {
 		return fmt.Errorf("a frame with head % X: reserved bits, or masked by a server", head)
 	}
 	n, err := f.length(head[1])
@@ -91,6 +104,9 @@ func (f *Frames) next() error {
 		return err
 	}
 	op := head[0] & 0xF
+	if compressed {
+		return f.inflate(n)
+	}
 	if op == OpBinary || op == OpContinuation {
 		f.left = n
 		return nil
