@@ -23,13 +23,15 @@ func (w *WebSocket) upgrade(rw http.ResponseWriter, r *http.Request) {
 		w.refuse(rw, r, no)
 		return
 	}
-	c, err := w.upgrader.Upgrade(rw, r, nil)
+	upgrader := w.upgrader
+	upgrader.EnableCompression = w.compression && offersDeflate(r.Header)
+	c, err := upgrader.Upgrade(rw, r, nil)
 	if err != nil {
 		return // the client has been told, or is gone
 	}
 	link := broker.Link{
-		Conn: unwrap(c.NetConn()), Listener: w.name, Framed: true, Header: keep(r.Header), TLS: r.TLS,
-		Remote: w.forwarded.client(r),
+		Conn: unwrap(c.NetConn()), Listener: w.name, Framed: true, Deflate: upgrader.EnableCompression,
+		Header: keep(r.Header), TLS: r.TLS, Remote: w.forwarded.client(r),
 	}
 	attach(w.attacher, link, w.refusals)
 }

@@ -42,6 +42,8 @@ type WebSocketOptions struct {
 	// AllowNoSubprotocol lets a client in that offers no subprotocol. The protocol says that it must
 	// [MQTT-6.0.0-3]; by default it is told so and refused.
 	AllowNoSubprotocol bool
+	// Compression lets clients that offer it have permessage-deflate (RFC 7692), always without context takeover.
+	Compression bool
 
 	// ProxyProtocol are proxies that begin each connection with the PROXY protocol, as in TCPOptions.
 	ProxyProtocol []netip.Prefix
@@ -78,6 +80,7 @@ type WebSocket struct {
 	origins      origins
 	forwarded    forwarded
 	needProtocol bool
+	compression  bool
 	configKey    string
 	refused      *throttled // clients that were turned away
 	refusals     *throttled // connections that the attacher did not take
@@ -110,6 +113,7 @@ func ListenWebSocket(o WebSocketOptions) (*WebSocket, error) {
 		origins:      allowed,
 		forwarded:    forwarded{o.Forwarded, o.ForwardedHeader},
 		needProtocol: !o.AllowNoSubprotocol,
+		compression:  o.Compression,
 		configKey:    o.ConfigKey,
 		refused:      newThrottled(log),
 		refusals:     newThrottled(log),

@@ -143,7 +143,8 @@ func bindWebSocket(c config.WebSocket, conf *tls.Config, handshakes int, to list
 	}
 	return listeners.ListenWebSocket(listeners.WebSocketOptions{
 		Address: c.Address, Attacher: to, TLS: conf, KeepAlive: c.KeepAlive, Logger: log,
-		Paths: c.Paths, Pages: pages, Origins: append([]string{}, c.Origins...), Hosts: hosts, AllowNoSubprotocol: c.AllowNoSubprotocol,
+		Compression: c.Compression,
+		Paths:       c.Paths, Pages: pages, Origins: append([]string{}, c.Origins...), Hosts: hosts, AllowNoSubprotocol: c.AllowNoSubprotocol,
 		ProxyProtocol: senders, Forwarded: forwarders, ForwardedHeader: c.ForwardedHeader, MaxRequests: handshakes,
 	})
 }

@@ -75,6 +75,7 @@ type WebSocket struct {
 	Origins            []string      `key:"origins"`
 	Hosts              []string      `key:"hosts"` // none: any
 	AllowNoSubprotocol bool          `key:"allow_no_subprotocol"`
+	Compression        bool          `key:"compression"`
 }
 
 // WSS is WebSocket with TLS.
