@@ -16,6 +16,8 @@ var brokerValues = []value[broker.Stats]{
 		func(s *broker.Stats) float64 { return float64(s.BytesReceived) }),
 	counter("outcry_broker_sent_bytes_total", "Bytes of MQTT that were sent to clients.",
 		func(s *broker.Stats) float64 { return float64(s.BytesSent) }),
+	counter("outcry_broker_saved_bytes_total", "Bytes that were not sent to clients thanks to permessage-deflate.",
+		func(s *broker.Stats) float64 { return float64(s.BytesSaved) }),
 	gauge("outcry_broker_sessions", "Sessions, of clients that are connected and of those that may come back.",
 		func(s *broker.Stats) float64 { return float64(s.Sessions) }),
 	gauge("outcry_broker_sessions_offline", "Sessions whose client is not connected.",

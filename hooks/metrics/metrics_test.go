@@ -36,7 +36,7 @@ func brokerStats() broker.Stats {
 		Dropped:          map[string]uint64{"queue_full": 9, "conflated": 0},
 		MessagesReceived: [3]uint64{10, 11, 12},
 		MessagesSent:     [3]uint64{13, 14, 15},
-		BytesReceived:    16, BytesSent: 17,
+		BytesReceived:    16, BytesSent: 17, BytesSaved: 69,
 		Sessions: 18, SessionsOffline: 19,
 		Subscriptions: 20, SharedSubscriptions: 21,
 		Retained: 22, RetainedBytes: 23,
