@@ -77,6 +77,15 @@ func setShallow(fd int32, waiting int) {
 	_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, waiting) // fails for a unix socket, which is near
 }
 
+// unsent is how many bytes a TCP socket was given that are not on their way yet. Of others it knows none.
+func unsent(fd int32) int {
+	var n int32
+	if _, _, errno := unix.RawSyscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCOUTQNSD, uintptr(unsafe.Pointer(&n))); errno != 0 {
+		return 0
+	}
+	return int(n)
+}
+
 // setShallowConn does that to the socket beneath a connection, if there is one.
 func setShallowConn(nc net.Conn, waiting int) {
 	for {

@@ -15,6 +15,7 @@ func readFD(int32, []byte) (int, error)           { return 0, errAgain }
 func writeFD(int32, []byte) (int, error)          { return 0, errAgain }
 func writeFD2(int32, []byte, []byte) (int, error) { return 0, errAgain }
 func sendFD(int32, []byte, []byte) (int, error)   { return 0, errAgain }
+func unsent(int32) int                            { return 0 }
 func setShallow(int32, int)                       {}
 func setShallowConn(net.Conn, int)                {}
 func shutdownWrite(int32)                         {}

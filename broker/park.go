@@ -134,6 +134,7 @@ func (c *conn) unpark() {
 	if p == nil {
 		return
 	}
+	piece := shallowPiece
 	for !c.watchWrite && c.state == stateOpen {
 		d, ok := p.pop()
 		if !ok {
@@ -145,7 +146,7 @@ func (c *conn) unpark() {
 			c.session.lost(dropTooLarge)
 		}
 		if c.shallow {
-			c.sip(p.count > 0)
+			piece = c.sip(piece, p.count > 0)
 		}
 	}
 	if !c.watchWrite {

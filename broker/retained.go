@@ -195,6 +195,7 @@ func (s *shard) replay(sub *subscription) {
 // proceed sends retained messages until the client's socket or quota is full. One that was replaced meanwhile is left
 // out: the client was sent the newer one.
 func (s *shard) proceed(ss *session) {
+	piece := shallowPiece
 	for r := ss.replay; r != nil && ss.conn != nil && ss.conn.parked == nil && ss.conn.state == stateOpen; {
 		if ss.queue.len() > 0 {
 			return // goes on when the queue is empty
@@ -209,7 +210,7 @@ func (s *shard) proceed(ss *session) {
 			s.sendRetained(m, sub)
 			s.ticking = false
 			if c := ss.conn; c.shallow && c.parked == nil && c.state == stateOpen {
-				c.sip(true)
+				piece = c.sip(piece, true)
 			}
 		}
 	}
