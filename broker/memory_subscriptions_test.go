@@ -1,7 +1,10 @@
+//go:build unix
+
 package broker_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -55,15 +58,54 @@ func TestMemoryOfSubscriptions(t *testing.T) {
 	}
 }
 
-// BenchmarkSubscriptions gives clients many subscriptions.
+// BenchmarkSubscriptions gives clients many subscriptions, in the ways whose cost is bounded, and then ever more to each.
 func BenchmarkSubscriptions(b *testing.B) {
 	for _, w := range subscribings {
-		b.Run(w.name, func(b *testing.B) {
+		b.Run(w.name, func(b *testing.B) { w.bench(b) })
+	}
+	for _, each := range []int{2, 10, 100, 1000, 10_000} {
+		w := subscribing{clients: 20_000 / each, each: each, filter: subscribings[0].filter}
+		b.Run(fmt.Sprintf("each=%d", each), func(b *testing.B) { w.bench(b) })
+	}
+}
+
+func (w subscribing) bench(b *testing.B) {
+	for b.Loop() {
+		heap, took := w.measure(b, runBroker(b))
+		b.ReportMetric(heap, "heapB/sub")
+		b.ReportMetric(float64(took), "ns/sub")
+	}
+}
+
+// BenchmarkMatching publishes to a topic that so many of a client's filters match, which gets each message once.
+func BenchmarkMatching(b *testing.B) {
+	for _, filters := range []int{1, 10, 100, 1000, 10_000} {
+		b.Run(fmt.Sprintf("filters=%d", filters), func(b *testing.B) {
+			c := newCrowd(b, runBroker(b), 2, false)
+			c.connect(1)
+			c.subscribe(0, filters, wildcards)
+			c.publisher()
+			const messages = 100
+			c.send(wildcardTopic, messages)
+			used, times := processorTime(b), 0
 			for b.Loop() {
-				heap, took := w.measure(b, runBroker(b))
-				b.ReportMetric(heap, "heapB/sub")
-				b.ReportMetric(float64(took), "ns/sub")
+				c.send(wildcardTopic, messages)
+				times += messages
 			}
+			b.ReportMetric(float64(processorTime(b)-used)/float64(times), "cpu-ns/message")
 		})
 	}
+}
+
+const wildcardTopic = "a/a/a/a/a/a/a/a/a/a/a/a/a/a"
+
+// wildcards is filters that match wildcardTopic: each has another choice of its levels replaced by +.
+func wildcards(_, i int) string {
+	levels := strings.Split(wildcardTopic, "/")
+	for bit := range levels {
+		if (i+1)>>bit&1 != 0 {
+			levels[bit] = "+"
+		}
+	}
+	return strings.Join(levels, "/")
 }

@@ -2,6 +2,7 @@ package topic_test
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -216,5 +217,26 @@ func BenchmarkFiltersMatch(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		fs.Match("ticker/ACME", func(text) { n++ })
+	}
+}
+
+// BenchmarkFiltersDepth looks up a topic of so many levels, with a filter of only + and one that ends in # at each level.
+func BenchmarkFiltersDepth(b *testing.B) {
+	for _, levels := range []int{1, 2, 4, 8, 16, 32, 64, 128} {
+		b.Run(fmt.Sprintf("levels=%d", levels), func(b *testing.B) {
+			var fs topic.Filters[text]
+			fs.Set(text(strings.Repeat("+/", levels-1) + "+"))
+			for i := range levels {
+				fs.Set(text(strings.Repeat("l/", i) + "#"))
+			}
+			name := strings.Repeat("l/", levels-1) + "l"
+			n := 0
+			for b.Loop() {
+				fs.Match(name, func(text) { n++ })
+			}
+			if n != b.N*(levels+1) {
+				b.Errorf("%d matches in %d rounds", n, b.N)
+			}
+		})
 	}
 }
