@@ -93,7 +93,12 @@ func hasAll(text string, words []string) bool {
 // startProcess starts outcry in folder dir and does not wait.
 func startProcess(t *testing.T, dir string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: outcry(t, args...), stdout: newOutput(), stderr: newOutput(), ended: make(chan struct{})}
+	return startCommand(t, dir, outcry(t, args...))
+}
+
+func startCommand(t *testing.T, dir string, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{t: t, cmd: cmd, stdout: newOutput(), stderr: newOutput(), ended: make(chan struct{})}
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = dir, p.stdout, p.stderr
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -106,9 +111,17 @@ func startProcess(t *testing.T, dir string, args ...string) *process {
 // startServe starts outcry serve in folder dir, on ports that are free, and waits until it is ready.
 func startServe(t *testing.T, dir string, args ...string) *process {
 	t.Helper()
+	return startServeAs(t, dir, func(*exec.Cmd) {}, args...)
+}
+
+// startServeAs is startServe with a command that was changed.
+func startServeAs(t *testing.T, dir string, change func(*exec.Cmd), args ...string) *process {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "addresses")
-	p := startProcess(t, dir, append([]string{"serve", "--tcp", "127.0.0.1:0", "--ws", "127.0.0.1:0", "--http", "127.0.0.1:0",
+	cmd := outcry(t, append([]string{"serve", "--tcp", "127.0.0.1:0", "--ws", "127.0.0.1:0", "--http", "127.0.0.1:0",
 		"--addr-file", file}, args...)...)
+	change(cmd)
+	p := startCommand(t, dir, cmd)
 	p.waitFor(p.stdout, 0, "Ctrl-C stops it.")
 	text, err := os.ReadFile(file)
 	if err != nil {

@@ -141,6 +141,7 @@ func (s *server) openBroker() (err error) {
 		Relaxed: s.config.Durability.Mode == "relaxed",
 	}
 	o.Limits.MaxStoringBytes = int(s.config.Durability.MaxPending / 2) // so that clients wait and are not refused
+	boundConnections(&o.Limits, openFiles(), s.log)
 	if s.flags.open > 0 {
 		o.Hooks = openHooks()
 		withoutDrops(&o.Limits)
