@@ -14,7 +14,7 @@ folders := cmd broker hooks listeners devices web bench tests
 modules := web/node_modules/.package-lock.json
 pages   := web/dist/index.html
 
-.PHONY: help run build web pages test lint format vet staticcheck race fuzz crash bench compare limit check clean tools test-web test-fuzz acme
+.PHONY: help run build web pages test lint format vet staticcheck race fuzz crash bench compare limit scale check clean tools test-web test-fuzz test-draw acme
 
 help: ## show what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -97,6 +97,13 @@ compare: ## give Outcry and its peers the same work, write docs/benchmarks.md
 
 limit: ## give Outcry and a bare loop the same work, write docs/performance.md
 	$(GO) run ./bench/compare --write docs/performance.md --marker limit --peers limit,limit-2 --works 'fanout-tcp-*,pairs-0,quiet,payload-*' $(LIMIT)
+
+scale: ## measure how cost grows, draw it, write docs/scale.md (SCALE=--quick: in a minute)
+	$(GO) run ./bench/scale --write docs/scale.md $(SCALE)
+
+# What draws the charts is a module of its own.
+test-draw:
+	cd bench/scale/draw && $(GO) vet . && $(GO) test .
 
 check: lint ## lint, and known vulnerabilities of the dependencies (VULNDB: where the database is)
 	@GO=$(GO) .ci/vulnerabilities $(VULNDB)

@@ -1,0 +1,255 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/outcry-mqtt/outcry/bench"
+)
+
+// scale measures everything. Where it says 'cost' it is processor time of the broker, which other work on the machine
+// hardly changes.
+type scale struct {
+	ctx     context.Context
+	program string
+	size    size
+	rounds  string // of the Go benchmarks, as -benchtime takes it
+	seconds time.Duration
+	warmup  time.Duration
+	faults  []string // what could not be measured, and why
+}
+
+// size is how far it goes.
+type size struct {
+	subscribers []int  // with sockets
+	memory      string // clients through memory: a pattern of numbers
+	topics      []int
+	retained    []int
+	each        string // subscriptions of a client: likewise
+	filters     string // that match: likewise
+}
+
+var (
+	full = size{
+		subscribers: []int{10, 30, 100, 300, 1000, 3000, 10_000, 19_000}, memory: "1000+",
+		topics: []int{1, 10, 100, 1000, 10_000, 100_000, 300_000, 1_000_000}, retained: []int{100, 1000, 10_000, 100_000, 1_000_000},
+		each: "[0-9]+", filters: "[0-9]+",
+	}
+	quick = size{
+		subscribers: []int{10, 100, 1000}, memory: "10000?",
+		topics: []int{1, 100, 10_000}, retained: []int{100, 10_000}, each: "(2|100)", filters: "(1|100)",
+	}
+)
+
+// all measures every chart.
+func (s *scale) all() ([]*chart, error) {
+	var charts []*chart
+	for _, measure := range []func() ([]*chart, error){s.subscribers, s.topics, s.retained, s.subscriptions, s.wildcards, s.shards} {
+		some, err := measure()
+		if err != nil {
+			return nil, err
+		}
+		charts = append(charts, some...)
+	}
+	return charts, nil
+}
+
+// fresh gives a broker that was just started its work. That it cannot be done is noted, and is an error only if it is
+// because the run was interrupted.
+func (s *scale) fresh(what string, shards int, work func(*broker) error) error {
+	b, err := start(s.ctx, s.program, shards)
+	if err != nil {
+		return err
+	}
+	defer b.stop()
+	err = work(b)
+	if err == nil || s.ctx.Err() != nil || errors.Is(err, bench.ErrUnsupported) {
+		return err
+	}
+	s.faults = append(s.faults, fmt.Sprintf("%s: %s", what, strings.ReplaceAll(err.Error(), "\n", "; ")))
+	fmt.Fprintln(os.Stderr, s.faults[len(s.faults)-1])
+	return nil
+}
+
+// bench gives a broker a work, and returns what was reported. What the broker did wrong is an error.
+func (s *scale) bench(b *broker, o bench.Options) (*bench.Report, error) {
+	o.URL, o.PID, o.Version, o.SubscribeQoS = b.url, b.cmd.Process.Pid, 4, -1
+	o.Warmup, o.Duration = s.warmup, s.seconds
+	r, err := bench.Run(s.ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	if wrong := r.Failures(true); len(wrong) > 0 {
+		return nil, fmt.Errorf("%s: %v", o.Scenario, wrong)
+	}
+	fmt.Fprintf(os.Stderr, "%s: %d subscribers, %d topics, window %d: done\n", o.Scenario, o.Subscribers, o.Topics, o.Window)
+	return r, nil
+}
+
+// subscribers is one publisher and a room of ever more, over sockets and through memory.
+func (s *scale) subscribers() ([]*chart, error) {
+	single, many := &curve{Name: "sockets, a message at a time"}, &curve{Name: "sockets, as many as it takes"}
+	for _, n := range s.size.subscribers {
+		err := s.fresh(fmt.Sprintf("%d subscribers", n), 0, func(b *broker) error {
+			for window, c := range []*curve{many, single} { // 0: the default
+				r, err := s.bench(b, bench.Options{Scenario: bench.Fanout, Subscribers: n, Window: window})
+				if err != nil {
+					return err
+				}
+				c.add(float64(n), r.Process.PerMessage)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	memory, err := benchmark(s.ctx, "./broker", "Memory/tcp/clients=("+s.size.memory+")$", s.rounds)
+	if err != nil {
+		return nil, err
+	}
+	const prefix = "Memory/tcp/clients="
+	cost := &chart{
+		File: "subscribers", Title: "A delivery, by subscribers of the room", X: "subscribers", Y: "µs of processor time",
+		note: "Processor time of the broker for each delivery, 64 bytes, QoS 0. Sockets: `outcry bench fanout` with `--window 1` and without, " +
+			"generator and broker on the same machine; each message is a system call per subscriber with the first. Memory: the engine without the system calls.",
+		Curves: []*curve{single, many, memory.curve("memory", prefix, "cpu-ns/delivery", 1e-3)},
+	}
+	bytes := &chart{
+		File: "connections", Title: "A connection, by connections", X: "connections", Y: "bytes",
+		note: "Through memory: what an idle connection takes, on the heap and of the resident set, and what its first subscription adds. " +
+			"The last column is how many are let in a second, with the garbage collector in between.",
+		Curves: []*curve{
+			memory.curve("heap bytes", prefix, "heapB/conn", 1), memory.curve("resident bytes", prefix, "residentB/conn", 1),
+			memory.curve("heap bytes of the first subscription", prefix, "heapB/sub", 1),
+		},
+		columns: []*curve{memory.curve("connects a second", prefix, "connects/s", 1)},
+	}
+	return []*chart{cost, bytes}, nil
+}
+
+// topics is one publisher who goes round ever more topics.
+func (s *scale) topics() ([]*chart, error) {
+	heard := &curve{Name: "message"}
+	for _, n := range s.size.topics {
+		err := s.fresh(fmt.Sprintf("%d topics", n), 0, func(b *broker) error {
+			o := bench.Options{Scenario: bench.Fanout, Subscribers: 1, Topics: n, Wildcard: true, Window: min(max(n, 100), 1000)}
+			r, err := s.bench(b, o)
+			if err != nil {
+				return err
+			}
+			heard.add(float64(n), r.Process.PerMessage)
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return []*chart{{
+		File: "topics", Title: "A message, by topics", X: "topics", Y: "µs of processor time",
+		note:   "Processor time of the broker for each message of a publisher that goes round so many topics, with one subscriber of all of them.",
+		Curves: []*curve{heard},
+	}}, nil
+}
+
+// retained is ever more retained messages: stored, then all of them replayed.
+func (s *scale) retained() ([]*chart, error) {
+	stored, replayed, memory := &curve{Name: "stored"}, &curve{Name: "replayed"}, &curve{Name: "bytes of memory each"}
+	for _, n := range s.size.retained {
+		err := s.fresh(fmt.Sprintf("%d retained messages", n), 0, func(b *broker) error {
+			r, err := s.bench(b, bench.Options{Scenario: bench.Retained, Topics: n, Keep: true})
+			if err != nil {
+				return err
+			}
+			stored.add(float64(n), r.Fill.Seconds*1e6/float64(n))
+			replayed.add(float64(n), r.Process.PerMessage)
+			memory.add(float64(n), float64(r.Fill.Memory)/float64(n))
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return []*chart{{
+		File: "retained", Title: "A retained message, by retained messages", X: "retained messages", Y: "µs",
+		note: "Stored: time for each message until all are on disk and acknowledged (QoS 1, 1,000 under way, one publisher). Replayed: processor " +
+			"time of the broker for each message that a new subscriber of `#` is sent. Memory with few messages is what the process grows by anyhow.",
+		Curves: []*curve{stored, replayed}, columns: []*curve{memory},
+	}}, nil
+}
+
+// subscriptions is ever more subscriptions of a client.
+func (s *scale) subscriptions() ([]*chart, error) {
+	r, err := benchmark(s.ctx, "./broker", "Subscriptions/each=("+s.size.each+")$", "3x")
+	if err != nil {
+		return nil, err
+	}
+	const prefix = "Subscriptions/each="
+	return []*chart{{
+		File: "subscriptions", Title: "A subscription, by subscriptions of a client", X: "subscriptions of a client", Y: "ns, bytes",
+		note: "Through memory: 20,000 subscriptions in all, each to a filter of its own of 20 bytes; the time of each, packets of at most 1,000 filters, and its memory. " +
+			"With few in a packet the packet itself and its answer count.",
+		Curves: []*curve{r.curve("ns to subscribe", prefix, "ns/sub", 1), r.curve("heap bytes", prefix, "heapB/sub", 1)},
+	}}, nil
+}
+
+// wildcards is ever deeper topics, and ever more filters that match.
+func (s *scale) wildcards() ([]*chart, error) {
+	depth, err := benchmark(s.ctx, "./broker/topic", "FiltersDepth", "0.2s")
+	if err != nil {
+		return nil, err
+	}
+	matching, err := benchmark(s.ctx, "./broker", "Matching/filters=("+s.size.filters+")$", "10x")
+	if err != nil {
+		return nil, err
+	}
+	return []*chart{{
+		File: "depth", Title: "Looking a topic up, by its levels", X: "levels", Y: "ns",
+		note: "Once for each topic and change of subscriptions, not for each message: a topic of so many levels, matched by a filter of `+` only and by one with `#` at each level. " +
+			"128 levels are the default limit.",
+		Curves: []*curve{depth.curve("look-up", "FiltersDepth/levels=", "ns/op", 1)},
+	}, {
+		File: "matching", Title: "A message, by filters of the subscriber that match it", X: "matching filters", Y: "µs of processor time",
+		note:   "Through memory: a client has so many wildcard filters that match the message's topic of 14 levels, and is sent it once.",
+		Curves: []*curve{matching.curve("message", "Matching/filters=", "cpu-ns/message", 1e-3)},
+	}}, nil
+}
+
+// shards is the same work for one shard and for two.
+func (s *scale) shards() ([]*chart, error) {
+	works := []struct {
+		name string
+		o    bench.Options
+	}{
+		{"fan-out to 1,000", bench.Options{Scenario: bench.Fanout, Subscribers: 1000}},
+		{"50 pairs, QoS 0", bench.Options{Scenario: bench.Pairs, Clients: 50}},
+		{"50 pairs, QoS 1", bench.Options{Scenario: bench.Pairs, Clients: 50, QoS: 1}},
+	}
+	c := &chart{
+		File: "shards", Title: "Deliveries a second, by shards", X: "shards", Y: "deliveries a second",
+		note: "A closed loop over sockets, the generator beside the broker on the same processors: where those are as many as the shards, the generator takes the second one.",
+	}
+	for _, w := range works {
+		rate, cost := &curve{Name: w.name}, &curve{Name: w.name + ", µs each"}
+		for shards := 1; shards <= 2; shards++ {
+			err := s.fresh(fmt.Sprintf("%s with %d shards", w.name, shards), shards, func(b *broker) error {
+				r, err := s.bench(b, w.o)
+				if err != nil {
+					return err
+				}
+				rate.add(float64(shards), r.Messages.ReceivedPerSecond)
+				cost.add(float64(shards), r.Process.PerMessage)
+				return nil
+			})
+			if err != nil {
+				return nil, err
+			}
+		}
+		c.Curves, c.columns = append(c.Curves, rate), append(c.columns, cost)
+	}
+	return []*chart{c}, nil
+}
