@@ -209,11 +209,25 @@ func (s *shard) proceed(ss *session) {
 			s.ticking = s.isTicker(m.topic)
 			s.sendRetained(m, sub)
 			s.ticking = false
-			if c := ss.conn; c.shallow && c.parked == nil && c.state == stateOpen {
-				piece = c.sip(piece, true)
-			}
+			piece = ss.conn.replaying(piece)
 		}
 	}
+}
+
+// replaying writes what there is of a replay as soon as it is a piece, and returns how large the next one may be; it is for
+// when the socket asks for it. So a long replay holds up nobody, and what it takes does not grow with its length.
+func (c *conn) replaying(piece int) (next int) {
+	switch {
+	case c.parked != nil || c.state != stateOpen:
+	case c.shallow:
+		return c.sip(piece, true)
+	case c.out.waits() > largeBuffer:
+		c.flush()
+		if c.carrier == nil && c.state == stateOpen && c.doom == closeNone {
+			c.block()
+		}
+	}
+	return piece
 }
 
 // next takes the next message for a subscription that still stands; nil says that there is none.
