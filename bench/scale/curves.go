@@ -161,7 +161,7 @@ func (s *scale) retained() ([]*chart, error) {
 	stored, replayed, memory := &curve{Name: "stored"}, &curve{Name: "replayed"}, &curve{Name: "bytes of memory each"}
 	for _, n := range s.size.retained {
 		err := s.fresh(fmt.Sprintf("%d retained messages", n), 0, func(b *broker) error {
-			r, err := s.bench(b, bench.Options{Scenario: bench.Retained, Topics: n, Keep: true})
+			r, err := s.bench(b, bench.Options{Scenario: bench.Retained, Topics: n, Keep: true, Drain: 20 * time.Second})
 			if err != nil {
 				return err
 			}
