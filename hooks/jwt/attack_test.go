@@ -142,6 +142,8 @@ func TestForgedTokens(t *testing.T) {
 		{"claims a list", hs, parts[0] + "." + encode(t, []int{1}) + "." + parts[2], "malformed", ""},
 		{"signature not base64", hs, parts[0] + "." + parts[1] + ".***", "malformed", ""},
 		{"signature with other last bits", hs, withOtherLastBits(good), "malformed", ""},
+		{"a line break in the signature", hs, good[:len(good)-3] + "\r" + good[len(good)-3:], "malformed", "line break"},
+		{"a line break at the end", hs, good + "\n", "malformed", "line break"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -3,6 +3,7 @@ package jwt
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	gojwt "github.com/golang-jwt/jwt/v5"
 
@@ -80,6 +81,10 @@ type verdict struct {
 // verify finds out about a token.
 func (v *verifier) verify(token shown) (found verdict) {
 	if found.refusal = checkHeader(token.header); found.refusal != nil {
+		return found
+	}
+	if strings.ContainsAny(token.text, "\r\n") { // which decoders skip: the same token would have many spellings
+		found.refusal = notAToken(labelMalformed, "token has a line break in it; leave it out")
 		return found
 	}
 	found.parsed, found.refusal = v.parse(token.text, &found)
