@@ -42,11 +42,7 @@ func (a *strangers) leave() {
 // connect opens n connections that each say text, and what drips later. A connection that is refused at once counts for nothing.
 func (a *strangers) connect(n int, address, text, drip string) {
 	a.t.Helper()
-	to, err := net.ResolveTCPAddr("tcp4", address)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	target := &syscall.SockaddrInet4{Port: to.Port, Addr: [4]byte(to.IP.To4())}
+	target := socketAddress(a.t, address)
 	for range n {
 		fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 		if err != nil {
@@ -61,6 +57,15 @@ func (a *strangers) connect(n int, address, text, drip string) {
 		}
 		_, _ = syscall.Write(fd, []byte(text)) // the peer may have closed
 	}
+}
+
+func socketAddress(t *testing.T, address string) *syscall.SockaddrInet4 {
+	t.Helper()
+	to, err := net.ResolveTCPAddr("tcp4", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &syscall.SockaddrInet4{Port: to.Port, Addr: [4]byte(to.IP.To4())}
 }
 
 // say writes a byte to each connection that still has something to say.
