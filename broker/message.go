@@ -18,6 +18,7 @@ type message struct {
 	kept    *message // the copy that may be kept, shared by all on this shard who need one
 	group   *group   // the shared subscription that this copy goes to; nil: everybody else
 	stored  *stored  // what the store keeps of it; nil: nothing
+	serial  uint64   // of a retained message: which came after which
 	qos     byte
 	retain  bool // as published
 }

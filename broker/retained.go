@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -17,6 +16,7 @@ type retained struct {
 	clock *clock
 	count atomic.Int64
 	bytes atomic.Int64
+	last  atomic.Uint64 // serial of the newest message
 
 	mu    sync.RWMutex // guards names; the store is told with it held, so that its order is ours
 	names topic.Names[*message]
@@ -35,9 +35,10 @@ func (r *retained) set(m *message, l *Limits) bool {
 	if had {
 		grow -= old.size()
 	}
-	if !had && len(m.payload) > 0 && (int(r.count.Load()) >= l.MaxRetainedMessages || int(r.bytes.Load())+grow > l.MaxRetainedBytes) {
+	if !had && len(m.payload) > 0 && int(r.count.Load()) >= l.MaxRetainedMessages || grow > 0 && int(r.bytes.Load())+grow > l.MaxRetainedBytes {
 		return false
 	}
+	m.serial = r.last.Add(1)
 	r.bytes.Add(int64(grow))
 	r.put(m, had)
 	if r.store != nil && m.qos == 0 {
@@ -90,22 +91,24 @@ func (r *retained) later(names []string) {
 	}
 }
 
-// match returns the retained messages that a filter matches. Those that have expired are found here, and removed.
-func (r *retained) match(filter string, now int64) []*message {
-	found, expired := r.find(filter, now)
+// match returns the retained messages that a filter matches, none that came after the one of a serial. Those that have
+// expired are found here, and removed.
+func (r *retained) match(filter string, until uint64, now int64) []*message {
+	found, expired := r.find(filter, until, now)
 	if len(expired) > 0 {
 		r.remove(expired)
 	}
 	return found
 }
 
-func (r *retained) find(filter string, now int64) (found, expired []*message) {
+func (r *retained) find(filter string, until uint64, now int64) (found, expired []*message) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	r.names.Match(filter, func(_ string, m *message) bool {
-		if m.expired(now) {
+		switch {
+		case m.expired(now):
 			expired = append(expired, m)
-		} else {
+		case m.serial <= until:
 			found = append(found, m)
 		}
 		return true
@@ -160,108 +163,6 @@ func (s *shard) retain(m *message) {
 	}
 }
 
-// replay is retained messages that a session still has to be sent, because of subscriptions.
-type replay struct {
-	parts []replayPart
-}
-
-type replayPart struct {
-	sub      *subscription
-	messages []*message
-}
-
-// replay sends a new subscription what is retained, at the pace at which the client reads.
-func (s *shard) replay(sub *subscription) {
-	if sub.isOwn() {
-		sub.session.tellCurrent(sub)
-		return
-	}
-	found := s.b.retained.match(sub.filter(), s.now)
-	if s.b.router.sys.Load() > 0 && wantsSys(sub.filter()) {
-		s.b.sys.ask(s, sub)
-	}
-	if len(found) == 0 {
-		sub.replayed()
-		return
-	}
-	ss := sub.session
-	if ss.replay == nil {
-		ss.replay = new(replay)
-	}
-	ss.replay.parts = append(ss.replay.parts, replayPart{sub, found})
-	s.proceed(ss)
-}
-
-// proceed sends retained messages until the client's socket or quota is full. One that was replaced meanwhile is left
-// out: the client was sent the newer one.
-func (s *shard) proceed(ss *session) {
-	piece := shallowPiece
-	for r := ss.replay; r != nil && ss.conn != nil && ss.conn.parked == nil && ss.conn.state == stateOpen; {
-		if ss.queue.len() > 0 {
-			return // goes on when the queue is empty
-		}
-		m, sub := r.next(ss)
-		if m == nil {
-			ss.replay = nil
-			return
-		}
-		if !m.expired(s.now) && s.b.retained.current(m) {
-			s.ticking = s.isTicker(m.topic)
-			s.sendRetained(m, sub)
-			s.ticking = false
-			piece = ss.conn.replaying(piece)
-		}
-	}
-}
-
-// replaying writes what there is of a replay as soon as it is a piece, and returns how large the next one may be; it is for
-// when the socket asks for it. So a long replay holds up nobody, and what it takes does not grow with its length.
-func (c *conn) replaying(piece int) (next int) {
-	switch {
-	case c.parked != nil || c.state != stateOpen:
-	case c.shallow:
-		return c.sip(piece, true)
-	case c.out.waits() > largeBuffer:
-		c.flush()
-		if c.carrier == nil && c.state == stateOpen && c.doom == closeNone {
-			c.block()
-		}
-	}
-	return piece
-}
-
-// next takes the next message for a subscription that still stands; nil says that there is none.
-func (r *replay) next(ss *session) (*message, *subscription) {
-	for len(r.parts) > 0 {
-		p := &r.parts[0]
-		if stands := ss.subs.get(p.sub.key()) == p.sub; !stands || len(p.messages) == 0 {
-			r.parts = r.parts[1:]
-			if stands && !r.has(p.sub) {
-				p.sub.replayed()
-			}
-			continue
-		}
-		m := p.messages[0]
-		p.messages = p.messages[1:]
-		return m, p.sub
-	}
-	return nil, nil
-}
-
-// has tells whether there is a part for a subscription.
-func (r *replay) has(sub *subscription) bool {
-	return slices.ContainsFunc(r.parts, func(p replayPart) bool { return p.sub == sub })
-}
-
-// replayed notes that a subscription has been sent, or has waiting in its session, what was retained. Until the disk knows that, a
-// crash has it sent all of that again.
-func (sub *subscription) replayed() {
-	if sub.replays {
-		sub.replays = false
-		sub.keep()
-	}
-}
-
 // sendRetained sends a retained message because of a subscription: RETAIN is set [MQTT-3.3.1-8].
 func (s *shard) sendRetained(m *message, sub *subscription) {
 	d := delivery{m: m, qos: min(m.qos, sub.qos), retain: true}
@@ -275,20 +176,6 @@ func (s *shard) sendRetained(m *message, sub *subscription) {
 	}
 	s.encoded = [len(s.encoded)]stretch{}
 	s.handDelivery(sub.session, &d)
-}
-
-// suspendReplay has the QoS 1 and 2 messages of a replay wait with the others, when the client has gone.
-func (ss *session) suspendReplay() {
-	r := ss.replay
-	ss.replay = nil
-	if r == nil || ss.expiry <= 0 {
-		return
-	}
-	for m, sub := r.next(ss); m != nil; m, sub = r.next(ss) {
-		if min(m.qos, sub.qos) > 0 {
-			ss.shard.sendRetained(m, sub)
-		}
-	}
 }
 
 // A stored retained message is: a version byte, flags, the stamp at which it expires if it does, the length of the

@@ -47,6 +47,8 @@ type shard struct {
 	sessions map[string]*session
 	routes   map[string]*route
 	line     []*connecting // wait to be let in
+	replays  []*session    // are sent retained messages, and have to be looked for more
+	finding  int64         // nanoseconds of this turn that retained messages were looked for
 	paced    pacings       // topics of subscriptions with a maximum rate
 	spare    []post        // the emptied half of the inbox
 	ending   bool          // connections are being closed; the loop ends with the last one
@@ -145,7 +147,7 @@ func (s *shard) run() error {
 // processor for a moment, which a busy broker ends soon, and only then the slow way through the scheduler.
 func (s *shard) wait() ([]poller.Event, error) {
 	s.poll.Prepare()
-	if len(s.line) > 0 || !s.in.empty() {
+	if len(s.line) > 0 || len(s.replays) > 0 || !s.in.empty() {
 		return s.poll.Wait(0, true)
 	}
 	s.wakesAt = s.dueAt()
@@ -183,6 +185,7 @@ func (s *shard) turn(events []poller.Event) {
 	s.now = s.b.clock.now()
 	began := s.now
 	s.oldest = began
+	s.resumeReplays()
 	for i := range events {
 		s.handle(&events[i])
 	}

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/outcry-mqtt/outcry/broker/topic"
@@ -16,16 +17,32 @@ func (c *conn) onSubscribe(body []byte) error {
 	}
 	codes := s.suback[:0]
 	var replays []*subscription
+	again := false // a filter may stand there twice
 	for i := range p.Filters {
 		sub, isNew, code := c.subscribe(&p.Filters[i], p.Identifier)
 		codes = append(codes, code)
 		if sub != nil && sub.group() == nil && (sub.handling == 0 || sub.handling == 1 && isNew) {
 			replays = append(replays, sub)
+			again = again || !isNew
 		}
+	}
+	if again {
+		replays = once(replays)
 	}
 	s.suback = codes
 	c.answerSubscribe(subAck{wire.TypeSuback, wire.AppendSuback(nil, c.version, p.PacketID, codes), replays})
 	return nil
+}
+
+// once is the subscriptions without those that come again. Of a filter that stands in a packet many times, what is
+// retained is sent once.
+func once(all []*subscription) []*subscription {
+	seen := make(map[*subscription]bool)
+	return slices.DeleteFunc(all, func(sub *subscription) bool {
+		before := seen[sub]
+		seen[sub] = true
+		return before
+	})
 }
 
 // subAck is a SUBACK or UNSUBACK, and the subscriptions that are sent what is retained after it.
