@@ -14,7 +14,7 @@ folders := cmd broker hooks listeners devices web bench tests
 modules := web/node_modules/.package-lock.json
 pages   := web/dist/index.html
 
-.PHONY: help run build web pages test lint format vet staticcheck race fuzz crash bench compare limit scale check clean tools test-web test-fuzz test-draw acme
+.PHONY: help run build web pages test lint format vet staticcheck race fuzz crash bench compare limit scale check clean tools test-web test-fuzz test-draw acme corpus
 
 help: ## show what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -76,6 +76,9 @@ acme: ## get certificates from Pebble, Let's Encrypt's authority for tests; take
 
 fuzz: ## run every fuzz target for FUZZTIME (20s)
 	.ci/fuzz $(FUZZTIME)
+
+corpus: ## keep what make fuzz has found interesting, as seeds in testdata/fuzz
+	.ci/corpus
 
 test-fuzz:
 	.ci/fuzz 3s
