@@ -13,8 +13,8 @@ import (
 	"github.com/outcry-mqtt/outcry/broker/wire"
 )
 
-// ErrTooManyConnections is returned by Attach when Limits.MaxConnections are open, or as many of the peer's address as
-// may be, or when they come too fast.
+// ErrTooManyConnections is returned by Attach when Limits.MaxConnections are open, and by Attach and Enter if the peer's
+// address has as many connections as it may, or as many that have not sent CONNECT, or if they come too fast.
 var ErrTooManyConnections = errors.New("broker: too many connections")
 
 // Link is a network connection that is ready to carry MQTT.
@@ -27,23 +27,33 @@ type Link struct {
 	Header   http.Header          // of the upgrade; nil without
 	TLS      *tls.ConnectionState // nil without
 	Remote   string               // the peer's address; empty: that of Conn; always given with FD
+	Pass     *Pass                // of Enter; nil: the connection is counted, and its time begins, when it is attached
 }
 
 // Attach gives the broker a connection. The broker closes it, also if it returns an error: ErrClosed,
 // ErrTooManyConnections, or what the system said.
 func (b *Broker) Attach(l Link) error {
 	remote := l.remote()
-	if reached := b.enterFrom(remote); reached != limitNone {
+	p, err := b.take(&l, remote)
+	if err != nil {
 		l.Close()
-		b.limited(reached, remote, "")
+		return err
+	}
+	if b.connections.Add(1) > b.maxConnections.Load() {
+		b.connections.Add(-1)
+		p.source.Leave(true, b.clock.now())
+		l.Close()
+		b.limited(limitConnections, remote, "")
 		return ErrTooManyConnections
 	}
 	c, err := b.newConn(l, remote)
 	if err != nil {
-		b.leaveFrom(remote)
+		b.connections.Add(-1)
+		p.source.Leave(true, b.clock.now())
 		l.Close()
 		return fmt.Errorf("broker: attach %s: %w", l.Listener, err)
 	}
+	c.use(p)
 	s := b.shards[b.turn.Add(1)%uint64(len(b.shards))]
 	if c.carrier != nil {
 		c.carrier.settle(s)
@@ -56,25 +66,6 @@ func (b *Broker) Attach(l Link) error {
 		c.carrier.start(&b.streams)
 	}
 	return nil
-}
-
-// enterFrom counts a connection, unless there are too many.
-func (b *Broker) enterFrom(remote string) limit {
-	if n := b.connections.Add(1); n > int64(b.limits.MaxConnections) {
-		b.connections.Add(-1)
-		return limitConnections
-	}
-	reached := limitOf[b.guard.Arrive(remote, b.clock.now())]
-	if reached != limitNone {
-		b.connections.Add(-1)
-	}
-	return reached
-}
-
-// leaveFrom takes back a connection that enterFrom counted.
-func (b *Broker) leaveFrom(remote string) {
-	b.connections.Add(-1)
-	b.guard.Leave(remote)
 }
 
 // Close closes the connection that the link has, for who does not attach it.

@@ -40,8 +40,9 @@ type Broker struct {
 	observers      *observers  // nil: nobody observes
 	sys            *sys
 	gate           gate
-	guard          *guard.Guard // nil: no limits
-	rates          rates
+	guard          *guard.Guard
+	rates          atomic.Pointer[rates]
+	maxConnections atomic.Int64
 	limiting       limiting
 	checking       context.Context // of the checkers; set by Run
 	counters       counters
@@ -80,7 +81,7 @@ func New(o Options) (*Broker, error) {
 	}
 	b.gate.more.L = &b.gate.mu
 	b.guard = guard.New(o.Limits.Guard)
-	b.rates = newRates(&o.Limits)
+	b.setLimits(&b.limits)
 	b.counters.auths = make(map[string]uint64)
 	b.retained.store, b.retained.clock = o.Store, &b.clock
 	b.sys = newSys(b)

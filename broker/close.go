@@ -146,7 +146,8 @@ func (c *conn) release() {
 		c.leave()
 	}
 	c.uncount()
-	c.b.leaveFrom(c.remote)
+	c.b.connections.Add(-1)
+	c.leaveAddress()
 	if c.carrier != nil {
 		c.carrier.close()
 		return

@@ -3,6 +3,7 @@ package broker
 import (
 	"crypto/tls"
 	"net/http"
+	"time"
 
 	"github.com/outcry-mqtt/outcry/broker/poller"
 	"github.com/outcry-mqtt/outcry/broker/wire"
@@ -53,9 +54,9 @@ type conn struct {
 	heard       []*route  // topic aliases that the client has set, from 1
 	aliases     *aliases  // those that we set; nil: none
 	allowed     *permissions
-	meter       *meter // nil: it may send as fast as it can
+	meter       *meter // nil: its address is not counted, and it may send as fast as it can
 	timer       timer
-	expires     int64 // when its identity expires, on the broker's clock; 0: never
+	expires     int64 // when its CONNECT must be there, and later when its identity expires, on the broker's clock; 0: never
 	warnAt      int64 // when it is told so; 0: it has been, or need not be
 	lastRead    int64 // when a packet last came, in ticks
 	heldPubacks int32 // PUBACKs among acks
@@ -82,6 +83,7 @@ type conn struct {
 	refreshing  bool // it has shown a fresh token, which is being checked
 	counted     bool // in the gauge of its listener and version
 	deflates    bool // permessage-deflate was agreed: there is ws.deflation
+	countedUser bool // among the connections of its user
 }
 
 // hello is what is known of a connection before its CONNECT.
@@ -99,7 +101,7 @@ func (c *conn) begin(s *shard) {
 	s.stats.accepted++
 	c.enter(s)
 	c.timer.owner = c
-	s.wheel.arm(&c.timer, deadline(s.now, c.b.limits.ConnectTimeout))
+	s.wheel.arm(&c.timer, deadline(s.now, time.Duration(c.expires-s.now)))
 	if c.carrier != nil || c.readable() && c.state != stateClosed { // a CONNECT that is there already is not waited for
 		c.join()
 	}

@@ -46,6 +46,7 @@ func (c *conn) onConnect(body []byte) error {
 	}
 	k.client = &Client{ID: id, Listener: c.listener, Remote: c.remote, Version: c.version, Identity: anonymous, Assigned: k.assigned}
 	c.state = stateChecking
+	c.greet()
 	c.connecting = k // goes on when all that was read with the CONNECT is put aside
 	return nil
 }
@@ -161,7 +162,7 @@ func (k *connecting) open(s *shard) {
 	if n := min(int(p.TopicAliasMaximum), s.b.limits.MaxTopicAliasOut); n > 0 {
 		c.aliases = &aliases{most: uint16(n)}
 	}
-	c.setMeter()
+	c.joinAddress()
 	ss.setWill(p.Will)
 	ss.saveNext(savingSession) // no later than what is acknowledged next
 	k.setTimers(s)

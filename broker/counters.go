@@ -117,9 +117,12 @@ func (c *conn) count(s *shard) {
 }
 
 func (c *conn) uncount() {
+	if c.countedUser {
+		c.countedUser = false
+		c.b.guard.Exit(c.client.Identity.User)
+	}
 	if c.counted {
 		c.counted = false
-		c.b.guard.Exit(c.client.Identity.User)
 		c.shard.stats.open[connKind{c.listener, c.version}].open--
 	}
 }

@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -15,7 +14,10 @@ const (
 	limitNone limit = iota
 	limitConnections
 	limitAddress
+	limitHalfOpen
 	limitAddressRate
+	limitAddressMessages
+	limitAddressBytes
 	limitLogins
 	limitUser
 	limitReconnects
@@ -25,13 +27,14 @@ const (
 )
 
 var limitLabels = [limitKinds]string{
-	"none", "connections", "address_connections", "address_connect_rate", "failed_logins", "user_connections", "reconnects",
-	"message_rate", "byte_rate",
+	"none", "connections", "address_connections", "address_half_open", "address_connect_rate", "address_message_rate",
+	"address_byte_rate", "failed_logins", "user_connections", "reconnects", "message_rate", "byte_rate",
 }
 
 // limitOf are the limits of the guard.
 var limitOf = [...]limit{
-	guard.None: limitNone, guard.AddressConnections: limitAddress, guard.AddressRate: limitAddressRate,
+	guard.None: limitNone, guard.AddressConnections: limitAddress, guard.AddressHalfOpen: limitHalfOpen,
+	guard.AddressRate: limitAddressRate, guard.AddressMessages: limitAddressMessages, guard.AddressBytes: limitAddressBytes,
 	guard.FailedLogins: limitLogins, guard.UserConnections: limitUser, guard.Reconnects: limitReconnects,
 }
 
@@ -53,11 +56,9 @@ const limitLogEvery = 10 * time.Second
 // limiting counts what limits did.
 type limiting struct {
 	counts [limitKinds]atomic.Uint64
-
-	mu     sync.Mutex // guards what follows
 	logged [limitKinds]struct {
-		at    time.Time
-		count uint64 // up to then
+		next  atomic.Int64  // when it may be logged again, in Unix nanoseconds
+		count atomic.Uint64 // up to when it was logged last
 	}
 }
 
@@ -71,15 +72,12 @@ func (b *Broker) limited(l limit, remote, client string) {
 
 // due returns how often a limit was reached since that was logged last, or 0 if it need not be logged yet.
 func (t *limiting) due(l limit, n uint64, now time.Time) uint64 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	last := &t.logged[l]
-	if n <= last.count || !last.at.IsZero() && now.Sub(last.at) < limitLogEvery {
+	next := last.next.Load()
+	if now.UnixNano() < next || !last.next.CompareAndSwap(next, now.Add(limitLogEvery).UnixNano()) {
 		return 0
 	}
-	times := n - last.count
-	last.at, last.count = now, n
-	return times
+	return n - min(n, last.count.Swap(n))
 }
 
 func (t *limiting) add(out *Stats) {
@@ -100,7 +98,8 @@ func (k *connecting) limit(s *shard, old *session) *Refusal {
 	if old != nil && old.conn != nil {
 		instead = 1
 	}
-	if reached := b.guard.Enter(k.client.Identity.User, instead); reached != guard.None {
+	var reached guard.Limit
+	if c.countedUser, reached = b.guard.Enter(k.client.Identity.User, instead); reached != guard.None {
 		b.limited(limitOf[reached], c.remote, k.client.ID)
 		return refusedForUser
 	}

@@ -57,8 +57,10 @@ func (m *Memory) Connect(all []Arrival) (first int) {
 
 func (m *Memory) add(a *Arrival) {
 	home := m.b.owner(a.ID).index
-	_ = m.b.enterFrom(a.Remote)
+	p, _ := m.b.Enter(a.Remote)
+	m.b.connections.Add(1)
 	c := &conn{b: m.b, listener: "memory", remote: a.Remote, problemInfo: true, fd: -1, carrier: &m.pipes[home]}
+	c.use(p)
 	if a.Framed {
 		c.ws = new(webSocket)
 	}

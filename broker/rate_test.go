@@ -3,13 +3,16 @@ package broker_test
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/outcry-mqtt/outcry/broker"
 	"github.com/outcry-mqtt/outcry/broker/conformance/raw"
+	"github.com/outcry-mqtt/outcry/broker/guard"
 )
 
 // A client that sends too fast is slowed down, loses nothing, and others are not slowed down with it.
@@ -21,6 +24,8 @@ func TestRates(t *testing.T) {
 	}{
 		{"messages", "message_rate", broker.Limits{MessageRate: .1, MessageBurst: 20}},
 		{"bytes", "byte_rate", broker.Limits{ByteRate: 3, ByteBurst: 600}},
+		{"messages of an address", "address_message_rate", broker.Limits{Guard: guard.Options{MessagesPerSecond: .1, MessageBurst: 20}}},
+		{"bytes of an address", "address_byte_rate", broker.Limits{Guard: guard.Options{BytesPerSecond: 3, ByteBurst: 600}}},
 	} {
 		for _, kind := range []string{"tcp", "websocket", "stream"} {
 			t.Run(tt.name+" over "+kind, func(t *testing.T) {
@@ -98,4 +103,54 @@ func TestRateTakesAPacketLargerThanItsBurst(t *testing.T) {
 	s.limited("byte_rate", 1)
 	s.Advance(200 * time.Second)
 	hear.ExpectPublish("room", "next")
+}
+
+// The connections of an address share what it may send, whatever shards they are on, and each gets its part of it. Other
+// addresses are not slowed down.
+func TestRatesOfAnAddress(t *testing.T) {
+	t.Parallel()
+	const burst, clients, each = 20, 4, 25
+	s := start(t, broker.Options{Shards: 4, Limits: broker.Limits{Guard: guard.Options{
+		MessagesPerSecond: .1, MessageBurst: burst, Exempt: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+	}}})
+	hear := s.connect(raw.Connect{Version: raw.V5, ID: "hear", Clean: true})
+	hear.Subscribe(0, "here/+", "there")
+	here, there := s.from("192.0.2.1:1"), s.from("192.0.2.2:1")
+	for i := range clients {
+		p := here(raw.V5)
+		p.Connect(raw.Connect{Version: raw.V5, ID: fmt.Sprint("fast", i), Clean: true})
+		p.Send(bytes.Repeat(raw.Publish{Topic: fmt.Sprint("here/", i), Payload: "x"}.Bytes(raw.V5), each))
+	}
+	s.eventually("all are held up", func(st broker.Stats) bool { return st.Limited["address_message_rate"] >= clients })
+	if n := s.Stats().MessagesReceived[0]; n > burst+1 {
+		t.Errorf("%d messages are taken, want %d", n, burst)
+	}
+	other := there(raw.V5)
+	other.Connect(raw.Connect{Version: raw.V5, ID: "other", Clean: true})
+	other.Publish(raw.Publish{Topic: "there", Payload: "y", QoS: 1})
+	heard := map[string]int{}
+	next := func() {
+		t.Helper()
+		heard[hear.Expect(raw.PUBLISH).Topic]++
+	}
+	for range burst + 1 {
+		next()
+	}
+	for heard["there"] = 0; len(heard) < clients+1; next() { // one of them may have had all of the burst
+		s.Advance(10 * time.Second)
+	}
+	before := maps.Clone(heard)
+	for range 20 {
+		s.Advance(10 * time.Second)
+		next()
+	}
+	for i := range clients {
+		name := fmt.Sprint("here/", i)
+		if got := heard[name] - before[name]; heard[name] < each && (got < 3 || got > 7) {
+			t.Errorf("of 20 messages %d are of client %d", got, i)
+		}
+	}
+	for total := clients * each; heard["here/0"]+heard["here/1"]+heard["here/2"]+heard["here/3"] < total; next() {
+		s.Advance(10 * time.Second)
+	}
 }

@@ -141,7 +141,7 @@ func (c *conn) parse(data []byte) (rest []byte, err error) {
 			}
 			return data, nil
 		}
-		if c.meter != nil && !c.meter.takes(h.Type, size) {
+		if c.meter != nil && c.state == stateOpen && !c.meter.takes(h.Type, size) {
 			return data, nil
 		}
 		c.lastRead = c.shard.now / int64(tick) // packets count, not bytes [MQTT-3.1.2-22]

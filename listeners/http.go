@@ -49,6 +49,7 @@ type httpListener struct {
 	accept *acceptor
 	conns  *httpConns
 	tls    *tls.Config // nil: none
+	door   *door       // nil: everybody is let in
 
 	proxies proxies    // that begin with the PROXY protocol
 	refused *throttled // connections of theirs
@@ -72,6 +73,7 @@ func newHTTPListener(name string, l net.Listener, limits httpLimits, h http.Hand
 			IdleTimeout:       idleTimeout,
 			MaxHeaderBytes:    limits.maxHeaderBytes,
 			ConnState:         conns.observe,
+			ConnContext:       withGuest,
 			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		},
 	}
@@ -86,8 +88,11 @@ func (l *httpListener) Addr() net.Addr { return l.accept.Addr() }
 // Serve answers requests until the listener is closed.
 func (l *httpListener) Serve() error {
 	var incoming net.Listener = l.accept
+	if l.door != nil {
+		incoming = &doorListener{l.accept, *l.door}
+	}
 	if len(l.proxies) > 0 {
-		incoming = &proxyListener{l.accept, l.proxies, l.server.ReadHeaderTimeout, l.refused}
+		incoming = &proxyListener{incoming, l.proxies, l.server.ReadHeaderTimeout, l.refused}
 	}
 	if l.tls != nil {
 		incoming = tls.NewListener(incoming, http1(l.tls))

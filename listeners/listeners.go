@@ -20,10 +20,12 @@ var ErrServerClosed = errors.New("listener closed")
 // errNoAttacher is a programmer's mistake.
 var errNoAttacher = errors.New("listeners: options without an Attacher")
 
-// Attacher takes over connections; *broker.Broker is one. It owns Link.Conn from the call on, whatever it returns, and
-// the time that the peer may take until its CONNECT counts from there. It is called from several goroutines and must
-// not wait for the peer.
+// Attacher takes over connections; *broker.Broker is one. It owns Link.Conn from the call of Attach on, whatever that
+// returns. It is called from several goroutines and must not wait for the peer.
 type Attacher interface {
+	// Enter is asked about each connection when it is accepted, with its address, or "" if that is a proxy's. After an error
+	// it is closed at once, and Attach does not hear of it.
+	Enter(remote string) (*broker.Pass, error)
 	Attach(broker.Link) error
 }
 

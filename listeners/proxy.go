@@ -96,12 +96,18 @@ func (c *proxiedConn) readHeader() {
 	if client.IsValid() {
 		c.client = net.TCPAddrFromAddrPort(client)
 	}
+	if g := guestOf(c.Conn); c.err == nil && g != nil {
+		c.err = g.door.from(g.pass, client)
+	}
 }
 
 // unwrap returns the connection itself, which the broker reads on from behind the header.
 func unwrap(c net.Conn) net.Conn {
 	if p, ok := c.(*proxiedConn); ok {
-		return p.Conn
+		c = p.Conn
+	}
+	if g, ok := c.(*guest); ok {
+		c = g.Conn
 	}
 	return c
 }

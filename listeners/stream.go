@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net"
 	"sync"
-	"time"
 
 	"golang.org/x/crypto/acme"
 
@@ -16,18 +15,18 @@ import (
 // stream is a listener for connections that carry MQTT as it is, with or without TLS around it.
 type stream struct {
 	// Static after construction.
-	name             string
-	remote           string // overrides the peer's address, which a unix socket does not have
-	attacher         Attacher
-	tls              *tls.Config // nil: none
-	proxies          proxies     // that begin with the PROXY protocol
-	handshakeTimeout time.Duration
-	accept           *acceptor
-	bare             *sockets // accepts in its place where there is nothing to do before MQTT; nil: does not
-	handshakes       *throttled
-	refusals         *throttled
-	ctx              context.Context // ends with the listener
-	cancel           context.CancelFunc
+	name       string
+	remote     string // overrides the peer's address, which a unix socket does not have
+	attacher   Attacher
+	tls        *tls.Config // nil: none
+	proxies    proxies     // that begin with the PROXY protocol
+	door       door
+	accept     *acceptor
+	bare       *sockets // accepts in its place where there is nothing to do before MQTT; nil: does not
+	handshakes *throttled
+	refusals   *throttled
+	ctx        context.Context // ends with the listener
+	cancel     context.CancelFunc
 
 	mu      sync.Mutex // guards what follows
 	stopped bool
@@ -39,6 +38,7 @@ func newStream(name string, l net.Listener, to Attacher, slots int, log *slog.Lo
 	s := &stream{
 		name:       name,
 		attacher:   to,
+		door:       door{to: to, timeout: defaultHandshakeTimeout},
 		accept:     newAcceptor(l, slots, log),
 		handshakes: newThrottled(log),
 		refusals:   newThrottled(log),
@@ -67,12 +67,19 @@ func (s *stream) Serve() error {
 		if err != nil {
 			return err
 		}
-		if s.tls == nil && !s.proxies.sent(c) {
-			attach(s.attacher, s.link(c), s.refusals)
+		link := s.link(c)
+		pass, ok := s.door.let(c, remoteOf(&link))
+		if !ok {
 			s.accept.release()
 			continue
 		}
-		s.running.Go(func() { s.handshake(c) })
+		link.Pass = pass
+		if s.tls == nil && !s.proxies.sent(c) {
+			attach(s.attacher, link, s.refusals)
+			s.accept.release()
+			continue
+		}
+		s.running.Go(func() { s.handshake(link) })
 	}
 }
 
@@ -109,15 +116,16 @@ func (s *stream) link(c net.Conn) broker.Link {
 }
 
 // handshake does within its time limit what comes before MQTT, and hands the connection over.
-func (s *stream) handshake(raw net.Conn) {
+func (s *stream) handshake(link broker.Link) {
 	defer s.accept.release()
-	ctx, cancel := context.WithTimeout(s.ctx, s.handshakeTimeout)
+	raw := link.Conn
+	ctx, cancel := context.WithDeadline(s.ctx, s.door.deadline(link.Pass))
 	defer cancel()
-	link := s.link(raw)
 	if s.prepare(ctx, &link) {
 		attach(s.attacher, link, s.refusals)
 		return
 	}
+	link.Pass.Leave()
 	raw.Close()
 }
 
@@ -133,6 +141,9 @@ func (s *stream) prepare(ctx context.Context, link *broker.Link) bool {
 		}
 		if client.IsValid() {
 			link.Remote = client.String()
+		}
+		if s.door.from(link.Pass, client) != nil {
+			return false
 		}
 	}
 	if s.tls == nil {

@@ -23,7 +23,8 @@ type TCPOptions struct {
 	// ProxyProtocol are proxies that begin each connection with the PROXY protocol, version 1 or 2. What they say is the
 	// client's address; a connection of theirs without it is closed. From others it is malformed MQTT, or TLS.
 	ProxyProtocol []netip.Prefix
-	// HandshakeTimeout is how long a TLS handshake and the PROXY protocol before it may take, 10 s.
+	// HandshakeTimeout is how long a TLS handshake and the PROXY protocol before it may take, 10 s, or less if the Attacher
+	// says so: see broker.Pass.
 	HandshakeTimeout time.Duration
 	// MaxHandshakes is how many of them may be going on at once, 1000; while there are as many, further peers wait in
 	// the kernel's queue.
@@ -63,7 +64,8 @@ func ListenTCP(o TCPOptions) (*TCP, error) {
 		slots = o.MaxHandshakes
 	}
 	s := newStream(o.Name, l, o.Attacher, slots, o.Logger)
-	s.tls, s.proxies, s.handshakeTimeout = o.TLS, o.ProxyProtocol, o.HandshakeTimeout
+	s.tls, s.proxies = o.TLS, o.ProxyProtocol
+	s.door.proxies, s.door.timeout = o.ProxyProtocol, o.HandshakeTimeout
 	if o.TLS == nil && len(o.ProxyProtocol) == 0 {
 		s.bare = newSockets(l)
 	}

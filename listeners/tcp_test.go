@@ -40,6 +40,8 @@ func TestTCPHandsOver(t *testing.T) {
 // refuser is an Attacher that is full.
 type refuser struct{}
 
+func (refuser) Enter(string) (*broker.Pass, error) { return nil, nil }
+
 func (refuser) Attach(l broker.Link) error {
 	l.Close()
 	return errors.New("too many connections")

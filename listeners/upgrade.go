@@ -31,7 +31,7 @@ func (w *WebSocket) upgrade(rw http.ResponseWriter, r *http.Request) {
 	}
 	link := broker.Link{
 		Conn: unwrap(c.NetConn()), Listener: w.name, Framed: true, Deflate: upgrader.EnableCompression,
-		Header: keep(r.Header), TLS: r.TLS, Remote: w.forwarded.client(r),
+		Header: keep(r.Header), TLS: r.TLS, Remote: w.forwarded.client(r), Pass: guestOf(c.NetConn()).hand(),
 	}
 	attach(w.attacher, link, w.refusals)
 }

@@ -52,7 +52,8 @@ type WebSocketOptions struct {
 	Forwarded       []netip.Prefix
 	ForwardedHeader string // XForwardedFor
 
-	// HeaderTimeout is how long a peer may take to send the header of a request, and for a TLS handshake, 10 s.
+	// HeaderTimeout is how long a peer may take for the PROXY protocol, TLS and the header of its first request together,
+	// 10 s, or less if the Attacher says so: see broker.Pass. A peer that loads pages has as long for each further header.
 	HeaderTimeout time.Duration
 	// MaxHeaderBytes is how long such a header may be, 16 KiB (and 4 KiB that net/http adds).
 	MaxHeaderBytes int
@@ -129,6 +130,7 @@ func ListenWebSocket(o WebSocketOptions) (*WebSocket, error) {
 	limits := httpLimits{o.HeaderTimeout, o.MaxHeaderBytes, o.MaxRequests}
 	w.httpListener = newHTTPListener(o.Name, l, limits, w.routes(&o), log)
 	w.tls, w.proxies = o.TLS, o.ProxyProtocol
+	w.door = &door{to: o.Attacher, proxies: slices.Concat(o.ProxyProtocol, o.Forwarded), timeout: o.HeaderTimeout}
 	return w, nil
 }
 
@@ -178,6 +180,7 @@ func (w *WebSocket) routes(o *WebSocketOptions) http.Handler {
 			w.upgrade(rw, r)
 			return
 		}
+		serves(r)
 		o.Pages.ServeHTTP(rw, r)
 	})
 	return withSecurityHeaders(o.ContentSecurityPolicy, withHosts(o.Hosts, o.ConfigKey+".hosts", split))

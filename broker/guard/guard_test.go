@@ -14,20 +14,48 @@ const second = int64(time.Second)
 
 func TestNothingToGuard(t *testing.T) {
 	g := guard.New(guard.Options{})
-	if g != nil {
-		t.Fatal("a guard without limits")
-	}
 	g.LoginFailed("192.0.2.1:1", 0)
-	if g.Arrive("192.0.2.1:1", 0)|g.Login("192.0.2.1:1", 0)|g.Return("a", "192.0.2.1:1", 0)|g.Enter("ann", 0) != guard.None {
+	from, limit := g.Arrive("192.0.2.1:1", 0)
+	counted, user := g.Enter("ann", 0)
+	if limit|user|g.Login("192.0.2.1:1", 0)|g.Return("a", "192.0.2.1:1", 0) != guard.None {
 		t.Error("it holds somebody up")
 	}
-	g.Leave("192.0.2.1:1")
-	g.Exit("ann")
+	if from != nil || counted || g.Join("192.0.2.1:1") != nil || g.JoinUser("ann") {
+		t.Error("it counts without a limit")
+	}
+	from.Greet(0).Leave(false, 0)
+	if addresses, clients, open := g.Remembered(); addresses+clients+open != 0 {
+		t.Error("it remembers something")
+	}
+}
+
+// visits lets connections come and go, and knows which have come from where.
+type visits struct {
+	*guard.Guard
+	open map[string][]*guard.Source
+}
+
+func newVisits(o guard.Options) visits {
+	return visits{guard.New(o), map[string][]*guard.Source{}}
+}
+
+func (v visits) arrive(remote string, now int64) guard.Limit {
+	from, limit := v.Arrive(remote, now)
+	if limit == guard.None {
+		v.open[remote] = append(v.open[remote], from)
+	}
+	return limit
+}
+
+func (v visits) leave(remote string) {
+	last := len(v.open[remote]) - 1
+	v.open[remote][last].Leave(true, 0)
+	v.open[remote] = v.open[remote][:last]
 }
 
 func TestConnectionsOfAnAddress(t *testing.T) {
 	exempt := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("2001:db8:ffff::/48")}
-	g := guard.New(guard.Options{MaxPerAddress: 2, Exempt: exempt})
+	g := newVisits(guard.Options{MaxPerAddress: 2, Exempt: exempt})
 	for _, tt := range []struct {
 		name, first, other string
 		same, exempt       bool
@@ -47,7 +75,7 @@ func TestConnectionsOfAnAddress(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			for i := range 2 {
-				if got := g.Arrive(tt.first, 0); got != guard.None {
+				if got := g.arrive(tt.first, 0); got != guard.None {
 					t.Fatalf("connection %d: %d", i, got)
 				}
 			}
@@ -55,11 +83,11 @@ func TestConnectionsOfAnAddress(t *testing.T) {
 			if tt.same && !tt.exempt {
 				want = guard.AddressConnections
 			}
-			if got := g.Arrive(tt.other, 0); got != want {
+			if got := g.arrive(tt.other, 0); got != want {
 				t.Errorf("the other: %d, want %d", got, want)
 			}
-			g.Leave(tt.first)
-			if got := g.Arrive(tt.first, 0); got != guard.None {
+			g.leave(tt.first)
+			if got := g.arrive(tt.first, 0); got != guard.None {
 				t.Errorf("when one is gone: %d", got)
 			}
 		})
@@ -67,18 +95,18 @@ func TestConnectionsOfAnAddress(t *testing.T) {
 }
 
 func TestPrefixesCanBeChosen(t *testing.T) {
-	g := guard.New(guard.Options{MaxPerAddress: 1, PrefixV4: 24, PrefixV6: 48})
+	g := newVisits(guard.Options{MaxPerAddress: 1, PrefixV4: 24, PrefixV6: 48})
 	for _, pair := range [][2]string{{"192.0.2.1:1", "192.0.2.200:1"}, {"[2001:db8:1:1::]:1", "[2001:db8:1:2::]:1"}} {
-		if first, second := g.Arrive(pair[0], 0), g.Arrive(pair[1], 0); first != guard.None || second != guard.AddressConnections {
+		if first, second := g.arrive(pair[0], 0), g.arrive(pair[1], 0); first != guard.None || second != guard.AddressConnections {
 			t.Errorf("%v: %d, %d", pair, first, second)
 		}
 	}
 }
 
 func TestConnectsPerSecond(t *testing.T) {
-	g := guard.New(guard.Options{ConnectsPerSecond: 2, ConnectBurst: 5})
+	g := newVisits(guard.Options{ConnectsPerSecond: 2, ConnectBurst: 5})
 	passed := func(now int64) (n int) {
-		for g.Arrive("192.0.2.1:1", now) == guard.None {
+		for g.arrive("192.0.2.1:1", now) == guard.None {
 			n++
 		}
 		return n
@@ -91,7 +119,7 @@ func TestConnectsPerSecond(t *testing.T) {
 			t.Errorf("after %v: %d connects pass, want %d", time.Duration(tt.at), got, tt.want)
 		}
 	}
-	if g.Arrive("192.0.2.2:1", 100*second) != guard.None {
+	if g.arrive("192.0.2.2:1", 100*second) != guard.None {
 		t.Error("another address is held up")
 	}
 }
@@ -159,25 +187,32 @@ func TestReconnects(t *testing.T) {
 
 func TestConnectionsOfAUser(t *testing.T) {
 	g := guard.New(guard.Options{MaxPerUser: 2})
+	enter := func(user string, instead int) guard.Limit {
+		counted, limit := g.Enter(user, instead)
+		if counted != (limit == guard.None && user != "") {
+			t.Errorf("%q: counted %v with limit %d", user, counted, limit)
+		}
+		return limit
+	}
 	for i, want := range []guard.Limit{guard.None, guard.None, guard.UserConnections} {
-		if got := g.Enter("ann", 0); got != want {
+		if got := enter("ann", 0); got != want {
 			t.Errorf("connection %d: %d, want %d", i+1, got, want)
 		}
 	}
-	if g.Enter("ann", 1) != guard.None {
+	if enter("ann", 1) != guard.None {
 		t.Error("one that takes the place of another is refused")
 	}
 	g.Exit("ann")
-	if g.Enter("ann", 0) != guard.UserConnections || g.Enter("bob", 0) != guard.None {
+	if enter("ann", 0) != guard.UserConnections || enter("bob", 0) != guard.None {
 		t.Error("counted wrongly")
 	}
 	g.Exit("ann")
 	g.Exit("ann")
-	if g.Enter("ann", 0) != guard.None {
+	if enter("ann", 0) != guard.None {
 		t.Error("who is gone counts")
 	}
 	for range 5 {
-		if g.Enter("", 0) != guard.None {
+		if enter("", 0) != guard.None {
 			t.Error("anonymous clients are somebody")
 		}
 	}
@@ -185,17 +220,17 @@ func TestConnectionsOfAUser(t *testing.T) {
 
 // What an attacker with many addresses leaves behind is bounded.
 func TestMemoryIsBounded(t *testing.T) {
-	g := guard.New(guard.Options{
+	g := newVisits(guard.Options{
 		MaxPerAddress: 10, ConnectsPerSecond: 1, ConnectBurst: 10, FailedLogins: 1, ReconnectsPerMinute: 10, MaxRemembered: 1024,
 	})
 	for i := range 100_000 {
 		remote := fmt.Sprintf("[2001:db8:%x:%x::1]:1", i>>16, i&0xffff)
-		if g.Arrive(remote, 0) != guard.None {
+		if g.arrive(remote, 0) != guard.None {
 			t.Fatal(remote)
 		}
 		g.LoginFailed(remote, 0)
 		g.Return(remote, remote, 0)
-		g.Leave(remote)
+		g.leave(remote)
 	}
 	if addresses, clients, open := g.Remembered(); addresses > 2*1024+128 || clients > 2*1024+128 || open != 0 {
 		t.Errorf("%d addresses and %d clients are remembered, want about 2048; %d are open", addresses, clients, open)
@@ -215,7 +250,7 @@ func TestWhoAsksInVainIsNotForgotten(t *testing.T) {
 }
 
 func TestFromSeveralGoroutines(t *testing.T) {
-	g := guard.New(guard.Options{MaxPerAddress: 5, MaxPerUser: 5, ConnectsPerSecond: 1e6, FailedLogins: 5, ReconnectsPerMinute: 1000})
+	g := guard.New(guard.Options{MaxPerAddress: 5, MaxPerUser: 5, MaxHalfOpen: 5, ConnectsPerSecond: 1e6, MessagesPerSecond: 1000, FailedLogins: 5, ReconnectsPerMinute: 1000})
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
@@ -224,10 +259,11 @@ func TestFromSeveralGoroutines(t *testing.T) {
 				g.LoginFailed(remote, 0)
 				g.Login(remote, 0)
 				g.Return(user, remote, 0)
-				if g.Arrive(remote, second) == guard.None {
-					g.Leave(remote)
+				if from, limit := g.Arrive(remote, second); limit == guard.None {
+					from.Pay(1, 10, second)
+					from.Greet(second).Leave(false, second)
 				}
-				if g.Enter(user, 0) == guard.None {
+				if counted, _ := g.Enter(user, 0); counted {
 					g.Exit(user)
 				}
 			}
@@ -244,8 +280,8 @@ func BenchmarkArriveAndLeave(b *testing.B) {
 	b.ReportAllocs()
 	b.RunParallel(func(p *testing.PB) {
 		for p.Next() {
-			if g.Arrive("192.0.2.1:12345", 0) == guard.None {
-				g.Leave("192.0.2.1:12345")
+			if from, limit := g.Arrive("192.0.2.1:12345", 0); limit == guard.None {
+				from.Greet(0).Leave(false, 0)
 			}
 		}
 	})

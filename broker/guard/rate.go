@@ -1,6 +1,10 @@
 package guard
 
-import "time"
+import (
+	"math"
+	"sync/atomic"
+	"time"
+)
 
 // Rate is how often something may happen, and how much of it at once (a token bucket). The state of a bucket is one
 // int64, zero at first: when everything that was taken will have been paid for, on the caller's clock.
@@ -20,6 +24,14 @@ func NewRate(perSecond float64, burst int) Rate {
 	return Rate{cost: min(cost, most), burst: int64(min(cost*float64(max(burst, 1)-1), most))}
 }
 
+// Burst is what a second brings, unless it is said.
+func Burst(said int, perSecond float64) int {
+	if said > 0 {
+		return said
+	}
+	return int(min(math.Ceil(max(perSecond, 0)), 1<<40))
+}
+
 // None tells whether there is no rate.
 func (r Rate) None() bool { return r.cost == 0 }
 
@@ -35,3 +47,15 @@ func (r Rate) Take(paid *int64, now, n int64) bool {
 
 // Next is when something may be taken of a bucket again.
 func (r Rate) Next(paid int64) int64 { return paid - r.burst }
+
+// book takes n of a bucket that several take from, whether it is empty or not, and returns when they may be had: a time
+// that is past, if there was enough.
+func (r Rate) book(paid *atomic.Int64, now, n int64) int64 {
+	cost := int64(min(r.cost*float64(n), 1<<61))
+	for {
+		old := paid.Load()
+		if paid.CompareAndSwap(old, min(max(old, now), 1<<61)+cost) {
+			return r.Next(old)
+		}
+	}
+}

@@ -165,6 +165,9 @@ func checkOps(c *config.Loaded) error {
 // refuser takes no connection.
 type refuser struct{}
 
+// Enter lets nobody in.
+func (refuser) Enter(string) (*broker.Pass, error) { return nil, net.ErrClosed }
+
 // Attach closes the connection.
 func (refuser) Attach(l broker.Link) error {
 	_ = l.Conn.Close()

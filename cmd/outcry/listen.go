@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/outcry-mqtt/outcry/cmd/outcry/config"
 	"github.com/outcry-mqtt/outcry/listeners"
@@ -32,6 +33,12 @@ type site struct {
 	tokens http.Handler // the demo's source of tokens, for those on loopback; nil: none
 }
 
+// strangers is what a listener gives to peers that have not come to MQTT yet.
+type strangers struct {
+	most    int
+	timeout time.Duration // 0: that of the listener
+}
+
 // bindAll binds every listener that has an address. If some cannot be bound, the error tells all of them, and none
 // stays bound.
 func bindAll(c *config.Loaded, to listeners.Attacher, at site, log *slog.Logger) (*entrance, error) {
@@ -40,13 +47,14 @@ func bindAll(c *config.Loaded, to listeners.Attacher, at site, log *slog.Logger)
 	if err := e.openACME(c, log); err != nil {
 		return nil, err
 	}
+	limits := strangers{most: c.Limits.MaxHandshakes, timeout: max(c.Limits.ConnectTimeout, 0)}
 	err := errors.Join(
-		e.add(l.TCP.Address, func() (listeners.Listener, error) { return bindTCP(l.TCP, c.Limits.MaxHandshakes, to, log) }),
-		e.add(l.TLS.Address, func() (listeners.Listener, error) { return e.bindTLS(l.TLS, c.Limits.MaxHandshakes, to, log) }),
+		e.add(l.TCP.Address, func() (listeners.Listener, error) { return bindTCP(l.TCP, limits, to, log) }),
+		e.add(l.TLS.Address, func() (listeners.Listener, error) { return e.bindTLS(l.TLS, limits, to, log) }),
 		e.add(l.WS.Address, func() (listeners.Listener, error) {
-			return bindWebSocket(l.WS, nil, c.Limits.MaxHandshakes, to, at, log)
+			return bindWebSocket(l.WS, nil, limits, to, at, log)
 		}),
-		e.add(l.WSS.Address, func() (listeners.Listener, error) { return e.bindWSS(l.WSS, c.Limits.MaxHandshakes, to, at, log) }),
+		e.add(l.WSS.Address, func() (listeners.Listener, error) { return e.bindWSS(l.WSS, limits, to, at, log) }),
 		e.add(l.Unix.Address, func() (listeners.Listener, error) { return bindUnix(l.Unix, to, log) }),
 		e.add(l.ACME.HTTPAddress, func() (listeners.Listener, error) { return listeners.ListenACME(l.ACME.HTTPAddress, e.acme, log) }),
 	)
@@ -100,17 +108,17 @@ func (e *entrance) shutdown(ctx context.Context) error {
 	return all.Wait()
 }
 
-func bindTCP(c config.TCP, handshakes int, to listeners.Attacher, log *slog.Logger) (listeners.Listener, error) {
+func bindTCP(c config.TCP, limits strangers, to listeners.Attacher, log *slog.Logger) (listeners.Listener, error) {
 	proxies, err := config.Prefixes(c.ProxyProtocol)
 	if err != nil {
 		return nil, err // config.Load has checked them
 	}
 	return listeners.ListenTCP(listeners.TCPOptions{
-		Address: c.Address, Attacher: to, KeepAlive: c.KeepAlive, ProxyProtocol: proxies, MaxHandshakes: handshakes, Logger: log,
+		Address: c.Address, Attacher: to, KeepAlive: c.KeepAlive, ProxyProtocol: proxies, MaxHandshakes: limits.most, HandshakeTimeout: limits.timeout, Logger: log,
 	})
 }
 
-func (e *entrance) bindTLS(c config.TLS, handshakes int, to listeners.Attacher, log *slog.Logger) (listeners.Listener, error) {
+func (e *entrance) bindTLS(c config.TLS, limits strangers, to listeners.Attacher, log *slog.Logger) (listeners.Listener, error) {
 	conf, err := e.certificate("listeners.tls.certificate", c.Certificate, c.Certificates, log)
 	if err != nil {
 		return nil, err
@@ -120,11 +128,11 @@ func (e *entrance) bindTLS(c config.TLS, handshakes int, to listeners.Attacher, 
 		return nil, err // config.Load has checked them
 	}
 	return listeners.ListenTCP(listeners.TCPOptions{
-		Address: c.Address, Attacher: to, TLS: conf, KeepAlive: c.KeepAlive, ProxyProtocol: proxies, MaxHandshakes: handshakes, Logger: log,
+		Address: c.Address, Attacher: to, TLS: conf, KeepAlive: c.KeepAlive, ProxyProtocol: proxies, MaxHandshakes: limits.most, HandshakeTimeout: limits.timeout, Logger: log,
 	})
 }
 
-func bindWebSocket(c config.WebSocket, conf *tls.Config, handshakes int, to listeners.Attacher, at site, log *slog.Logger) (listeners.Listener, error) {
+func bindWebSocket(c config.WebSocket, conf *tls.Config, limits strangers, to listeners.Attacher, at site, log *slog.Logger) (listeners.Listener, error) {
 	hosts := at.hosts
 	if len(c.Hosts) > 0 {
 		hosts = c.Hosts
@@ -145,16 +153,16 @@ func bindWebSocket(c config.WebSocket, conf *tls.Config, handshakes int, to list
 		Address: c.Address, Attacher: to, TLS: conf, KeepAlive: c.KeepAlive, Logger: log,
 		Compression: c.Compression,
 		Paths:       c.Paths, Pages: pages, Origins: append([]string{}, c.Origins...), Hosts: hosts, AllowNoSubprotocol: c.AllowNoSubprotocol,
-		ProxyProtocol: senders, Forwarded: forwarders, ForwardedHeader: c.ForwardedHeader, MaxRequests: handshakes,
+		ProxyProtocol: senders, Forwarded: forwarders, ForwardedHeader: c.ForwardedHeader, MaxRequests: limits.most, HeaderTimeout: limits.timeout,
 	})
 }
 
-func (e *entrance) bindWSS(c config.WSS, handshakes int, to listeners.Attacher, at site, log *slog.Logger) (listeners.Listener, error) {
+func (e *entrance) bindWSS(c config.WSS, limits strangers, to listeners.Attacher, at site, log *slog.Logger) (listeners.Listener, error) {
 	conf, err := e.certificate("listeners.wss.certificate", c.Certificate, c.Certificates, log)
 	if err != nil {
 		return nil, err
 	}
-	return bindWebSocket(c.WebSocket, conf, handshakes, to, at, log)
+	return bindWebSocket(c.WebSocket, conf, limits, to, at, log)
 }
 
 func bindUnix(c config.Unix, to listeners.Attacher, log *slog.Logger) (listeners.Listener, error) {

@@ -28,6 +28,7 @@ func (s *server) reload() {
 		name   string
 		reload func(*config.Loaded) error
 	}{
+		{"limits", s.reloadLimits},
 		{"rules", s.reloadRules},
 		{"keys", s.reloadKeys},
 		{"password file", s.reloadUsers},
@@ -57,10 +58,17 @@ func (s *server) warnOfReload(next *config.Loaded) {
 		s.log.Warn("configuration", "problem", w.String())
 	}
 	for _, path := range config.Changed(s.config.Config, next.Config) {
-		if !reloadableKeys[path] {
+		if !reloadableKeys[path] && !config.IsLiveLimit(path) {
 			s.log.Warn("changed, but takes effect at the next start only", "key", path, "at", next.Where(path).String())
 		}
 	}
+}
+
+// reloadLimits takes over the limits that can be changed while clients are there.
+func (s *server) reloadLimits(next *config.Loaded) error {
+	s.config.Limits.TakeLive(&next.Limits)
+	s.broker.SetLimits(s.config.Limits.Broker())
+	return nil
 }
 
 func (s *server) reloadRules(next *config.Loaded) error {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"net"
 	"os"
 	"path/filepath"
@@ -154,5 +155,46 @@ func TestHangUpEndsSubscriptions(t *testing.T) {
 	away = connect("away", false)
 	away.Send(raw.Ack(raw.PUBACK, away.ExpectPublish("other/today", "3").ID))
 	away.ExpectNothing()
+	p.stop()
+}
+
+// Limits that can change do so, for those who are there as well, who are not cut off for it; of others it is told.
+func TestHangUpReReadsTheLimits(t *testing.T) {
+	dir := t.TempDir()
+	writeConfig(t, dir, aliceMaySpeak)
+	p := startServe(t, dir)
+	token := p.token("--user", "alice")
+	dial := func() *raw.Client {
+		conn, err := net.Dial("tcp", p.addresses["tcp"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return raw.New(t, conn, raw.V311)
+	}
+	hello := func(id string) raw.Connect {
+		return raw.Connect{Version: raw.V311, ID: id, Clean: true, User: new("alice"), Password: &token}
+	}
+	first := dial()
+	first.Connect(hello("first"))
+	limit := func(text string) {
+		t.Helper()
+		writeConfig(t, dir, aliceMaySpeak+"limits: {exempt: [], "+text+"}\n")
+		p.hangUp("msg=reloaded", "whole=true")
+	}
+	limit("max_connections_per_address: 1")
+	dial().ExpectClosed()
+	limit("max_connections_per_address: 2, max_packet: 1MiB")
+	if log := p.stderr.String(); !strings.Contains(log, "key=limits.max_packet") || strings.Contains(log, "key=limits.max_connections_per_address") {
+		t.Errorf("told of the wrong keys:\n%s", log)
+	}
+	second := dial()
+	second.Connect(hello("second"))
+	limit("message_rate: 0.01, message_burst: 1")
+	second.Send(bytes.Repeat(raw.Publish{Topic: "news/today", Payload: "x"}.Bytes(raw.V311), 3), raw.Plain(raw.PINGREQ))
+	p.waitFor(p.stderr, 0, "limit reached", "limit=message_rate")
+	limit("message_rate: none")
+	second.Expect(raw.PINGRESP)
+	first.Send(raw.Plain(raw.PINGREQ))
+	first.Expect(raw.PINGRESP)
 	p.stop()
 }

@@ -31,7 +31,7 @@ const serveLong = `Start the broker: MQTT on 127.0.0.1:1883, MQTT over WebSocket
 config.yaml, which is read if it is in the working directory.
 
 SIGTERM or Ctrl-C stops it in good order, within ten seconds; a second one at once.
-SIGHUP re-reads rules, rooms, keys, the password and deny files and certificates;
+SIGHUP re-reads rules, rooms, keys, most limits, the password and deny files and certificates;
 what is broken is refused, and the old stays.`
 
 const serveExample = `  outcry serve --demo

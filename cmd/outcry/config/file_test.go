@@ -3,6 +3,9 @@ package config_test
 import (
 	"bufio"
 	"os"
+	"reflect"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -75,4 +78,39 @@ func readLines(t *testing.T, file string) (lines []string) {
 		lines = append(lines, s.Text())
 	}
 	return lines
+}
+
+// config.yaml marks the limits that SIGHUP re-reads, and those are taken over.
+func TestFileMarksLiveLimits(t *testing.T) {
+	text, err := os.ReadFile(shipped)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\nlimits:")
+	section, _, _ = strings.Cut(section, "\n\n")
+	marked := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^  (\w+): [^#]*# (\* )?`).FindAllStringSubmatch(section, -1) {
+		marked["limits."+m[1]] = m[2] != ""
+	}
+	next := config.Default()
+	v := reflect.ValueOf(&next.Limits).Elem()
+	for i := range v.NumField() {
+		if f := v.Field(i); f.CanInt() {
+			f.SetInt(7)
+		} else if f.CanFloat() {
+			f.SetFloat(7)
+		}
+	}
+	next.Limits.Exempt, next.Limits.Overflow = nil, "disconnect"
+	taken := config.Default()
+	taken.Limits.TakeLive(&next.Limits)
+	changed := config.Changed(config.Default(), taken)
+	for path, mark := range marked {
+		if got := slices.Contains(changed, path); got != mark || config.IsLiveLimit(path) != mark {
+			t.Errorf("%s: marked %v, taken over %v", path, mark, got)
+		}
+	}
+	if len(marked) != v.NumField() {
+		t.Errorf("%d limits were found in config.yaml, want %d", len(marked), v.NumField())
+	}
 }

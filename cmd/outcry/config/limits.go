@@ -2,6 +2,9 @@ package config
 
 import (
 	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/outcry-mqtt/outcry/broker"
@@ -46,7 +49,13 @@ type Limits struct {
 	ByteRate     Size    `key:"byte_rate" least:"16" none:"no limit"`
 	ByteBurst    Size    `key:"byte_burst" least:"16" none:"what a second brings"`
 
+	AddressMessageRate  float64 `key:"address_message_rate" least:"0.01" none:"no limit"`
+	AddressMessageBurst int     `key:"address_message_burst" least:"1" none:"what a second brings"`
+	AddressByteRate     Size    `key:"address_byte_rate" least:"16" none:"no limit"`
+	AddressByteBurst    Size    `key:"address_byte_burst" least:"16" none:"what a second brings"`
+
 	MaxPerAddress int     `key:"max_connections_per_address" least:"1" none:"no limit"`
+	MaxHalfOpen   int     `key:"max_half_open_per_address" least:"1" none:"no limit"`
 	MaxPerUser    int     `key:"max_connections_per_user" least:"1" none:"no limit"`
 	ConnectRate   float64 `key:"connect_rate" least:"0.01" none:"no limit"`
 	ConnectBurst  int     `key:"connect_burst" least:"1"`
@@ -107,11 +116,39 @@ func (l *Limits) Broker() broker.Limits {
 	}
 }
 
+// liveLimits are the keys below limits that can be changed while the broker runs; see broker.SetLimits.
+var liveLimits = []string{
+	"max_connections", "message_rate", "message_burst", "byte_rate", "byte_burst",
+	"address_message_rate", "address_message_burst", "address_byte_rate", "address_byte_burst",
+	"max_connections_per_address", "max_half_open_per_address", "max_connections_per_user", "connect_rate", "connect_burst",
+	"failed_logins", "failed_login_wait", "failed_login_max_wait", "failed_login_memory",
+	"reconnects_per_minute", "reconnect_wait", "address_prefix_v4", "address_prefix_v6", "exempt",
+}
+
+// IsLiveLimit tells whether a path is that of a limit that can be changed while the broker runs.
+func IsLiveLimit(path string) bool {
+	key, found := strings.CutPrefix(path, "limits.")
+	return found && slices.Contains(liveLimits, key)
+}
+
+// TakeLive takes over from other limits what can be changed while the broker runs.
+func (l *Limits) TakeLive(next *Limits) {
+	to, from := reflect.ValueOf(l).Elem(), reflect.ValueOf(next).Elem()
+	for _, key := range liveLimits {
+		lookup(to, key).Set(lookup(from, key))
+	}
+}
+
 func (l *Limits) guard() guard.Options {
 	exempt, _ := l.exempt() // Load has checked them
 	return guard.Options{
 		MaxPerAddress:       l.MaxPerAddress,
+		MaxHalfOpen:         l.MaxHalfOpen,
 		MaxPerUser:          l.MaxPerUser,
+		MessagesPerSecond:   l.AddressMessageRate,
+		MessageBurst:        l.AddressMessageBurst,
+		BytesPerSecond:      float64(l.AddressByteRate),
+		ByteBurst:           int(l.AddressByteBurst),
 		ConnectsPerSecond:   l.ConnectRate,
 		ConnectBurst:        l.ConnectBurst,
 		FailedLogins:        l.FailedLogins,
@@ -200,7 +237,13 @@ func defaultLimits() Limits {
 		ByteRate:     none,
 		ByteBurst:    none,
 
+		AddressMessageRate:  none,
+		AddressMessageBurst: none,
+		AddressByteRate:     none,
+		AddressByteBurst:    none,
+
 		MaxPerAddress: none,
+		MaxHalfOpen:   1000,
 		MaxPerUser:    none,
 		ConnectRate:   none,
 		ConnectBurst:  100,
