@@ -67,7 +67,9 @@ func (s *server) warnOfReload(next *config.Loaded) {
 // reloadLimits takes over the limits that can be changed while clients are there.
 func (s *server) reloadLimits(next *config.Loaded) error {
 	s.config.Limits.TakeLive(&next.Limits)
-	s.broker.SetLimits(s.config.Limits.Broker())
+	l := s.config.Limits.Broker()
+	boundConnections(&l, openFiles(), s.log)
+	s.broker.SetLimits(l)
 	return nil
 }
 
