@@ -18,11 +18,15 @@ type route struct {
 	audiences []*audience // of this shard
 	paces     []*pace     // likewise
 	version   uint64      // of the router, when these were looked up
+	weight    int         // what it counts for among the shard's routeBytes
 }
 
-// maxRoutes bounds a shard's memory of topics. When it is reached everything is forgotten and looked up anew: cheap, and
-// rare enough.
-const maxRoutes = 1 << 17
+// A shard's memory of topics is bounded. When it is full everything is forgotten and looked up anew: cheap, and rare
+// enough.
+const (
+	maxRoutes     = 1 << 17
+	maxRouteBytes = 64 << 20 // of topics, and of what is known of who wants them
+)
 
 var (
 	errTopicText   = &wire.Error{Code: wire.MalformedPacket, Reason: "topic name is not UTF-8, or has U+0000 [MQTT-3.3.2-1]"}
@@ -57,13 +61,16 @@ func (s *shard) routeOf(name string) *route {
 }
 
 func (s *shard) newRoute(name string) *route {
-	if len(s.routes) >= maxRoutes {
+	if len(s.routes) >= maxRoutes || s.routeBytes > maxRouteBytes {
 		clear(s.routes)
+		s.routeBytes = 0
 	}
 	r := &route{topic: name, reserved: reserved(name), version: ^uint64(0)}
 	if s.b.policies != nil {
 		r.policy = s.b.policies.QueuePolicy(name)
 	}
+	r.weight = r.size()
+	s.routeBytes += r.weight
 	s.routes[name] = r
 	return r
 }
@@ -72,7 +79,17 @@ func (s *shard) newRoute(name string) *route {
 func (r *route) interest(s *shard) {
 	if s.b.router.version.Load() != r.version {
 		s.b.router.look(r, s.index)
+		if n := r.size(); n > r.weight {
+			s.routeBytes += n - r.weight
+			r.weight = n
+		}
 	}
+}
+
+// size is roughly what the route takes in memory.
+func (r *route) size() int {
+	const overhead, each = 256, 8
+	return overhead + len(r.topic) + each*(cap(r.groups)+cap(r.audiences)+cap(r.paces))
 }
 
 // isKept tells whether the topic's messages may be for durable sessions.

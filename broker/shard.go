@@ -37,22 +37,23 @@ type shard struct {
 	turnTime atomic.Int64 // how long the last turn with something from the inbox took, in nanoseconds
 
 	// Owned by the shard's loop, or whoever has turning.
-	now      int64    // the broker's clock, read once or twice a turn
-	wakesAt  int64    // when the loop wakes by itself, on the broker's clock
-	borrowed bool     // another shard does this turn
-	rouse    shardSet // those that have got something this turn and do not know yet
-	wheel    wheel
-	conns    []*conn // by slot; nil where free
-	free     []uint32
-	sessions map[string]*session
-	routes   map[string]*route
-	line     []*connecting // wait to be let in
-	replays  []*session    // are sent retained messages, and have to be looked for more
-	finding  int64         // nanoseconds of this turn that retained messages were looked for
-	paced    pacings       // topics of subscriptions with a maximum rate
-	spare    []post        // the emptied half of the inbox
-	ending   bool          // connections are being closed; the loop ends with the last one
-	idle     bool          // the last wait brought nothing
+	now        int64    // the broker's clock, read once or twice a turn
+	wakesAt    int64    // when the loop wakes by itself, on the broker's clock
+	borrowed   bool     // another shard does this turn
+	rouse      shardSet // those that have got something this turn and do not know yet
+	wheel      wheel
+	conns      []*conn // by slot; nil where free
+	free       []uint32
+	sessions   map[string]*session
+	routes     map[string]*route
+	routeBytes int           // of routes, roughly
+	line       []*connecting // wait to be let in
+	replays    []*session    // are sent retained messages, and have to be looked for more
+	finding    int64         // nanoseconds of this turn that retained messages were looked for
+	paced      pacings       // topics of subscriptions with a maximum rate
+	spare      []post        // the emptied half of the inbox
+	ending     bool          // connections are being closed; the loop ends with the last one
+	idle       bool          // the last wait brought nothing
 
 	rbuf    []byte        // what was read last
 	pub     wire.Publish  // the PUBLISH being decoded
