@@ -2,7 +2,7 @@ package broker
 
 import (
 	"fmt"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/outcry-mqtt/outcry/broker/guard"
@@ -12,12 +12,15 @@ import (
 // address, and the time until which its CONNECT must be there. The methods may be called on nil, which is a connection
 // that is not counted before it is attached.
 type Pass struct {
-	b       *Broker
-	since   int64         // on the broker's clock
-	limit   time.Duration // for CONNECT, from there
+	// Static after construction.
+	b     *Broker
+	since int64         // on the broker's clock
+	limit time.Duration // for CONNECT, from there
+
+	mu      sync.Mutex // guards what follows
 	counted bool
 	source  *guard.Source
-	taken   atomic.Bool // it is attached, or gone
+	taken   bool // it is attached, or gone
 }
 
 // Enter counts a connection when it is accepted, before anything of it is read. Remote is the peer's address, host:port;
@@ -32,18 +35,34 @@ func (b *Broker) Enter(remote string) (*Pass, error) {
 }
 
 // From counts the connection for an address that was not known when it was accepted. The error is
-// ErrTooManyConnections.
+// ErrTooManyConnections, or ErrClosed if it has left.
 func (p *Pass) From(remote string) error {
 	if p == nil {
 		return nil
 	}
-	source, reached := p.b.guard.Arrive(remote, p.b.clock.now())
-	if reached != guard.None {
+	reached, gone := p.count(remote)
+	switch {
+	case gone:
+		return ErrClosed
+	case reached != guard.None:
 		p.b.limited(limitOf[reached], remote, "")
 		return fmt.Errorf("%w (%s)", ErrTooManyConnections, limitLabels[limitOf[reached]])
 	}
-	p.source, p.counted = source, true
 	return nil
+}
+
+// count makes the connection one of an address, unless it is gone.
+func (p *Pass) count(remote string) (reached guard.Limit, gone bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.taken {
+		return guard.None, true
+	}
+	source, reached := p.b.guard.Arrive(remote, p.b.clock.now())
+	if reached == guard.None {
+		p.source, p.counted = source, true
+	}
+	return reached, false
 }
 
 // Deadline is when the broker gives up waiting for the connection's CONNECT, and with it for everything that comes
@@ -57,9 +76,24 @@ func (p *Pass) Deadline() time.Time {
 
 // Leave takes the connection away that Enter counted. It has no effect once it was given to Attach, or has left.
 func (p *Pass) Leave() {
-	if p != nil && p.taken.CompareAndSwap(false, true) {
+	if p != nil && p.seize() {
 		p.source.Leave(true, p.b.clock.now())
 	}
+}
+
+// seize makes whoever asks first the one who has the pass. Its source does not change any more.
+func (p *Pass) seize() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	first := !p.taken
+	p.taken = true
+	return first
+}
+
+func (p *Pass) isCounted() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.counted
 }
 
 // take takes over the pass of a connection that is attached, and counts it if nobody has yet. It is ErrClosed if the
@@ -68,13 +102,13 @@ func (b *Broker) take(l *Link, remote string) (_ *Pass, err error) {
 	p := l.Pass
 	if p == nil {
 		p, err = b.Enter(remote)
-	} else if !p.counted {
+	} else if !p.isCounted() {
 		err = p.From(remote)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if !p.taken.CompareAndSwap(false, true) {
+	if !p.seize() {
 		return nil, ErrClosed
 	}
 	return p, nil

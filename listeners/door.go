@@ -69,7 +69,7 @@ func (l *doorListener) Accept() (net.Conn, error) {
 			continue
 		}
 		g := &guest{Conn: c, door: &l.door, pass: p}
-		g.timer = time.AfterFunc(time.Until(l.door.deadline(p)), func() { g.Close() })
+		g.timer = time.AfterFunc(time.Until(l.door.deadline(p)), g.expire)
 		return g, nil
 	}
 }
@@ -84,6 +84,12 @@ type guest struct {
 
 	mu     sync.Mutex // guards what follows
 	served bool       // it has had an answer that was no upgrade
+}
+
+// expire closes the connection when its time is over, which may be before its timer is set.
+func (g *guest) expire() {
+	g.pass.Leave()
+	_ = g.Conn.Close()
 }
 
 // Close closes the connection, unless the Attacher has it.
