@@ -115,6 +115,7 @@ func TestHalfOpenConnectionsOfAnAddress(t *testing.T) {
 	s.eventually("one is gone", func(st broker.Stats) bool { return sumConnections(st) == 3 })
 	here(raw.V5).Connect(hello)
 }
+
 // TestPassThatHasLeft has a connection go before it is known whose it is: its address must not have it for ever.
 func TestPassThatHasLeft(t *testing.T) {
 	t.Parallel()
