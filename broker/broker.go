@@ -243,10 +243,7 @@ func (b *Broker) abort() {
 // WebSockets the close code 1001, and everything that was accepted is written. It returns when Run has ended, or with
 // ctx's error after closing what is left.
 func (b *Broker) Shutdown(ctx context.Context) error {
-	b.mu.RLock()
-	ready := b.state == stateReady
-	b.mu.RUnlock()
-	if ready {
+	if b.endUnrun() {
 		return nil
 	}
 	b.stopOnce.Do(func() {
@@ -263,6 +260,19 @@ func (b *Broker) Shutdown(ctx context.Context) error {
 		<-b.done
 		return fmt.Errorf("broker: connections did not close in time: %w", ctx.Err())
 	}
+}
+
+// endUnrun ends a broker that does not run yet, so that it never will. It tells whether that is so.
+func (b *Broker) endUnrun() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.state != stateReady {
+		return false
+	}
+	b.state = stateEnded
+	b.closeShards()
+	close(b.done)
+	return true
 }
 
 // RulesChanged makes the broker ask its Admitters, Authorizers and TopicPolicy anew: clients that would not be let in any

@@ -55,6 +55,25 @@ func TestShutdownSaysGoodbye(t *testing.T) {
 	}
 }
 
+// TestShutdownBeforeRun has a broker that was shut down before it ran not run any more.
+func TestShutdownBeforeRun(t *testing.T) {
+	b, err := broker.New(broker.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := b.Shutdown(t.Context()); err != nil {
+			t.Errorf("Shutdown: %v", err)
+		}
+	}
+	if err := b.Run(t.Context()); !errors.Is(err, broker.ErrClosed) {
+		t.Errorf("Run: %v, want ErrClosed", err)
+	}
+	if st := b.Stats(); st.Sessions != 0 {
+		t.Errorf("%d sessions", st.Sessions)
+	}
+}
+
 func TestShutdownHasALimit(t *testing.T) {
 	t.Parallel()
 	s := start(t, broker.Options{})

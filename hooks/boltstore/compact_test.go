@@ -58,7 +58,7 @@ func TestCompactFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Before != before || c.After != fileSize(t, path) || c.After > before/4 || done == 0 || done > total {
+	if c.Before != before || c.After != fileSize(t, path) || c.After > before/2 || done == 0 || done > total {
 		t.Errorf("it says %+v; the file had %d bytes and has %d; progress was %d of %d", c, before, fileSize(t, path), done, total)
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o640 {
