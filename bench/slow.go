@@ -21,9 +21,8 @@ func (s *slowSubscriber) up(w *worker, c *conn) {
 
 func (s *slowSubscriber) message(w *worker, _ *conn, p *publication) {
 	f := s.flow
-	h, ok := w.header(p.payload)
-	if !ok || h.run != f.run || h.stream >= uint32(len(f.streams)) {
-		w.n.foreign++
+	h, ok := w.headerOf(f, p.payload)
+	if !ok {
 		return
 	}
 	next := &s.next[h.stream]

@@ -23,9 +23,8 @@ func (s *subscriber) acknowledged(w *worker, _ *conn, _ byte, _ uint16, _ byte) 
 // message checks a message and counts it.
 func (s *subscriber) message(w *worker, _ *conn, p *publication) {
 	f := s.flow
-	h, ok := w.header(p.payload)
-	if !ok || h.run != f.run || h.stream >= uint32(len(f.streams)) {
-		w.n.foreign++
+	h, ok := w.headerOf(f, p.payload)
+	if !ok {
 		return
 	}
 	st := &f.streams[h.stream]
@@ -52,6 +51,16 @@ func (s *subscriber) message(w *worker, _ *conn, p *publication) {
 	if f.ring > 0 {
 		s.count(h, st)
 	}
+}
+
+// headerOf reads what a message of a flow says of itself. One of anybody else is counted.
+func (w *worker) headerOf(f *flow, payload []byte) (header, bool) {
+	h, ok := w.header(payload)
+	if !ok || h.run != f.run || h.stream >= uint32(len(f.streams)) {
+		w.n.foreign++
+		return h, false
+	}
+	return h, true
 }
 
 // header reads what a message says of itself.

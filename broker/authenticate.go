@@ -193,9 +193,7 @@ func (b *Broker) grant(c *Client, a Action, topic string) Grant {
 		} else {
 			g := limited.Grant(c, a, topic)
 			all.Allowed, all.MaxQoS, all.Retain = g.Allowed, min(all.MaxQoS, g.MaxQoS), all.Retain && g.Retain
-			if all.MaxRate == 0 || g.MaxRate != 0 && g.MaxRate < all.MaxRate {
-				all.MaxRate = g.MaxRate
-			}
+			all.MaxRate = lowerRate(all.MaxRate, g.MaxRate)
 		}
 		if !all.Allowed {
 			return Grant{}

@@ -133,12 +133,17 @@ func (s *shard) endPaces(a *audience) {
 	}
 }
 
-// interval is the time between two messages of a topic at a rate of messages a second, the lower of the two that are not 0;
-// 0: no limit. A rate of a thousand and more is none.
-func interval(rate, other float64) int64 {
+// lowerRate is the lower of two rates, of which 0 is no limit.
+func lowerRate(rate, other float64) float64 {
 	if rate == 0 || other != 0 && other < rate {
-		rate = other
+		return other
 	}
+	return rate
+}
+
+// interval is the time between two messages of a topic at a rate of messages a second; 0: no limit. A rate of a thousand
+// and more is none.
+func interval(rate float64) int64 {
 	if rate == 0 || rate >= 1000 {
 		return 0
 	}

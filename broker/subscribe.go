@@ -90,7 +90,7 @@ func (c *conn) subscribe(f *wire.Filter, id uint32) (sub *subscription, isNew bo
 	if rate, ok := parseRate(s.filters.MaxRate); !ok || share != "" && rate != 0 {
 		return nil, false, wire.ImplementationSpecificError
 	} else if share == "" && !isOwn(filter) {
-		every = interval(rate, g.MaxRate)
+		every = interval(lowerRate(rate, g.MaxRate))
 	}
 	if every != 0 {
 		qos = 0 // what is not the newest is not sent

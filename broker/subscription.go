@@ -162,7 +162,7 @@ func (t *subscriptions) each(fn func(*subscription)) {
 func (sub *subscription) limit(g Grant) {
 	qos, every := min(sub.qos, g.MaxQoS), sub.every()
 	if sub.group() == nil && !sub.isOwn() {
-		every = max(every, interval(0, g.MaxRate))
+		every = max(every, interval(g.MaxRate))
 	}
 	if every != 0 {
 		qos = 0
