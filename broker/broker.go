@@ -285,6 +285,7 @@ func (b *Broker) RulesChanged() {
 }
 
 func (s *shard) applyRules() {
+	s.renewPolicies()
 	for _, ss := range s.sessions {
 		if ss.conn == nil || ss.conn.state != stateOpen {
 			continue
@@ -294,11 +295,6 @@ func (s *shard) applyRules() {
 			continue
 		}
 		ss.recheck()
-	}
-	if s.b.policies != nil {
-		for name, r := range s.routes {
-			r.policy = s.b.policies.QueuePolicy(name)
-		}
 	}
 }
 

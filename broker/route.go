@@ -2,6 +2,8 @@ package broker
 
 import (
 	"errors"
+	"math"
+	"runtime/debug"
 
 	"github.com/outcry-mqtt/outcry/broker/topic"
 	"github.com/outcry-mqtt/outcry/broker/wire"
@@ -21,12 +23,23 @@ type route struct {
 	weight    int         // what it counts for among the shard's routeBytes
 }
 
-// A shard's memory of topics is bounded. When it is full everything is forgotten and looked up anew: cheap, and rare
-// enough.
+// What the shards remember of topics is bounded to a share of the memory that the program may take; a shard that has no
+// room left forgets everything and looks it up anew. A topic that is forgotten before it comes again costs several times
+// as much as one that is remembered, so there is room for a million in the memory of a usual server.
 const (
-	maxRoutes     = 1 << 17
-	maxRouteBytes = 64 << 20 // of topics, and of what is known of who wants them
+	routeShare    = 32       // of the memory limit, all shards together
+	minRouteBytes = 8 << 20  // of a shard, whatever the limit
+	maxRouteBytes = 64 << 20 // of a shard, where there is no limit
 )
+
+// routeRoom is how many bytes each of so many shards may remember of topics.
+func routeRoom(shards int) int {
+	limit := debug.SetMemoryLimit(-1)
+	if limit == math.MaxInt64 {
+		return maxRouteBytes
+	}
+	return max(int(limit/routeShare)/shards, minRouteBytes)
+}
 
 var (
 	errTopicText   = &wire.Error{Code: wire.MalformedPacket, Reason: "topic name is not UTF-8, or has U+0000 [MQTT-3.3.2-1]"}
@@ -61,9 +74,8 @@ func (s *shard) routeOf(name string) *route {
 }
 
 func (s *shard) newRoute(name string) *route {
-	if len(s.routes) >= maxRoutes || s.routeBytes > maxRouteBytes {
-		clear(s.routes)
-		s.routeBytes = 0
+	if s.routeBytes > s.routeRoom {
+		s.routes, s.routeBytes = make(map[string]*route), 0
 	}
 	r := &route{topic: name, reserved: reserved(name), version: ^uint64(0)}
 	if s.b.policies != nil {
@@ -73,6 +85,27 @@ func (s *shard) newRoute(name string) *route {
 	s.routeBytes += r.weight
 	s.routes[name] = r
 	return r
+}
+
+// renewPolicies asks anew for the policies of all topics that the shard, or an alias of a client, knows.
+func (s *shard) renewPolicies() {
+	if s.b.policies == nil {
+		return
+	}
+	renew := func(r *route) { r.policy = s.b.policies.QueuePolicy(r.topic) }
+	for _, r := range s.routes {
+		renew(r)
+	}
+	for _, c := range s.conns {
+		if c == nil {
+			continue
+		}
+		for _, r := range c.heard {
+			if r != nil {
+				renew(r)
+			}
+		}
+	}
 }
 
 // interest makes sure that r knows who wants its topic. While nothing changes nothing is looked up, nor locked.
@@ -88,7 +121,7 @@ func (r *route) interest(s *shard) {
 
 // size is roughly what the route takes in memory.
 func (r *route) size() int {
-	const overhead, each = 256, 8
+	const overhead, each = 200, 8 // the record, its place in the map
 	return overhead + len(r.topic) + each*(cap(r.groups)+cap(r.audiences)+cap(r.paces))
 }
 

@@ -14,10 +14,11 @@ func TestTopicsAreForgottenByTheirSize(t *testing.T) {
 	}
 	defer b.closeShards()
 	s := b.shards[0]
+	s.routeRoom = minRouteBytes
 	long := strings.Repeat("x", 4000)
-	for i := range 2 * maxRouteBytes / len(long) {
+	for i := range 2 * s.routeRoom / len(long) {
 		s.routeOf(fmt.Sprint(long, i)).interest(s)
-		if bytes := len(s.routes) * len(long); bytes > maxRouteBytes+len(long) {
+		if bytes := len(s.routes) * len(long); bytes > s.routeRoom+len(long) {
 			t.Fatalf("%d topics with %d bytes are remembered", len(s.routes), bytes)
 		}
 	}

@@ -47,6 +47,7 @@ type shard struct {
 	sessions   map[string]*session
 	routes     map[string]*route
 	routeBytes int           // of routes, roughly
+	routeRoom  int           // how many of those there may be
 	line       []*connecting // wait to be let in
 	replays    []*session    // are sent retained messages, and have to be looked for more
 	finding    int64         // nanoseconds of this turn that retained messages were looked for
@@ -110,7 +111,7 @@ func newShard(b *Broker, index, count int) (*shard, error) {
 	}
 	s := &shard{
 		b: b, index: index, log: b.log, poll: p,
-		sessions: make(map[string]*session), routes: make(map[string]*route),
+		sessions: make(map[string]*session), routes: make(map[string]*route), routeRoom: routeRoom(count),
 		rbuf: make([]byte, readBytes),
 		out:  make([]*batch, count), choked: make([]bool, count), held: make([][]*conn, count),
 	}

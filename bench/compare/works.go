@@ -35,6 +35,7 @@ const (
 // Some peers do best with much under way, some with little; a receiver of QoS 1 and 2 commonly takes 20 to 100 at a time.
 var (
 	fanoutWindows = []int{0, 20}
+	crowdWindows  = []int{0, 60}
 	pairsWindows  = []int{0, 50}
 	oneWindow     = []int{0}
 )
@@ -72,7 +73,7 @@ func fanouts(options) (all []work) {
 				windows: fanoutWindows, figures: throughput,
 			}
 			if n == 10_000 {
-				w.windows = oneWindow
+				w.windows = crowdWindows
 			}
 			all = append(all, w)
 		}

@@ -92,11 +92,12 @@ func (s *scale) bench(b *broker, o bench.Options) (*bench.Report, error) {
 
 // subscribers is one publisher and a room of ever more, over sockets and through memory.
 func (s *scale) subscribers() ([]*chart, error) {
-	single, many := &curve{Name: "sockets, a message at a time"}, &curve{Name: "sockets, as many as it takes"}
+	single, many := &curve{Name: "sockets, a message at a time"}, &curve{Name: "sockets, 60 messages under way"}
+	windows := map[*curve]int{single: 1, many: 60}
 	for _, n := range s.size.subscribers {
 		err := s.fresh(fmt.Sprintf("%d subscribers", n), 0, func(b *broker) error {
-			for window, c := range []*curve{many, single} { // 0: the default
-				r, err := s.bench(b, bench.Options{Scenario: bench.Fanout, Subscribers: n, Window: window})
+			for _, c := range []*curve{many, single} {
+				r, err := s.bench(b, bench.Options{Scenario: bench.Fanout, Subscribers: n, Window: windows[c]})
 				if err != nil {
 					return err
 				}
@@ -115,7 +116,7 @@ func (s *scale) subscribers() ([]*chart, error) {
 	const prefix = "Memory/tcp/clients="
 	cost := &chart{
 		File: "subscribers", Title: "A delivery, by subscribers of the room", X: "subscribers", Y: "µs of processor time",
-		note: "Processor time of the broker for each delivery, 64 bytes, QoS 0. Sockets: `outcry bench fanout` with `--window 1` and without, " +
+		note: "Processor time of the broker for each delivery, 64 bytes, QoS 0. Sockets: `outcry bench fanout` with `--window 1` and with `--window 60`, " +
 			"generator and broker on the same machine; each message is a system call per subscriber with the first. Memory: the engine without the system calls.",
 		Curves: []*curve{single, many, memory.curve("memory", prefix, "cpu-ns/delivery", 1e-3)},
 	}
@@ -134,15 +135,16 @@ func (s *scale) subscribers() ([]*chart, error) {
 
 // topics is one publisher who goes round ever more topics.
 func (s *scale) topics() ([]*chart, error) {
-	heard := &curve{Name: "message"}
+	heard, memory := &curve{Name: "message"}, &curve{Name: "MiB of memory at its peak"}
 	for _, n := range s.size.topics {
 		err := s.fresh(fmt.Sprintf("%d topics", n), 0, func(b *broker) error {
-			o := bench.Options{Scenario: bench.Fanout, Subscribers: 1, Topics: n, Wildcard: true, Window: min(max(n, 100), 1000)}
+			o := bench.Options{Scenario: bench.Fanout, Subscribers: 1, Topics: n, Wildcard: true, Window: 1000}
 			r, err := s.bench(b, o)
 			if err != nil {
 				return err
 			}
 			heard.add(float64(n), r.Process.PerMessage)
+			memory.add(float64(n), float64(r.Process.Peak)/(1<<20))
 			return nil
 		})
 		if err != nil {
@@ -151,17 +153,21 @@ func (s *scale) topics() ([]*chart, error) {
 	}
 	return []*chart{{
 		File: "topics", Title: "A message, by topics", X: "topics", Y: "µs of processor time",
-		note:   "Processor time of the broker for each message of a publisher that goes round so many topics, with one subscriber of all of them.",
-		Curves: []*curve{heard},
+		note:   "Processor time of the broker for each message of a publisher that goes round so many topics, with one subscriber of all of them, 1,000 messages under way.",
+		Curves: []*curve{heard}, columns: []*curve{memory},
 	}}, nil
 }
+
+// replays is how many retained messages are replayed at least, to as many subscribers as that takes, so that little else is in
+// what each of them costs.
+const replays = 100_000
 
 // retained is ever more retained messages: stored, then all of them replayed.
 func (s *scale) retained() ([]*chart, error) {
 	stored, replayed, memory := &curve{Name: "stored"}, &curve{Name: "replayed"}, &curve{Name: "bytes of memory each"}
 	for _, n := range s.size.retained {
 		err := s.fresh(fmt.Sprintf("%d retained messages", n), 0, func(b *broker) error {
-			r, err := s.bench(b, bench.Options{Scenario: bench.Retained, Topics: n, Keep: true, Drain: 20 * time.Second})
+			r, err := s.bench(b, bench.Options{Scenario: bench.Retained, Topics: n, Subscribers: max(replays/n, 1), Keep: true, Drain: 20 * time.Second})
 			if err != nil {
 				return err
 			}
@@ -177,7 +183,7 @@ func (s *scale) retained() ([]*chart, error) {
 	return []*chart{{
 		File: "retained", Title: "A retained message, by retained messages", X: "retained messages", Y: "µs",
 		note: "Stored: time for each message until all are on disk and acknowledged (QoS 1, 1,000 under way, one publisher). Replayed: processor " +
-			"time of the broker for each message that a new subscriber of `#` is sent. Memory with few messages is what the process grows by anyhow.",
+			"time of the broker for each message that new subscribers of `#` are sent, as many of them as make 100,000 messages, with what their coming costs. Memory with few messages is what the process grows by anyhow.",
 		Curves: []*curve{stored, replayed}, columns: []*curve{memory},
 	}}, nil
 }
