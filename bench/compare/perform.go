@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/url"
 	"time"
 
@@ -66,7 +67,7 @@ func (c *comparison) measureHalf(ctx context.Context, p *peer, w work, round int
 	if err != nil {
 		return "", err
 	}
-	w.run.Rate = float64(int(most / 2))
+	w.run.Rate = math.Floor(most / 2 / w.fan())
 	theirs, err := c.perform(ctx, p, w)
 	if err != nil {
 		return "", err
@@ -96,7 +97,7 @@ func (c *comparison) limitOf(ctx context.Context, p *peer, w work, round int) (f
 				return 0, err
 			}
 		}
-		if most, _ := c.median(p.title, whole, deliveries); most >= 2 {
+		if most, _ := c.median(p.title, whole, deliveries); most >= 2*w.fan() {
 			return most, nil
 		}
 	}

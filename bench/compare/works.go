@@ -109,15 +109,30 @@ func pairs(options) (all []work) {
 	return all
 }
 
-// halves are pairs at half of what each peer can do, and Outcry at the same rate.
-func halves(options) (all []work) {
-	for qos, l := range []level{usual, usual, full} {
-		all = append(all, work{
-			name: fmt.Sprintf("half-%d", qos), title: fmt.Sprintf("50 pairs, QoS %d, at half of the peer's limit", qos), level: l, scheme: overTCP,
-			run: bench.Options{Scenario: bench.Pairs, Clients: 50, QoS: byte(qos)}, halfOf: fmt.Sprintf("pairs-%d", qos), figures: []figure{p99, p999},
-		})
+// halves are works at half of what each peer can do of them, and Outcry at the same rate.
+func halves(o options) (all []work) {
+	half := func(name string, of work, l level) {
+		of.name, of.title, of.level, of.halfOf = name, of.title+", at half of the peer's limit", l, of.name
+		of.windows, of.figures = nil, []figure{p99, p999}
+		all = append(all, of)
+	}
+	for _, w := range fanouts(o) {
+		if w.run.Subscribers == 1000 && w.scheme != overTLS {
+			half("half-"+w.name, w, usual)
+		}
+	}
+	for qos, w := range pairs(o) {
+		half(fmt.Sprintf("half-%d", qos), w, []level{usual, usual, full}[qos])
 	}
 	return all
+}
+
+// fan is how many deliveries a message makes.
+func (w work) fan() float64 {
+	if w.run.Scenario == bench.Fanout {
+		return float64(w.run.Subscribers)
+	}
+	return 1
 }
 
 func payloads(options) (all []work) {
