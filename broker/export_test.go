@@ -1,12 +1,21 @@
 package broker
 
 import (
+	"math"
 	"strconv"
 	"time"
 )
 
 // SetWallClock gives a broker that will be made of o a system clock of the test's own.
 func SetWallClock(o *Options, now func() time.Time) { o.wallClock = now }
+
+// HostAlways has the first shard of a broker that will be made of o host the others all the time.
+func HostAlways(o *Options) { o.hosting = hostRules{below: math.Inf(1), above: math.Inf(1), writes: math.MaxInt} }
+
+// HostInTurns has the others come and go all the time.
+func HostInTurns(o *Options) {
+	o.hosting = hostRules{below: math.Inf(1), above: math.Inf(1), writes: 1}
+}
 
 // Advance lets time pass for the broker: every deadline within d has passed when it returns.
 func (b *Broker) Advance(d time.Duration) {

@@ -16,7 +16,8 @@ const (
 // sendSoon leaves a batch that has been posted for the end of the turn, if the other shard's turn may be done here then.
 // It tells whether.
 func (s *shard) sendSoon(to *shard, bytes int64) bool {
-	if s.borrowed || bytes > lendBytes || to.turnTime.Load() > int64(lendTime) {
+	small := bytes <= lendBytes && to.turnTime.Load() <= int64(lendTime)
+	if s.borrowed || !small && !s.host.hosted && len(s.host.guests) == 0 {
 		return false
 	}
 	s.rouse |= 1 << to.index

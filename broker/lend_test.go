@@ -15,11 +15,7 @@ func TestShardsThatSleep(t *testing.T) {
 	s := start(t, broker.Options{Shards: 2})
 	var clients [2]*raw.Client
 	for shard := range clients {
-		id := "a"
-		for i := 0; s.ShardOf(id) != shard; i++ {
-			id = fmt.Sprint("client-", i)
-		}
-		clients[shard] = s.connect(raw.Connect{Version: raw.V311, ID: id, Clean: true})
+		clients[shard] = s.connect(raw.Connect{Version: raw.V311, ID: s.idOn(shard, "client"), Clean: true})
 		clients[shard].Subscribe(0, fmt.Sprint("to/", shard))
 	}
 	const rounds = 2000

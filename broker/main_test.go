@@ -3,6 +3,7 @@ package broker_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"testing"
 	"time"
@@ -103,6 +104,15 @@ func (s *server) connect(k raw.Connect) *raw.Client {
 	c := s.dial(k.Version)
 	c.Connect(k)
 	return c
+}
+
+// idOn returns a client identifier, one that begins as name does, of a shard.
+func (s *server) idOn(shard int, name string) string {
+	for i := 0; ; i++ {
+		if id := fmt.Sprint(name, "-", i); s.ShardOf(id) == shard {
+			return id
+		}
+	}
 }
 
 // slow opens a connection whose socket holds little, so that it is soon full when it is not read.

@@ -24,6 +24,7 @@ type Options struct {
 	Limits  Limits
 
 	wallClock func() time.Time // the system clock; tests have their own
+	hosting   hostRules        // likewise
 }
 
 // Limits bound what clients can take. In every field zero means the default that is named and a negative value no limit.
@@ -98,6 +99,9 @@ func (o *Options) setDefaults() {
 		o.Shards = runtime.GOMAXPROCS(0)
 	}
 	o.Shards = min(o.Shards, MaxShards)
+	if o.hosting == (hostRules{}) {
+		o.hosting = defaultHostRules
+	}
 	if o.wallClock == nil {
 		o.wallClock = time.Now
 	}

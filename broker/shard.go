@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -55,6 +56,7 @@ type shard struct {
 	spare      []post        // the emptied half of the inbox
 	ending     bool          // connections are being closed; the loop ends with the last one
 	idle       bool          // the last wait brought nothing
+	host       hosting
 
 	rbuf    []byte        // what was read last
 	pub     wire.Publish  // the PUBLISH being decoded
@@ -100,6 +102,7 @@ type shard struct {
 	waiters    []*shard   // shards that hold connections until this one's inbox is empty again
 	oldest     int64      // when the oldest message of this turn was read
 	turnSent   uint64     // messages sent this turn
+	turnWrites int        // connections written to this turn
 
 	stats shardStats
 }
@@ -119,6 +122,7 @@ func newShard(b *Broker, index, count int) (*shard, error) {
 	s.wheel.init(s.now / int64(tick))
 	s.stats.init()
 	s.retry.owner, s.notices.owner = s, s
+	s.host.release, s.host.ended = make(chan struct{}, 1), make(chan struct{})
 	return s, nil
 }
 
@@ -134,13 +138,24 @@ func (s *shard) post(p post) bool {
 // run is the shard's loop: one turn after another, until end is called.
 func (s *shard) run() error {
 	s.turning.Lock()
+	if poller.Supported { // on a thread of its own, whose processor nobody takes for another goroutine's sake
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+	}
 	defer s.finish()
 	for !s.ending || s.stats.connections > 0 {
+		if s.host.invited && !s.ending {
+			s.beGuest()
+			continue
+		}
 		events, err := s.wait()
 		if err != nil {
 			return fmt.Errorf("shard %d: %w", s.index, err)
 		}
 		s.turn(events)
+		if err := s.turnGuests(); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -149,14 +164,15 @@ func (s *shard) run() error {
 // processor for a moment, which a busy broker ends soon, and only then the slow way through the scheduler.
 func (s *shard) wait() ([]poller.Event, error) {
 	s.poll.Prepare()
-	if len(s.line) > 0 || len(s.replays) > 0 || !s.in.empty() {
+	s.wakesAt = s.dueAt()
+	until, idle := s.prepareGuests(s.wakesAt)
+	if !idle || s.pressed() {
 		return s.poll.Wait(0, true)
 	}
-	s.wakesAt = s.dueAt()
 	began := s.b.clock.now()
 	timeout := time.Duration(-1)
-	if s.wakesAt != math.MaxInt64 {
-		timeout = time.Duration(max(s.wakesAt-began, 0))
+	if until != math.MaxInt64 {
+		timeout = time.Duration(max(until-began, 0))
 	}
 	busy := s.busy && !s.idle
 	if busy && (timeout < 0 || timeout > busyWait) {
@@ -169,6 +185,9 @@ func (s *shard) wait() ([]poller.Event, error) {
 	s.idle = busy && len(events) == 0 && waited >= int64(timeout)
 	return events, err
 }
+
+// pressed tells whether there is something to do that no event will tell of.
+func (s *shard) pressed() bool { return len(s.line) > 0 || len(s.replays) > 0 || !s.in.empty() }
 
 // dueAt is when the next timer fires, on the broker's clock.
 func (s *shard) dueAt() int64 {
@@ -203,12 +222,16 @@ func (s *shard) turn(events []poller.Event) {
 		done = len(s.doomed) == 0 && len(s.dirty) == 0
 	}
 	s.measure(began, posts)
+	if s.index == 0 && poller.Supported && len(s.b.shards) > 1 {
+		s.considerGuests()
+	}
 	s.rouseOthers()
 }
 
 func (s *shard) handle(e *poller.Event) {
 	slot := uint32(e.Token)
 	if int(slot) >= len(s.conns) {
+		s.noteGuest(e.Token)
 		return
 	}
 	c := s.conns[slot]
@@ -252,6 +275,7 @@ func (s *shard) sweep() {
 
 // flush writes what every dirty connection has, and forgets the turn's frames.
 func (s *shard) flush() {
+	s.turnWrites += len(s.dirty)
 	for _, c := range s.dirty {
 		c.queuedFlush = false
 		if c.state != stateClosed {
@@ -282,6 +306,10 @@ func (s *shard) measure(began int64, posts int) {
 		s.turnTime.Store(now - began)
 	}
 	s.stats.turn(began, now)
+	if s.turnWrites >= s.b.options.hosting.writes {
+		s.b.crowded.Store(now)
+	}
+	s.turnWrites = 0
 	if s.turnSent > 0 {
 		s.stats.latency.observe(now-s.oldest, s.turnSent)
 		s.turnSent = 0
@@ -301,6 +329,8 @@ func (s *shard) end(r closeReason) {
 // finish closes what is open when the loop has ended.
 func (s *shard) finish() {
 	s.ending = true
+	s.dismissGuests()
+	close(s.host.ended)
 	s.letIn()
 	for _, c := range s.conns {
 		if c != nil {

@@ -58,6 +58,14 @@ func (p *Poller) Change(fd int, token uint64, i Interest) error {
 // Remove stops watching a descriptor; closing it does the same.
 func (p *Poller) Remove(fd int) error { return p.control(unix.EPOLL_CTL_DEL, fd, 0, 0) }
 
+// Join has p's Wait return an event with a token, readable, while other has events. Both pollers have one owner meanwhile.
+func (p *Poller) Join(other *Poller, token uint64) error {
+	return p.control(unix.EPOLL_CTL_ADD, other.epoll, token, unix.EPOLLIN)
+}
+
+// Leave ends what Join began.
+func (p *Poller) Leave(other *Poller) error { return p.Remove(other.epoll) }
+
 func mask(i Interest) (m uint32) {
 	if i&Read != 0 {
 		m |= unix.EPOLLIN | unix.EPOLLRDHUP

@@ -28,6 +28,12 @@ func (p *Poller) Change(int, uint64, Interest) error { return ErrUnsupported }
 // Remove returns ErrUnsupported.
 func (p *Poller) Remove(int) error { return ErrUnsupported }
 
+// Join returns ErrUnsupported.
+func (p *Poller) Join(*Poller, uint64) error { return ErrUnsupported }
+
+// Leave returns ErrUnsupported.
+func (p *Poller) Leave(*Poller) error { return ErrUnsupported }
+
 // Prepare announces that Wait follows.
 func (p *Poller) Prepare() {}
 
