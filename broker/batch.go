@@ -31,7 +31,8 @@ func (s *shard) hand(to *shard, m *message, sub *subscription) {
 func (b *batch) add(m *message, sub *subscription) {
 	one := *m
 	if m.kept != nil {
-		one.payload, one.props = m.kept.payload, m.kept.props
+		k := m.keep() // others look at it from now on
+		one.payload, one.props = k.payload, k.props
 	} else {
 		n := len(b.buf)
 		b.buf = append(append(b.buf, m.payload...), m.props...)

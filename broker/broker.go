@@ -59,7 +59,7 @@ type Broker struct {
 	connections atomic.Int64
 	turn        atomic.Uint64  // of the shards, for new connections
 	streams     sync.WaitGroup // the goroutines of streams
-	crowded     atomic.Int64 // when a shard last wrote to many connections in a turn, on the broker's clock
+	crowded     atomic.Int64   // when a shard last wrote to many connections in a turn, on the broker's clock
 
 	mu    sync.RWMutex // guards state
 	state runState

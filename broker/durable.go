@@ -140,15 +140,15 @@ func (ss *session) keep(d *delivery) {
 	}
 }
 
-// release lets the store delete a message that the session is done with.
+// release ends the session's need of a message: the store may delete it, and its memory may be used again.
 func (ss *session) release(d *delivery) {
-	if d.seq == 0 || d.m == nil {
-		return
+	if d.seq != 0 && d.m != nil {
+		ss.save(savingFlow)
+		if d.m.stored != nil {
+			ss.shard.unref(d.m.stored)
+		}
 	}
-	ss.save(savingFlow)
-	if d.m.stored != nil {
-		ss.shard.unref(d.m.stored)
-	}
+	ss.shard.letGoCopy(d)
 }
 
 // onDisk tells whether a message under way may be sent. One of QoS 2 must be on disk with its packet identifier first, and

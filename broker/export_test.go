@@ -10,7 +10,9 @@ import (
 func SetWallClock(o *Options, now func() time.Time) { o.wallClock = now }
 
 // HostAlways has the first shard of a broker that will be made of o host the others all the time.
-func HostAlways(o *Options) { o.hosting = hostRules{below: math.Inf(1), above: math.Inf(1), writes: math.MaxInt} }
+func HostAlways(o *Options) {
+	o.hosting = hostRules{below: math.Inf(1), above: math.Inf(1), writes: math.MaxInt}
+}
 
 // HostInTurns has the others come and go all the time.
 func HostInTurns(o *Options) {
@@ -50,5 +52,5 @@ func (b *Broker) AddSessions(n int, topic func(i int) string) {
 	}
 }
 
-// A search for slow clients goes over several turns here.
-func init() { slowestStep = 2 }
+// A search for slow clients goes over several turns here, and nobody may read a message's copy that was released.
+func init() { slowestStep, spoilCopies = 2, true }

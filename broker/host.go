@@ -19,7 +19,7 @@ type hostRules struct {
 	calm         time.Duration // without such a turn, before the others come
 }
 
-var defaultHostRules = hostRules{every: 50 * time.Millisecond, below: 0.6, above: 0.75, writes: 64, calm: time.Second}
+var defaultHostRules = hostRules{every: 50 * time.Millisecond, below: 0.7, above: 0.85, writes: 64, calm: time.Second}
 
 // guestTokens and the tokens below it are those of guests' pollers. No connection has them: there are no such slots.
 const guestTokens = ^uint64(0) - 1

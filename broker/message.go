@@ -20,33 +20,47 @@ type message struct {
 	stored  *stored  // what the store keeps of it; nil: nothing
 	serial  uint64   // of a retained message: which came after which
 	qos     byte
-	retain  bool // as published
+	retain  bool  // as published
+	pooled  bool  // a copy that is used again when nobody holds it any more
+	holders int32 // of such a copy: sessions it waits in
 }
 
-// keep returns a copy of m that outlives the turn. It is made once.
+// keep returns a copy of m that outlives the turn, for good. It is made once.
 func (m *message) keep() *message {
 	if m.kept == nil {
-		k, own := newKept(len(m.payload) + len(m.props))
-		*k = *m
-		n := copy(own, m.payload)
-		copy(own[n:], m.props)
-		k.payload, k.props = own[:n:n], own[n:]
-		k.kept, m.kept = k, k
+		m.copyInto(newKept(len(m.payload) + len(m.props)))
+	}
+	if m.kept.pooled { // this shard's alone; others may look at what is kept already
+		m.kept.pooled = false
 	}
 	return m.kept
 }
 
-// newKept makes a message with n bytes of its own, which a small one has beside it: one allocation in place of two.
-func newKept(n int) (*message, []byte) {
-	const small = 64
-	if n <= small {
+// copyInto makes k the copy of m that is kept. What k.payload has room for takes the bytes of both parts.
+func (m *message) copyInto(k *message) {
+	own := k.payload[:0]
+	*k = *m
+	own = append(append(own, m.payload...), m.props...)
+	n := len(m.payload)
+	k.payload, k.props = own[:n], own[n:]
+	k.pooled, k.holders = false, 0
+	k.kept, m.kept = k, k
+}
+
+// smallBytes is how many bytes a message may have beside it: one allocation in place of two.
+const smallBytes = 64
+
+// newKept makes a message with room for n bytes.
+func newKept(n int) *message {
+	if n <= smallBytes {
 		k := new(struct {
 			message
-			own [small]byte
+			own [smallBytes]byte
 		})
-		return &k.message, k.own[:n]
+		k.payload = k.own[:0]
+		return &k.message
 	}
-	return new(message), make([]byte, n)
+	return &message{payload: make([]byte, 0, n)}
 }
 
 // size is what a message counts for where bytes are bounded.

@@ -67,6 +67,7 @@ func play(steps []step, patience time.Duration) (trace []string, err error) {
 func (w *world) start() error {
 	o := broker.Options{Shards: 2, Store: w.disk}
 	o.Limits.MaxSessionExpiry, o.Limits.MaxInflight = -1, modelInflight
+	broker.HostInTurns(&o)
 	broker.SetWallClock(&o, func() time.Time { return time.Now().Add(time.Duration(w.passed.Load())) })
 	b, err := broker.New(o)
 	if err != nil {

@@ -4,6 +4,7 @@ package broker
 type delivery struct {
 	m      *message
 	ids    []uint32 // subscription identifiers (MQTT 5 3.3.2.3.8)
+	held   bool     // m is held for it
 	qos    byte     // the lower of the message's and the subscription's
 	retain bool     // the RETAIN flag that the client is shown [MQTT-3.3.1-12, MQTT-3.3.1-13]
 	seq    uint64   // its place among the messages of a durable session; 0: the session is none

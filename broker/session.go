@@ -221,9 +221,18 @@ func (ss *session) enqueue(d delivery) {
 		ss.lost(dropQueueFull)
 		return
 	}
-	d.m = d.m.keep()
+	ss.hold(&d)
 	ss.keep(&d)
 	ss.queue.push(s, d)
+}
+
+// hold has a delivery keep its message: for good if the store has it as well, until it is released otherwise.
+func (ss *session) hold(d *delivery) {
+	if ss.durable != nil {
+		d.m = d.m.keep()
+		return
+	}
+	ss.shard.holdCopy(d)
 }
 
 // makeRoom tells whether a message of n bytes may wait in the queue. It makes room for it if the policy says so.
@@ -314,7 +323,7 @@ func (ss *session) transmit(d delivery) {
 		o.sent = true
 		c.quota--
 	}
-	o.d.m = d.m.keep()
+	ss.hold(&o.d)
 	ss.window.push(o)
 	s.stats.inflight++
 }

@@ -74,6 +74,7 @@ type shard struct {
 	doomed     []*conn
 	buffers    [][]byte // spare ones
 	spareBytes int      // of buffers
+	copies     heldCopies
 	encoded    [8]stretch
 	delivery   uint64     // numbers messages, to see a session twice
 	current    *message   // being delivered: encoded holds its frames
