@@ -60,7 +60,7 @@ func (c *conn) onPubrec(o *outgoing) {
 // onPubrel releases a QoS 2 message: its packet identifier may be used anew, once the disk knows it.
 func (c *conn) onPubrel(id uint16) {
 	ss := c.session
-	r, known := ss.received[id]
+	r, known := ss.received.get(id)
 	switch {
 	case !known:
 		c.answer(wire.TypePubcomp, id, wire.PacketIDNotFound, false)
@@ -73,7 +73,7 @@ func (c *conn) onPubrel(id uint16) {
 		c.answer(wire.TypePubcomp, id, wire.Success, true)
 	default:
 		t := c.shard.openTxn()
-		ss.received[id] = receipt{txn: t, released: true}
+		ss.received.set(receipt{id: id, txn: t, released: true})
 		ss.saveNow(savingFlow)
 		t.await(c, wire.TypePubcomp, id)
 		c.answer(wire.TypePubcomp, id, wire.Success, true)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -292,7 +293,7 @@ const (
 var errFlowRecord = errors.New("not a session's flow of a version that this program knows; run the version that wrote it, or restore a backup")
 
 func (ss *session) encodeFlow() []byte {
-	b := make([]byte, 0, 32+8*ss.window.live+3*len(ss.received))
+	b := make([]byte, 0, 32+8*ss.window.live+3*ss.received.len())
 	b = append(b, flowVersion)
 	b = binary.AppendUvarint(b, ss.durable.sentSeq)
 	b = binary.AppendUvarint(b, uint64(ss.window.lastID))
@@ -302,11 +303,10 @@ func (ss *session) encodeFlow() []byte {
 		b = binary.AppendUvarint(b, uint64(o.id))
 		b = append(b, byte(o.state)&flowStateMask)
 	})
-	b = binary.AppendUvarint(b, uint64(ss.received.held()))
-	for id, r := range ss.received {
-		if !r.released {
-			b = binary.AppendUvarint(b, uint64(id))
-		}
+	held := slices.Collect(ss.received.held())
+	b = binary.AppendUvarint(b, uint64(len(held)))
+	for _, id := range held {
+		b = binary.AppendUvarint(b, uint64(id))
 	}
 	return ss.gap.append(b)
 }
@@ -332,7 +332,7 @@ func (ss *session) decodeFlow(value []byte) (f flow, err error) {
 		f.live = append(f.live, o)
 	}
 	for range min(r.uvarint(), maxWindow) {
-		ss.received.add(uint16(r.uvarint()), nil)
+		ss.received.set(receipt{id: uint16(r.uvarint())})
 	}
 	ss.gap = r.gap()
 	if r.failed() {

@@ -84,10 +84,10 @@ func (c *conn) topicOf(p *wire.Publish) (*route, error) {
 // admitQoS holds a client to the receive maximum that it was told [MQTT-3.3.4-7]; one that was not told is read more
 // slowly instead.
 func (c *conn) admitQoS(p *wire.Publish) error {
-	if int(c.heldPubacks)+len(c.session.received) < c.b.limits.ReceiveMaximum {
+	if int(c.heldPubacks)+c.session.received.len() < c.b.limits.ReceiveMaximum {
 		return nil
 	}
-	if _, again := c.session.received[p.PacketID]; again {
+	if _, again := c.session.received.get(p.PacketID); again {
 		return nil
 	}
 	if c.version == wire.V5 {
@@ -102,7 +102,7 @@ func (c *conn) admitQoS(p *wire.Publish) error {
 // duplicate answers a QoS 2 message that is already here without delivering it again [MQTT-4.3.3-10]. One that came on
 // an earlier connection may not be on disk yet.
 func (c *conn) duplicate(id uint16) bool {
-	r, known := c.session.received[id]
+	r, known := c.session.received.get(id)
 	if !known {
 		return false
 	}
@@ -190,7 +190,7 @@ func (c *conn) turnDown(p *wire.Publish, code byte) {
 		c.answer(wire.TypePuback, p.PacketID, code, false)
 	case p.QoS == 2:
 		if c.version != wire.V5 {
-			c.session.received.add(p.PacketID, nil)
+			c.session.received.set(receipt{id: p.PacketID})
 			c.session.save(savingFlow)
 		}
 		c.answer(wire.TypePubrec, p.PacketID, code, false)
@@ -225,7 +225,7 @@ func (c *conn) accept(m *message, r *route, id uint16) {
 		s.throttle(c)
 	}
 	if m.qos == 2 {
-		c.session.received.add(id, t)
+		c.session.received.set(receipt{id: id, txn: t})
 		c.session.saveNow(savingFlow)
 	}
 	c.answer(kind, id, code, waits)

@@ -75,7 +75,7 @@ func (c *conn) onToken(p *wire.Publish) {
 	kind := wire.TypePuback
 	if p.QoS == 2 {
 		kind = wire.TypePubrec
-		c.session.received.add(p.PacketID, nil)
+		c.session.received.set(receipt{id: p.PacketID})
 		c.session.save(savingFlow)
 	}
 	if c.refreshing {

@@ -90,6 +90,7 @@ func (ss *session) setOffline(now int64, byUs bool) {
 func (ss *session) trim() {
 	ss.window.trim()
 	ss.queue.trim()
+	ss.received.trim()
 }
 
 // armTimer waits for the will's delay or the session's end, whichever comes first.

@@ -1,10 +1,6 @@
 package broker
 
-import (
-	"slices"
-
-	"github.com/outcry-mqtt/outcry/broker/wire"
-)
+import "slices"
 
 // sendState is what a message under way to a client waits for.
 type sendState uint8
@@ -234,52 +230,4 @@ func (w *window) each(fn func(*outgoing)) {
 			fn(o)
 		}
 	}
-}
-
-// receipts is the packet identifiers of QoS 2 messages that a client has sent and not released (MQTT 5 4.3.3).
-type receipts map[uint16]receipt
-
-// receipt is what becomes of one of them.
-type receipt struct {
-	txn      *txn // that it waits for; nil: none
-	released bool // it is forgotten when the transaction is on disk
-}
-
-// add notes an identifier, from the transaction t on if that is not nil.
-func (r *receipts) add(id uint16, t *txn) {
-	if *r == nil {
-		*r = make(receipts)
-	}
-	(*r)[id] = receipt{txn: t}
-}
-
-// remove forgets an identifier.
-func (r *receipts) remove(id uint16) {
-	delete(*r, id)
-	if len(*r) == 0 {
-		*r = nil
-	}
-}
-
-// stored tells what has become of the transaction that PUBREC, or PUBCOMP, for an identifier waits for.
-func (r *receipts) stored(id uint16, t *txn, ack wire.Type, ok bool) {
-	now, known := (*r)[id]
-	if !known || now.txn != t {
-		return
-	}
-	if noted := ack == wire.TypePubrec; noted == ok { // it is held: it was noted, or could not be removed
-		(*r)[id] = receipt{}
-		return
-	}
-	r.remove(id)
-}
-
-// held is how many identifiers are not released.
-func (r receipts) held() (n int) {
-	for _, each := range r {
-		if !each.released {
-			n++
-		}
-	}
-	return n
 }
