@@ -69,6 +69,14 @@ type Authenticator interface {
 	Authenticate(ctx context.Context, c *Credentials) (*Identity, error)
 }
 
+// QuickAuthenticator is an Authenticator that knows some clients at once. AuthenticateQuickly is asked on the shard before
+// Authenticate is asked elsewhere: it must neither wait nor compute for longer than some microseconds. It returns an
+// Identity, or nil if it is not concerned; known is false if only Authenticate can tell.
+type QuickAuthenticator interface {
+	Authenticator
+	AuthenticateQuickly(c *Credentials) (id *Identity, known bool)
+}
+
 // Action is what a client wants to do with a topic.
 type Action uint8
 

@@ -25,6 +25,9 @@ func TestAuthenticate(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			id, err := c.a.Authenticate(t.Context(), &c.c)
+			if quick, known := c.a.AuthenticateQuickly(&c.c); !known || quick != id {
+				t.Errorf("quickly: got %+v, %t", quick, known)
+			}
 			if c.refused {
 				if id != nil || !errors.Is(err, broker.ErrNotConcerned) {
 					t.Errorf("got %+v, %v", id, err)

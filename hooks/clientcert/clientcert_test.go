@@ -75,6 +75,9 @@ func TestAuthenticate(t *testing.T) {
 			if got := result(id, err); got != test.want {
 				t.Errorf("got %s (%v), want %s", got, err, test.want)
 			}
+			if id, known := a.AuthenticateQuickly(&test.c); id != nil || known != (test.want == "not concerned") {
+				t.Errorf("quickly: got %+v, %t", id, known)
+			}
 		})
 	}
 }

@@ -142,6 +142,31 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
+func TestQuickly(t *testing.T) {
+	a := mustNew(t, setup{})
+	good, bad := sign(t, valid(nil)), sign(t, valid(claims{"exp": noon.Unix() - 3600}))
+	quickly := func(token string) (*broker.Identity, bool) {
+		return a.AuthenticateQuickly(&broker.Credentials{Password: []byte(token)})
+	}
+	for _, token := range []string{good, bad} {
+		if id, known := quickly(token); id != nil || known {
+			t.Errorf("before it was verified: got %+v, %t", id, known)
+		}
+	}
+	if _, err := show(a, good); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := show(a, bad); err == nil {
+		t.Fatal("a token that has expired was accepted")
+	}
+	if id, known := quickly(good); !known || id == nil || id.User != "ann" {
+		t.Errorf("afterwards: got %+v, %t", id, known)
+	}
+	if id, known := quickly(bad); id != nil || known {
+		t.Errorf("one that was refused: got %+v, %t", id, known)
+	}
+}
+
 func TestOtherOptions(t *testing.T) {
 	a := mustNew(t, setup{UserClaim: "email", AllowNoExpiry: true, Leeway: -1})
 	id, err := show(a, sign(t, claims{"email": "ann@x.example"}))
@@ -229,6 +254,9 @@ func TestNotConcerned(t *testing.T) {
 	} {
 		if id, err := show(a, password); !errors.Is(err, broker.ErrNotConcerned) || id != nil {
 			t.Errorf("%q: got %v, %v", password, id, err)
+		}
+		if id, known := a.AuthenticateQuickly(&broker.Credentials{Password: []byte(password)}); id != nil || !known {
+			t.Errorf("%q: quickly: got %v, %t", password, id, known)
 		}
 	}
 	if _, err := a.Authenticate(t.Context(), &broker.Credentials{Username: "ann"}); !errors.Is(err, broker.ErrNotConcerned) {

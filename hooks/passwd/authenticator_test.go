@@ -125,11 +125,42 @@ func TestAuthenticate(t *testing.T) {
 	}
 }
 
+func TestQuickly(t *testing.T) {
+	path := file(t, "ann:"+argonHash)
+	a := mustNew(t, path)
+	quickly := func(user, password string) (*broker.Identity, bool) {
+		return a.AuthenticateQuickly(&broker.Credentials{Username: user, Password: []byte(password)})
+	}
+	if id, known := quickly("ann", "secret"); id != nil || known {
+		t.Errorf("before it was verified: got %+v, %t", id, known)
+	}
+	if _, err := show(a, "ann", "secret"); err != nil {
+		t.Fatal(err)
+	}
+	if id, known := quickly("ann", "secret"); !known || id == nil || id.User != "ann" {
+		t.Errorf("afterwards: got %+v, %t", id, known)
+	}
+	for _, wrong := range [][2]string{{"ann", "Secret"}, {"ann", ""}, {"bob", "secret"}} {
+		if id, known := quickly(wrong[0], wrong[1]); id != nil || known {
+			t.Errorf("%q: got %+v, %t", wrong, id, known)
+		}
+	}
+	if err := a.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	if id, known := quickly("ann", "secret"); id != nil || known {
+		t.Errorf("after the file was read again: got %+v, %t", id, known)
+	}
+}
+
 func TestNotConcerned(t *testing.T) {
 	a := mustNew(t, file(t, "ann:"+argonHash))
 	for _, c := range []broker.Credentials{{}, {Username: "ann"}, {Password: []byte("secret")}} {
 		if _, err := a.Authenticate(t.Context(), &c); !errors.Is(err, broker.ErrNotConcerned) {
 			t.Errorf("user %q, password %q: got %v", c.Username, c.Password, err)
+		}
+		if id, known := a.AuthenticateQuickly(&c); id != nil || !known {
+			t.Errorf("user %q, password %q: quickly: got %v, %t", c.Username, c.Password, id, known)
 		}
 	}
 }
