@@ -76,7 +76,7 @@ func TestDeliveryDoesNotAllocate(t *testing.T) {
 func TestAcknowledgedDeliveryDoesNotAllocate(t *testing.T) {
 	const under, rounds = 100, 200
 	for _, qos := range []byte{1, 2} {
-		s := start(t, broker.Options{})
+		s := start(t, broker.Options{Shards: 1})
 		p, sub := s.conn(s.tcp), s.conn(s.tcp)
 		raw.New(t, p, raw.V311).Connect(raw.Connect{Version: raw.V311, ID: "p", Clean: true})
 		c := raw.New(t, sub, raw.V311)
