@@ -37,6 +37,7 @@ type hosting struct {
 	// Of a guest.
 	invited bool          // the loop is to leave its turns to the host
 	hosted  bool          // it has
+	turned  bool          // it has had a turn since wakesAt was worked out
 	release chan struct{} // ends that
 }
 
@@ -78,7 +79,7 @@ func (s *shard) dismissGuests() {
 
 // beGuest leaves the shard's turns to the first one until that has enough of it.
 func (s *shard) beGuest() {
-	s.host.invited, s.host.hosted = false, true
+	s.host.invited, s.host.hosted, s.host.turned = false, true, true
 	s.turning.Unlock()
 	first := s.b.shards[0]
 	first.post(call(func(h *shard) { h.takeGuest(s) }))
@@ -114,7 +115,9 @@ func (s *shard) prepareGuests(until int64) (int64, bool) {
 		g.turning.Lock()
 		g.poll.Prepare()
 		idle = idle && !g.pressed()
-		g.wakesAt = g.dueAt()
+		if g.host.turned {
+			g.wakesAt, g.host.turned = g.dueAt(), false
+		}
 		until = min(until, g.wakesAt)
 		g.turning.Unlock()
 	}
@@ -141,7 +144,7 @@ func (s *shard) turnGuests() error {
 }
 
 func (s *shard) turnAsGuest(ready bool) error {
-	if !ready && !s.pressed() && s.dueAt() > s.b.clock.now() {
+	if !ready && !s.pressed() && s.wakesAt > s.b.clock.now() {
 		return nil
 	}
 	var events []poller.Event

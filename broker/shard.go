@@ -207,6 +207,7 @@ func (s *shard) turn(events []poller.Event) {
 	s.now = s.b.clock.now()
 	began := s.now
 	s.oldest = began
+	s.host.turned = true
 	s.resumeReplays()
 	for i := range events {
 		s.handle(&events[i])
