@@ -73,6 +73,12 @@ func parseOrigin(text string) (origin, error) {
 	if u.User != nil || u.Path != "" || u.RawQuery != "" || u.ForceQuery || strings.Contains(text, "#") {
 		return origin{}, fmt.Errorf("has more than scheme, host and port")
 	}
+	if strings.HasSuffix(text, ":") {
+		return origin{}, fmt.Errorf("has a colon without a port")
+	}
+	if strings.Contains(text, "%") {
+		return origin{}, fmt.Errorf("has a %%, which no origin has")
+	}
 	o := origin{scheme: strings.ToLower(u.Scheme), host: strings.ToLower(u.Hostname())}
 	if port := u.Port(); port != defaultPort(o.scheme) {
 		o.port = port

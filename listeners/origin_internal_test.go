@@ -11,6 +11,7 @@ func FuzzOrigin(f *testing.F) {
 	for _, seed := range []string{
 		"https://x.b.com", "https://b.com", "http://a.com:8083", "HTTPS://X.B.COM:443", "https://evil.com#.b.com",
 		"https://evil.com/.b.com", "https://u@.b.com", "https://evil.com\\.b.com", "https://[::1]", "null", "",
+		"https://x.b.com:", "http://a.com:8083:", "https://[::1%25.b.com]", "https://x%E3%80%82.b.com",
 	} {
 		f.Add(seed)
 	}

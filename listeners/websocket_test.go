@@ -263,6 +263,12 @@ func TestWebSocketBadOptions(t *testing.T) {
 			listeners.WebSocketOptions{Origins: []string{"https://app*.example.com"}},
 			`has a * that is not a whole first label`,
 		},
+		"origin with half a port": {
+			listeners.WebSocketOptions{Origins: []string{"https://example.com:"}}, `has a colon without a port; write`,
+		},
+		"origin with an escape": {
+			listeners.WebSocketOptions{Origins: []string{"https://[::1%25.b.com]"}}, `has a %, which no origin has; write`,
+		},
 		"origin that is not an address": {
 			listeners.WebSocketOptions{Origins: []string{"https://exa mple"}}, `is not an origin; write`,
 		},
