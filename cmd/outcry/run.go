@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/outcry-mqtt/outcry/broker"
 	"github.com/outcry-mqtt/outcry/listeners"
 	"golang.org/x/sync/errgroup"
 )
@@ -28,7 +29,7 @@ func (s *server) run(ctx context.Context, stops, hangups <-chan os.Signal) error
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	parts, failed := errgroup.WithContext(inner)
-	parts.Go(func() error { return s.broker.Run(inner) })
+	parts.Go(func() error { return runBroker(inner, s.broker) })
 	if s.flags.open == 0 {
 		parts.Go(func() error { return s.access.tokens.Run(inner) })
 		if s.access.denied != nil {
@@ -52,6 +53,14 @@ func (s *server) run(ctx context.Context, stops, hangups <-chan os.Signal) error
 		s.wait(ctx, failed, stops, hangups)
 	}
 	return errors.Join(err, s.stopAll(cancel, parts, stops))
+}
+
+// runBroker runs b until it was stopped, which may have been before it ran: what failed first is the error then.
+func runBroker(ctx context.Context, b *broker.Broker) error {
+	if err := b.Run(ctx); !errors.Is(err, broker.ErrClosed) {
+		return err
+	}
+	return nil
 }
 
 func serve(l listeners.Listener) error {

@@ -124,3 +124,16 @@ func TestWithinLeavesAStepBehind(t *testing.T) {
 		t.Errorf("error %v after %v", err, time.Since(began))
 	}
 }
+
+// TestStopsBeforeItRan stops a server whose broker has been shut down before it ran, which is no error of its own.
+func TestStopsBeforeItRan(t *testing.T) {
+	s := openServer(t)
+	if err := s.broker.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.run(ctx, nil, nil); err != nil {
+		t.Errorf("run: %v", err)
+	}
+}
