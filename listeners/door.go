@@ -137,6 +137,8 @@ func guestOf(c net.Conn) *guest {
 			c = inner.NetConn()
 		case *proxiedConn:
 			c = inner.Conn
+		case *firstRead:
+			c = inner.Conn
 		default:
 			return nil
 		}

@@ -51,6 +51,8 @@ type httpListener struct {
 	tls    *tls.Config // nil: none
 	door   *door       // nil: everybody is let in
 
+	wrap func(net.Listener) net.Listener // what net/http gets the connections from; nil: as they are
+
 	proxies proxies    // that begin with the PROXY protocol
 	refused *throttled // connections of theirs
 }
@@ -93,6 +95,9 @@ func (l *httpListener) Serve() error {
 	}
 	if len(l.proxies) > 0 {
 		incoming = &proxyListener{incoming, l.proxies, l.server.ReadHeaderTimeout, l.refused}
+	}
+	if l.wrap != nil {
+		incoming = l.wrap(incoming)
 	}
 	if l.tls != nil {
 		incoming = tls.NewListener(incoming, http1(l.tls))

@@ -40,25 +40,30 @@ func withSecurityHeaders(policy string, next http.Handler) http.Handler {
 // hostLoopback in a list of hosts stands for localhost and the loopback addresses.
 const hostLoopback = "loopback"
 
-// withHosts answers only requests for one of hosts; nil: for any. Without it a page of a stranger can reach a server
-// on the reader's own machine, by a name that first leads to the stranger and then to 127.0.0.1 (DNS rebinding).
-func withHosts(hosts []string, key string, next http.Handler) http.Handler {
-	if hosts == nil {
-		return next
+// hosts are whom a server answers for; nil: for any.
+type hosts []string
+
+// allow decides on a Host header.
+func (list hosts) allow(header string) bool {
+	if list == nil {
+		return true
 	}
+	host := hostname(header)
+	return slices.ContainsFunc(list, func(h string) bool {
+		return strings.EqualFold(h, host) || h == hostLoopback && isLoopbackName(host)
+	})
+}
+
+// withHosts answers only requests for one of hosts. Without it a page of a stranger can reach a server
+// on the reader's own machine, by a name that first leads to the stranger and then to 127.0.0.1 (DNS rebinding).
+func withHosts(list hosts, key string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if host := hostname(r.Host); !hostAllowed(hosts, host) {
-			text := fmt.Sprintf("this server does not answer for the host %q; add it to %s", host, key)
+		if !list.allow(r.Host) {
+			text := fmt.Sprintf("this server does not answer for the host %q; add it to %s", hostname(r.Host), key)
 			http.Error(w, text, http.StatusMisdirectedRequest)
 			return
 		}
 		next.ServeHTTP(w, r)
-	})
-}
-
-func hostAllowed(hosts []string, host string) bool {
-	return slices.ContainsFunc(hosts, func(h string) bool {
-		return strings.EqualFold(h, host) || h == hostLoopback && isLoopbackName(host)
 	})
 }
 

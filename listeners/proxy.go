@@ -103,6 +103,9 @@ func (c *proxiedConn) readHeader() {
 
 // unwrap returns the connection itself, which the broker reads on from behind the header.
 func unwrap(c net.Conn) net.Conn {
+	if f, ok := c.(*firstRead); ok {
+		c = f.Conn
+	}
 	if p, ok := c.(*proxiedConn); ok {
 		c = p.Conn
 	}

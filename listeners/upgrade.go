@@ -16,6 +16,9 @@ import (
 // address, if it is to be believed.
 var keptHeaders = []string{"Authorization", "Cookie", "Origin", "User-Agent"}
 
+// tellError is what websocket.Upgrader calls its Error.
+type tellError = func(rw http.ResponseWriter, r *http.Request, status int, err error)
+
 // upgrade makes a WebSocket of the connection and hands it over.
 func (w *WebSocket) upgrade(rw http.ResponseWriter, r *http.Request) {
 	joinSubprotocols(r.Header)
@@ -23,17 +26,29 @@ func (w *WebSocket) upgrade(rw http.ResponseWriter, r *http.Request) {
 		w.refuse(rw, r, no)
 		return
 	}
-	upgrader := w.upgrader
-	upgrader.EnableCompression = w.compression && offersDeflate(r.Header)
-	c, err := upgrader.Upgrade(rw, r, nil)
+	link, err := w.open(rw, r, func(rw http.ResponseWriter, r *http.Request, status int, err error) {
+		w.refuse(rw, r, refusal{status, err.Error()})
+	})
 	if err != nil {
 		return // the client has been told, or is gone
 	}
-	link := broker.Link{
+	attach(w.attacher, link, w.refusals)
+}
+
+// open makes a WebSocket of a connection that refusal has no objection to. Tell is called with what is wrong with the
+// request, if something is; once the connection is hijacked an error only means that it has ended.
+func (w *WebSocket) open(rw http.ResponseWriter, r *http.Request, tell tellError) (broker.Link, error) {
+	upgrader := w.upgrader
+	upgrader.Error = tell
+	upgrader.EnableCompression = w.compression && offersDeflate(r.Header)
+	c, err := upgrader.Upgrade(rw, r, nil)
+	if err != nil {
+		return broker.Link{}, err
+	}
+	return broker.Link{
 		Conn: unwrap(c.NetConn()), Listener: w.name, Framed: true, Deflate: upgrader.EnableCompression,
 		Header: keep(r.Header), TLS: r.TLS, Remote: w.forwarded.client(r), Pass: guestOf(c.NetConn()).hand(),
-	}
-	attach(w.attacher, link, w.refusals)
+	}, nil
 }
 
 // keep returns a copy of the headers in keptHeaders.

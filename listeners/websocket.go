@@ -78,6 +78,8 @@ type WebSocket struct {
 
 	attacher     Attacher
 	upgrader     websocket.Upgrader
+	paths        []string
+	hosts        hosts
 	origins      origins
 	forwarded    forwarded
 	needProtocol bool
@@ -111,6 +113,8 @@ func ListenWebSocket(o WebSocketOptions) (*WebSocket, error) {
 	log := logger(o.Logger, o.Name)
 	w := &WebSocket{
 		attacher:     o.Attacher,
+		paths:        o.Paths,
+		hosts:        o.Hosts,
 		origins:      allowed,
 		forwarded:    forwarded{o.Forwarded, o.ForwardedHeader},
 		needProtocol: !o.AllowNoSubprotocol,
@@ -123,13 +127,13 @@ func ListenWebSocket(o WebSocketOptions) (*WebSocket, error) {
 		HandshakeTimeout: o.HeaderTimeout,
 		Subprotocols:     Subprotocols,
 		CheckOrigin:      func(*http.Request) bool { return true }, // refusal has looked at it
-		Error: func(rw http.ResponseWriter, r *http.Request, status int, err error) {
-			w.refuse(rw, r, refusal{status, err.Error()})
-		},
 	}
 	limits := httpLimits{o.HeaderTimeout, o.MaxHeaderBytes, o.MaxRequests}
 	w.httpListener = newHTTPListener(o.Name, l, limits, w.routes(&o), log)
 	w.tls, w.proxies = o.TLS, o.ProxyProtocol
+	if o.TLS == nil { // net/http wants to do the handshake itself
+		w.wrap = func(l net.Listener) net.Listener { return &firstReadListener{l, w} }
+	}
 	w.door = &door{to: o.Attacher, proxies: slices.Concat(o.ProxyProtocol, o.Forwarded), timeout: o.HeaderTimeout}
 	return w, nil
 }
@@ -176,12 +180,12 @@ func checkPaths(paths []string, key string) error {
 // routes puts together what the port serves.
 func (w *WebSocket) routes(o *WebSocketOptions) http.Handler {
 	split := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if slices.Contains(o.Paths, r.URL.Path) {
+		if slices.Contains(w.paths, r.URL.Path) {
 			w.upgrade(rw, r)
 			return
 		}
 		serves(r)
 		o.Pages.ServeHTTP(rw, r)
 	})
-	return withSecurityHeaders(o.ContentSecurityPolicy, withHosts(o.Hosts, o.ConfigKey+".hosts", split))
+	return withSecurityHeaders(o.ContentSecurityPolicy, withHosts(w.hosts, o.ConfigKey+".hosts", split))
 }
