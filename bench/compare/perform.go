@@ -136,9 +136,9 @@ func (c *comparison) perform(ctx context.Context, p *peer, w work) (*bench.Repor
 	if err != nil {
 		return nil, err
 	}
-	defer r.stop()
+	defer r.Stop()
 	o := w.run
-	o.PID, o.Dialect, o.Progress = r.cmd.Process.Pid, p.dialect, c.line.show
+	o.PID, o.Dialect, o.Progress = r.PID, p.dialect, c.line.show
 	if o.TLS = nil; w.scheme == overTLS {
 		o.TLS = c.certificate.client()
 	}

@@ -1,14 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"errors"
-	"fmt"
-	"net"
 	"os"
-	"os/exec"
-	"time"
+
+	"github.com/outcry-mqtt/outcry/bench/process"
 )
 
 // scheme is how clients come in.
@@ -28,7 +24,7 @@ type site struct {
 	certificate         certificate
 }
 
-func (site) address(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
+func (site) address(port int) string { return process.Address(port) }
 
 // port is the one that clients come to.
 func (at site) port() int {
@@ -41,67 +37,13 @@ func (at site) port() int {
 	return at.tcp
 }
 
-// running is a peer's process.
-type running struct {
-	cmd    *exec.Cmd
-	output bytes.Buffer
-	ended  chan struct{}
-}
-
 // start starts a peer and waits until it listens.
-func (p *peer) start(ctx context.Context, at site) (*running, error) {
+func (p *peer) start(ctx context.Context, at site) (*process.Running, error) {
 	cmd, err := p.command(at)
 	if err != nil {
 		return nil, err
 	}
-	r := &running{cmd: cmd, ended: make(chan struct{})}
-	cmd.Dir, cmd.Stdout, cmd.Stderr = at.folder, &r.output, &r.output
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	go func() { _ = cmd.Wait(); close(r.ended) }()
-	if err := r.listens(ctx, at.port()); err != nil {
-		r.stop()
-		return nil, fmt.Errorf("%w: %s", err, lastLine(r.output.Bytes()))
-	}
-	return r, nil
-}
-
-// listens waits until a port answers.
-func (r *running) listens(ctx context.Context, port int) error {
-	deadline := time.After(time.Minute)
-	for !answers(port) {
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-r.ended:
-			return errors.New("it ended at once")
-		case <-deadline:
-			return fmt.Errorf("it does not listen on port %d", port)
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-	return nil
-}
-
-func answers(port int) bool {
-	c, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", port), time.Second)
-	if err != nil {
-		return false
-	}
-	c.Close()
-	return true
-}
-
-// stop asks the process to end, and ends it if it does not.
-func (r *running) stop() {
-	_ = r.cmd.Process.Signal(os.Interrupt)
-	select {
-	case <-r.ended:
-	case <-time.After(10 * time.Second):
-		_ = r.cmd.Process.Kill()
-		<-r.ended
-	}
+	return process.Start(ctx, cmd, at.folder, at.address(at.port()))
 }
 
 // newSite makes a folder and finds ports that nobody listens on now.
@@ -110,13 +52,10 @@ func newSite(parent, name string, sch scheme, c certificate) (at site, err error
 	if at.folder, err = os.MkdirTemp(parent, name+"-"); err != nil {
 		return at, err
 	}
-	for _, port := range []*int{&at.tcp, &at.tls, &at.ws, &at.other} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return at, err
-		}
-		defer l.Close() // after all of them, so that they differ
-		*port = l.Addr().(*net.TCPAddr).Port
+	ports, err := process.FreePorts(4)
+	if err != nil {
+		return at, err
 	}
+	at.tcp, at.tls, at.ws, at.other = ports[0], ports[1], ports[2], ports[3]
 	return at, nil
 }

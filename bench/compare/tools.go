@@ -8,7 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strings"
+
+	"github.com/outcry-mqtt/outcry/bench/process"
 )
 
 // find finds a program, also where programs for administrators are.
@@ -27,7 +28,7 @@ func build(ctx context.Context, module, program, pkg string) error {
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", program, pkg)
 	cmd.Dir = module
 	if text, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("cannot build %s in %s; is the module proxy reachable? %w: %s", pkg, module, err, lastLine(text))
+		return fmt.Errorf("cannot build %s in %s; is the module proxy reachable? %w: %s", pkg, module, err, process.LastLine(text))
 	}
 	return nil
 }
@@ -46,7 +47,7 @@ func nodePackage(ctx context.Context, name string) (string, error) {
 		cmd := exec.CommandContext(ctx, "npm", "ci", "--no-audit", "--no-fund")
 		cmd.Dir = folder
 		if text, err := cmd.CombinedOutput(); err != nil {
-			return "", fmt.Errorf("npm ci in %s: %w: %s", folder, err, lastLine(text))
+			return "", fmt.Errorf("npm ci in %s: %w: %s", folder, err, process.LastLine(text))
 		}
 	}
 	text, err := os.ReadFile(file)
@@ -60,8 +61,3 @@ func nodePackage(ctx context.Context, name string) (string, error) {
 var versionPattern = regexp.MustCompile(`\d+\.\d+\.\d+`)
 
 func firstVersion(text []byte) string { return string(versionPattern.Find(text)) }
-
-func lastLine(text []byte) string {
-	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-	return lines[len(lines)-1]
-}

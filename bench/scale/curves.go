@@ -77,7 +77,7 @@ func (s *scale) fresh(what string, shards int, work func(*broker) error) error {
 
 // bench gives a broker a work, and returns what was reported. What the broker did wrong is an error.
 func (s *scale) bench(b *broker, o bench.Options) (*bench.Report, error) {
-	o.URL, o.PID, o.Version, o.SubscribeQoS = b.url, b.cmd.Process.Pid, 4, -1
+	o.URL, o.PID, o.Version, o.SubscribeQoS = b.url, b.PID, 4, -1
 	o.Warmup, o.Duration = s.warmup, s.seconds
 	r, err := bench.Run(s.ctx, o)
 	if err != nil {
