@@ -29,7 +29,8 @@ func (s *shard) hand(to *shard, m *message, sub *subscription) {
 
 // add copies a message into the batch; one that is kept already shares its bytes.
 func (b *batch) add(m *message, sub *subscription) {
-	one := *m
+	b.messages = append(b.messages, *m)
+	one := &b.messages[len(b.messages)-1]
 	if m.kept != nil {
 		k := m.keep() // others look at it from now on
 		one.payload, one.props = k.payload, k.props
@@ -42,7 +43,6 @@ func (b *batch) add(m *message, sub *subscription) {
 	if m.stored != nil {
 		b.join(m.stored.txn)
 	}
-	b.messages = append(b.messages, one)
 	b.subs = append(b.subs, sub)
 	b.bytes += int64(m.size())
 }

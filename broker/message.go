@@ -74,7 +74,8 @@ func (m *message) expired(now int64) bool { return m.expires != 0 && now >= m.ex
 // fill sets what every encoding of m has in common. The remaining lifetime is what was received less the time spent
 // waiting here [MQTT-3.3.2-6], in whole seconds, rounded up.
 func (m *message) fill(o *wire.Outgoing, now int64) {
-	*o = wire.Outgoing{Topic: m.topic, Payload: m.payload, Props: m.props, QoS: m.qos, Retain: m.retain}
+	*o = wire.Outgoing{}
+	o.Topic, o.Payload, o.Props, o.QoS, o.Retain = m.topic, m.payload, m.props, m.qos, m.retain
 	if m.expires != 0 {
 		o.HasExpiry = true
 		o.Expiry = uint32(max(m.expires-now+int64(time.Second)-1, 0) / int64(time.Second)) // 0 if it is sent again too late

@@ -31,9 +31,9 @@ func (c *conn) onPublish(flags byte, body []byte) error {
 		}
 	}
 	m := &s.incoming
-	*m = message{
-		topic: r.topic, payload: p.Payload, props: p.Props, qos: p.QoS, retain: p.Retain, read: s.now, from: c.session,
-	}
+	*m = message{} // and then field by field: a literal would be made elsewhere and copied here
+	m.topic, m.payload, m.props, m.qos, m.retain = r.topic, p.Payload, p.Props, p.QoS, p.Retain
+	m.read, m.from = s.now, c.session
 	if p.HasExpiry {
 		m.expires = max(s.now+int64(p.Expiry)*int64(time.Second), 1)
 	}

@@ -49,7 +49,11 @@ var (
 
 // route finds a topic by its bytes, or an error that says why it is no topic name.
 func (s *shard) route(name []byte) (*route, error) {
+	if r := s.lastRoute; r != nil && r.topic == string(name) {
+		return r, nil
+	}
 	if r := s.routes[string(name)]; r != nil {
+		s.lastRoute = r
 		return r, nil
 	}
 	text := string(name)
@@ -67,7 +71,11 @@ func (s *shard) route(name []byte) (*route, error) {
 
 // routeOf finds a topic that is known to be valid.
 func (s *shard) routeOf(name string) *route {
+	if r := s.lastRoute; r != nil && r.topic == name {
+		return r
+	}
 	if r := s.routes[name]; r != nil {
+		s.lastRoute = r
 		return r
 	}
 	return s.newRoute(name)
@@ -75,7 +83,7 @@ func (s *shard) routeOf(name string) *route {
 
 func (s *shard) newRoute(name string) *route {
 	if s.routeBytes > s.routeRoom {
-		s.routes, s.routeBytes = make(map[string]*route), 0
+		s.routes, s.routeBytes, s.lastRoute = make(map[string]*route), 0, nil
 	}
 	r := &route{topic: name, reserved: reserved(name), version: ^uint64(0)}
 	if s.b.policies != nil {

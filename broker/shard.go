@@ -47,6 +47,7 @@ type shard struct {
 	free       []uint32
 	sessions   map[string]*session
 	routes     map[string]*route
+	lastRoute  *route        // the one that was found last; most messages are on the topic of the one before; nil: none
 	routeBytes int           // of routes, roughly
 	routeRoom  int           // how many of those there may be
 	line       []*connecting // wait to be let in
