@@ -324,9 +324,20 @@ func (ss *session) transmit(d delivery) {
 		o.sent = true
 		c.quota--
 	}
-	ss.hold(&o.d)
+	if o.sent && ss.sendsOnce(&o.d) {
+		ss.release(&o.d)
+		o.d = delivery{qos: d.qos}
+	} else {
+		ss.hold(&o.d)
+	}
 	ss.window.push(o)
 	s.stats.inflight++
+}
+
+// sendsOnce tells that a message, once it was sent, is of no more use: the session ends with its connection, and nobody
+// else is to get it instead. Only its identifier waits for the acknowledgement then.
+func (ss *session) sendsOnce(d *delivery) bool {
+	return ss.expiry <= 0 && ss.durable == nil && d.m.group == nil
 }
 
 // retransmit sends a message that has a packet identifier, with DUP only if it was sent before [MQTT-3.3.1-1]. What has
