@@ -33,26 +33,42 @@ const (
 
 // conn is one network connection. An idle one has no buffers: what it costs is this and its session.
 type conn struct {
+	// Owned by the loop of the shard it is on, or static after construction. What every delivery and write needs comes first,
+	// in two cache lines.
+	shard       *shard
+	parked      *parking // messages that wait for a socket that was full; nil: none
+	aliases     *aliases // those that we set; nil: none
+	session     *session
+	ws          *webSocket // framing; nil: none
+	maxPacket   uint32
+	fd          int32
+	state       connState
+	version     byte
+	queuedFlush bool
+	watchWrite  bool
+	shallow     bool // little may wait in its socket
+	lagging     bool // that, and its socket has been full
+	deflates    bool // permessage-deflate was agreed: there is ws.deflation
+	doom        closeReason
+	quota       uint16 // QoS 1 and 2 messages that may still be sent to it (MQTT 5 4.9)
+	maxQuota    uint16
+	interest    poller.Interest
+	out         outbox
+	carrier     carrier // instead of fd, where the poller does not watch it; nil: fd
+
 	// Static after construction.
 	b        *Broker
 	listener string
 	remote   string
-	hello    *hello     // what only CONNECT needs; nil afterwards
-	carrier  carrier    // instead of fd, where the poller does not watch it; nil: fd
-	ws       *webSocket // framing; nil: none
+	hello    *hello // what only CONNECT needs; nil afterwards
 
 	// Owned by the loop of the shard it is on.
-	shard       *shard
-	session     *session
 	client      *Client     // as hooks see it; nil before CONNECT
 	connecting  *connecting // on its way to the authenticators; nil: not now
 	in          []byte      // the beginning of a packet that is not complete
-	out         outbox
-	parked      *parking  // messages that wait for a socket that was full; nil: none
-	acks        []heldAck // acknowledgements in their order, the first of them waiting for the store
-	ackBase     uint64    // the number of the first of acks
-	heard       []*route  // topic aliases that the client has set, from 1
-	aliases     *aliases  // those that we set; nil: none
+	acks        []heldAck   // acknowledgements in their order, the first of them waiting for the store
+	ackBase     uint64      // the number of the first of acks
+	heard       []*route    // topic aliases that the client has set, from 1
 	allowed     *permissions
 	meter       *meter // nil: its address is not counted, and it may send as fast as it can
 	timer       timer
@@ -60,29 +76,16 @@ type conn struct {
 	warnAt      int64 // when it is told so; 0: it has been, or need not be
 	lastRead    int64 // when a packet last came, in ticks
 	heldPubacks int32 // PUBACKs among acks
-	maxPacket   uint32
-	fd          int32
 	slot        uint32
 	generation  uint32
 	keepAlive   uint32 // in ticks, one and a half of what was agreed; 0: none
-	quota       uint16 // QoS 1 and 2 messages that may still be sent to it (MQTT 5 4.9)
-	maxQuota    uint16
-	state       connState
-	version     byte
-	doom        closeReason
 	paused      pause
-	interest    poller.Interest
-	queuedFlush bool
-	watchWrite  bool
-	shallow     bool // little may wait in its socket
-	lagging     bool // that, and its socket has been full
 	watched     bool // by the shard's poller
 	problemInfo bool // reason strings and user properties may be sent (MQTT 5 3.1.2.11.7)
 	stores      bool // it publishes messages that wait for the disk
 	hasMethod   bool // its CONNECT named the authentication method
 	refreshing  bool // it has shown a fresh token, which is being checked
 	counted     bool // in the gauge of its listener and version
-	deflates    bool // permessage-deflate was agreed: there is ws.deflation
 	countedUser bool // among the connections of its user
 }
 

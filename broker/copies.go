@@ -2,9 +2,10 @@ package broker
 
 import "math/bits"
 
-// A message that waits for the acknowledgement of a session that is not durable is mostly one of a few that come and go all
-// the time. Its copy is used again for another one when the last session has released it, so that nothing is allocated for
-// it and no garbage left. Whoever keeps a message for longer, or on another shard, has the copy to itself from then on (keep).
+// A message that waits in the queue of a session that is not durable, or for its acknowledgement if it may have to be sent
+// again, is mostly one of a few that come and go all the time. Its copy is used again for another one when the last session
+// has released it, so that nothing is allocated for it and no garbage left. Whoever keeps a message for longer, or on
+// another shard, has the copy to itself from then on (keep).
 
 const (
 	heldClasses = 7       // copies with room for 64, 128, … 4096 bytes
