@@ -76,6 +76,7 @@ type shard struct {
 	buffers    [][]byte // spare ones
 	spareBytes int      // of buffers
 	copies     heldCopies
+	foreseen   uint32 // of no use but that reading it is not left out
 	encoded    [8]stretch
 	delivery   uint64     // numbers messages, to see a session twice
 	current    *message   // being delivered: encoded holds its frames
