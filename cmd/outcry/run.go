@@ -30,6 +30,7 @@ func (s *server) run(ctx context.Context, stops, hangups <-chan os.Signal) error
 	defer cancel()
 	parts, failed := errgroup.WithContext(inner)
 	parts.Go(func() error { return runBroker(inner, s.broker) })
+	parts.Go(func() error { newTidier().run(inner); return nil })
 	if s.flags.open == 0 {
 		parts.Go(func() error { return s.access.tokens.Run(inner) })
 		if s.access.denied != nil {
