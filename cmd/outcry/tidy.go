@@ -67,7 +67,7 @@ func heapNow() (allocated, live uint64) {
 
 // watchCollections tells collected of every collection until ctx ends, by an object that nobody else knows of.
 func watchCollections(ctx context.Context, collected chan<- struct{}) {
-	type unreachable struct{ self *unreachable } // with a pointer, so that it does not share its place with others
+	type unreachable struct{ _ *byte } // with a pointer, so that it does not share its place with others
 	var again func(*unreachable)
 	again = func(u *unreachable) {
 		if ctx.Err() != nil {
