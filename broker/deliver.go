@@ -67,7 +67,7 @@ func (s *shard) deliverOne(m *message, sub *subscription) {
 
 func (s *shard) handDelivery(ss *session, d *delivery) {
 	if d.qos > 0 {
-		ss.enqueue(*d)
+		ss.enqueue(d)
 		return
 	}
 	if ss.conn == nil {

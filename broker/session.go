@@ -211,10 +211,10 @@ func (ss *session) recheck() {
 }
 
 // enqueue takes a QoS 1 or 2 message for the client: it is sent now, or waits in the queue.
-func (ss *session) enqueue(d delivery) {
+func (ss *session) enqueue(d *delivery) {
 	s, c := ss.shard, ss.conn
 	if c != nil && c.parked == nil && ss.queue.len() == 0 && ss.window.unsent() < int(c.quota) && !ss.window.full() {
-		ss.keep(&d)
+		ss.keep(d)
 		ss.transmit(d)
 		return
 	}
@@ -222,9 +222,9 @@ func (ss *session) enqueue(d delivery) {
 		ss.lost(dropQueueFull)
 		return
 	}
-	ss.hold(&d)
-	ss.keep(&d)
-	ss.queue.push(s, d)
+	ss.hold(d)
+	ss.keep(d)
+	ss.queue.push(s, *d)
 }
 
 // hold has a delivery keep its message: for good if the store has it as well, until it is released otherwise.
@@ -289,7 +289,8 @@ func (ss *session) pump() {
 		ss.retransmit(o)
 	}
 	for c.parked == nil && c.state == stateOpen && ss.queue.len() > 0 && ss.window.unsent() < int(c.quota) && !ss.window.full() {
-		ss.transmit(ss.queue.pop(ss.shard))
+		d := ss.queue.pop(ss.shard)
+		ss.transmit(&d)
 	}
 	if ss.replay != nil && ss.queue.len() == 0 {
 		ss.shard.proceed(ss)
@@ -298,27 +299,27 @@ func (ss *session) pump() {
 
 // transmit gives a message its packet identifier and sends it for the first time, unless it or one before it has to wait
 // for the disk.
-func (ss *session) transmit(d delivery) {
+func (ss *session) transmit(d *delivery) {
 	s, c := ss.shard, ss.conn
-	ss.left(&d)
+	ss.left(d)
 	switch {
 	case d.lost():
-		ss.release(&d)
+		ss.release(d)
 		return
 	case d.m.expired(s.now):
-		ss.drop(&d, dropExpired)
+		ss.drop(d, dropExpired)
 		return
 	}
-	o := outgoing{id: ss.window.next(), state: firstState(d.qos), d: d}
+	o := outgoing{id: ss.window.next(), state: firstState(d.qos), d: *d}
 	if ss.durable != nil && d.qos == 2 && !s.b.options.Relaxed {
 		o.after = ss.saveFlow()
 	} else {
 		ss.save(savingFlow)
 	}
 	if ss.window.again() == nil && ss.onDisk(&o) {
-		if !c.sendPublish(&d, o.id, false) {
+		if !c.sendPublish(d, o.id, false) {
 			ss.lost(dropTooLarge)
-			ss.release(&d)
+			ss.release(d)
 			return
 		}
 		o.sent = true
@@ -330,7 +331,7 @@ func (ss *session) transmit(d delivery) {
 	} else {
 		ss.hold(&o.d)
 	}
-	ss.window.push(o)
+	ss.window.push(&o)
 	s.stats.inflight++
 }
 

@@ -63,13 +63,13 @@ func following(id uint16) uint16 {
 // next is the packet identifier that push will use. One that a straggler has is passed over.
 func (w *window) next() uint16 {
 	for w.straggler(following(w.lastID)) >= 0 {
-		w.place(outgoing{id: following(w.lastID)})
+		w.place(&outgoing{id: following(w.lastID)})
 	}
 	return following(w.lastID)
 }
 
 // push adds a message with the identifier next. If it was not sent yet, again will return it.
-func (w *window) push(o outgoing) {
+func (w *window) push(o *outgoing) {
 	w.place(o)
 	w.live++
 	for w.n > longWindow && w.n > 2*w.live {
@@ -77,11 +77,11 @@ func (w *window) push(o outgoing) {
 	}
 }
 
-func (w *window) place(o outgoing) {
+func (w *window) place(o *outgoing) {
 	if w.n == len(w.ring) {
 		w.grow()
 	}
-	w.ring[(w.head+w.n)&(len(w.ring)-1)] = o
+	w.ring[(w.head+w.n)&(len(w.ring)-1)] = *o
 	if w.redo == w.n && (o.sent || o.state == settled) {
 		w.redo++
 	}
@@ -188,9 +188,9 @@ func (w *window) restore(o outgoing) {
 		}
 	}
 	for w.n > 0 && following(w.lastID) != o.id {
-		w.place(outgoing{id: following(w.lastID)})
+		w.place(&outgoing{id: following(w.lastID)})
 	}
-	w.place(o)
+	w.place(&o)
 	w.live++
 }
 

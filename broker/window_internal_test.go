@@ -26,7 +26,7 @@ func testWindow(t *testing.T, stuck int) {
 			if id == 0 || open[id] {
 				t.Fatalf("identifier %d is 0 or in use", id)
 			}
-			w.push(outgoing{id: id, state: awaitAck, sent: true})
+			w.push(&outgoing{id: id, state: awaitAck, sent: true})
 			open[id] = true
 			order = append(order, id)
 			continue
