@@ -412,6 +412,33 @@ func TestWillOutlivesTheProcess(t *testing.T) {
 	watcher.ExpectNothing() // the others' were published once
 }
 
+// TestWillOfASessionThatEndsWhileTheStoreFails has a will that could not be stored, and then its session ends before the store
+// works again.
+func TestWillOfASessionThatEndsWhileTheStoreFails(t *testing.T) {
+	t.Parallel()
+	store := newShelf()
+	s := start(t, broker.Options{Store: store})
+	watcher := s.connect(v5Durable("watcher"))
+	watcher.Subscribe(2, "will")
+	mortal := s.connect(raw.Connect{Version: raw.V5, ID: "mortal", Props: raw.Props{raw.Num(raw.SessionExpiry, 1)},
+		Will: &raw.Will{Topic: "will", Payload: "gone", QoS: 2}})
+	s.eventually("both are in the store", func(broker.Stats) bool { return store.count(broker.SpaceSessions) == 2 })
+	store.setFail(errors.New("disk full"))
+	mortal.Close()
+	s.eventually("offline", func(st broker.Stats) bool { return st.SessionsOffline == 1 })
+	s.Advance(1500 * time.Millisecond)
+	s.eventually("the session has ended", func(st broker.Stats) bool { return st.Sessions == 1 })
+	store.setFail(nil)
+	s.Advance(2 * time.Second) // it tries again every second
+	if got := receive(watcher, 1); got[0].Payload != "gone" {
+		t.Errorf("got %v", got[0])
+	}
+	watcher.ExpectNothing()
+	s.eventually("nothing is left of it", func(broker.Stats) bool {
+		return store.count(broker.SpaceSessions) == 1 && store.count(broker.SpaceMessages) == 0
+	})
+}
+
 // TestReplayOutlivesTheProcess cuts off the replay of retained messages to a client with a small window.
 func TestReplayOutlivesTheProcess(t *testing.T) {
 	t.Parallel()

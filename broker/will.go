@@ -84,6 +84,9 @@ type publishedWill struct {
 // disk although it failed; then it stays there until the will is published again.
 func (s *shard) owe(p publishedWill) {
 	p.w.owed = true
+	s.owed = slices.DeleteFunc(s.owed, func(earlier publishedWill) bool { // from when its session still stood
+		return earlier.w == p.w
+	})
 	if ss := p.ss; ss.will == nil && ss.conn == nil && !ss.ended {
 		ss.will, ss.willAt = p.w, s.now
 		ss.saveNext(savingSession)
