@@ -135,12 +135,16 @@ func (s *account) nextInOrder(p *raw.Received, now time.Duration) (*item, error)
 	return nil, errors.New("want nothing")
 }
 
-// isRather tells whether a packet is rather another message of the same content than it: the one with its identifier.
+// isRather tells whether a packet is rather another message of the same content than it, which need not come: the one with
+// its identifier, or a later attempt that other subscriptions match by now.
 func (s *account) isRather(it *item, p *raw.Received, now time.Duration) bool {
 	if !it.optional(now) || it.id == p.ID {
 		return false
 	}
-	return slices.ContainsFunc(s.items, func(other *item) bool { return !other.here && other.id == p.ID && other.is(p) })
+	unlike := p.Type == raw.PUBLISH && s.checkContent(it, p, now) != nil
+	return slices.ContainsFunc(s.items, func(other *item) bool {
+		return !other.here && other.is(p) && (other.id == p.ID || unlike && s.checkContent(other, p, now) == nil)
+	})
 }
 
 // passed is what is before place i and has not come, but for what nobody can tell from what has.
