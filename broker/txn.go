@@ -271,6 +271,7 @@ func (s *shard) notCommitted(t *txn) {
 			next.add(op)
 		}
 	}
+	s.keepOwed(next)
 	s.b.retained.later(t.retained)
 }
 

@@ -80,8 +80,9 @@ type publishedWill struct {
 	forgetting []Op    // of the session, if that ended with it
 }
 
-// owe keeps a will until the store works again: in its session if that still stands, and otherwise here. The message may be on
-// disk although it failed; then it stays there until the will is published again.
+// owe keeps a will until the store works again: in its session if that still stands, and otherwise here. Then the store has
+// the session a little longer, with the will; if another has its identifier by now, or the store never had it, the message
+// may be on disk although it failed, and stays there until the will is published again.
 func (s *shard) owe(p publishedWill) {
 	p.w.owed = true
 	s.owed = slices.DeleteFunc(s.owed, func(earlier publishedWill) bool { // from when its session still stood
@@ -90,11 +91,27 @@ func (s *shard) owe(p publishedWill) {
 	if ss := p.ss; ss.will == nil && ss.conn == nil && !ss.ended {
 		ss.will, ss.willAt = p.w, s.now
 		ss.saveNext(savingSession)
-	} else if p.m != nil {
+	} else if p.m != nil && !s.outlives(p) {
 		p.m.owed = true
 		p.forgetting = append(slices.Clone(p.forgetting), p.m.deletion())
 	}
 	s.owed = append(s.owed, p)
+}
+
+// outlives tells that the record of a session which has ended can keep its will.
+func (s *shard) outlives(p publishedWill) bool {
+	return p.ss.ended && p.ss.durable != nil && s.sessions[p.ss.id] == nil
+}
+
+// keepOwed has the store keep the wills that are owed, of sessions that have ended.
+func (s *shard) keepOwed(t *txn) {
+	for _, p := range s.owed {
+		if s.outlives(p) {
+			p.ss.will = p.w
+			t.add(Op{Space: SpaceSessions, Key: p.ss.id, Value: p.ss.encode()})
+			p.ss.will = nil
+		}
+	}
 }
 
 // publishOwed publishes the wills that could not be stored.
