@@ -100,8 +100,11 @@ func (g *guest) Close() error {
 }
 
 // CloseWrite lets net/http end a connection so that the peer gets the last answer.
-func (g *guest) CloseWrite() error {
-	if c, ok := g.Conn.(interface{ CloseWrite() error }); ok {
+func (g *guest) CloseWrite() error { return closeWrite(g.Conn) }
+
+// closeWrite ends what is written to a connection, if that can be done by itself.
+func closeWrite(c net.Conn) error {
+	if c, ok := c.(interface{ CloseWrite() error }); ok {
 		return c.CloseWrite()
 	}
 	return nil

@@ -75,12 +75,7 @@ func (c *firstRead) Close() error {
 }
 
 // CloseWrite lets net/http end a connection so that the peer gets the last answer.
-func (c *firstRead) CloseWrite() error {
-	if inner, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return inner.CloseWrite()
-	}
-	return nil
-}
+func (c *firstRead) CloseWrite() error { return closeWrite(c.Conn) }
 
 // SetWriteDeadline is called by net/http also after it has seen the connection end.
 func (c *firstRead) SetWriteDeadline(t time.Time) error {
