@@ -10,11 +10,11 @@ VULNDB   ?= https://vuln.go.dev
 
 npm     := $(shell command -v npm)
 sources := $(shell find web/src web/build.mjs -type f 2>/dev/null)
-folders := cmd broker hooks listeners devices web bench tests
+folders := cmd broker internal hooks listeners devices web bench tests
 modules := web/node_modules/.package-lock.json
 pages   := web/dist/index.html
 
-.PHONY: help run build web pages test lint format vet staticcheck race fuzz crash bench compare limit scale check clean tools test-web test-fuzz test-draw acme corpus
+.PHONY: help run build web pages test lint format vet cross staticcheck race test-386 fuzz crash bench compare limit scale check clean tools test-web test-fuzz test-draw acme corpus
 
 help: ## show what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -50,12 +50,12 @@ $(pages): $(modules) $(sources)
 	cd web && npm run --silent build
 	@touch $@
 
-test: tools lint test-fuzz test-web race acme ## everything that must hold: checks, tests, fuzzers, the pages in a browser
+test: tools lint test-fuzz test-web race test-386 acme ## everything that must hold: checks, tests, fuzzers, the pages in a browser
 
 tools:
 	@ALLOW_MISSING="$(ALLOW_MISSING)" .ci/tools
 
-lint: format vet staticcheck ## gofmt, go vet, staticcheck
+lint: format vet staticcheck cross ## gofmt, go vet, staticcheck, and builds for other systems
 
 format:
 	@unformatted=$$(gofmt -l $$(ls -d *.go $(folders) 2>/dev/null) | grep -v /node_modules/ || true); \
@@ -65,11 +65,22 @@ vet:
 	$(GO) vet ./...
 	cd tests/acme && $(GO) vet ./...
 
+cross:
+	@GO=$(GO) .ci/cross
+
 staticcheck:
 	$(GO) tool staticcheck ./...
 
 race: ## tests with the race detector
-	$(GO) test -race -timeout 10m ./...
+	$(GO) test -race -timeout 25m ./...
+
+# The engine as a 32-bit program, where its processor runs one.
+test-386:
+ifeq ($(shell $(GO) env GOOS GOARCH | xargs),linux amd64)
+	CGO_ENABLED=0 GOARCH=386 $(GO) test -timeout 10m ./broker/... ./internal/...
+else
+	@echo "make: the engine is NOT TESTED as a 32-bit program: this is not linux/amd64"
+endif
 
 acme: ## get certificates from Pebble, Let's Encrypt's authority for tests; takes two minutes
 	cd tests/acme && $(GO) test -timeout 15m ./...
@@ -77,7 +88,7 @@ acme: ## get certificates from Pebble, Let's Encrypt's authority for tests; take
 fuzz: ## run every fuzz target for FUZZTIME (20s)
 	.ci/fuzz $(FUZZTIME)
 
-corpus: ## keep what make fuzz has found interesting, as seeds in testdata/fuzz
+corpus: ## choose a few seeds of each fuzz target, with what make fuzz has found
 	.ci/corpus
 
 test-fuzz:

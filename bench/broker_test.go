@@ -23,13 +23,13 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// entrances are the URLs of a broker, by scheme, and what a client trusts.
-type entrances struct {
+// endpoints are the URLs of a broker by scheme, and the TLS configuration of its clients.
+type endpoints struct {
 	urls map[string]string
 	tls  *tls.Config
 }
 
-// tickers is the policy of topics below ticker/, as of a room whose queue is conflate.
+// tickers is the queue policy of topics below ticker/: conflate.
 type tickers struct{}
 
 func (tickers) QueuePolicy(topic string) broker.QueuePolicy {
@@ -39,8 +39,8 @@ func (tickers) QueuePolicy(topic string) broker.QueuePolicy {
 	return broker.DropOldest
 }
 
-// startBroker starts a broker that everybody may use, with an entrance of each kind.
-func startBroker(t *testing.T) entrances {
+// startBroker starts a broker without authentication, with a listener of each kind.
+func startBroker(t *testing.T) endpoints {
 	t.Helper()
 	b, err := broker.New(broker.Options{Hooks: []any{anonymous.Authenticator{}, tickers{}}})
 	if err != nil {
@@ -48,7 +48,7 @@ func startBroker(t *testing.T) entrances {
 	}
 	server, client := certificate(t)
 	path := filepath.Join(t.TempDir(), "s")
-	e := entrances{urls: map[string]string{"unix": "unix://" + path}, tls: client}
+	e := endpoints{urls: map[string]string{"unix": "unix://" + path}, tls: client}
 	ls := map[string]listeners.Listener{
 		"mqtt":  must[*listeners.TCP](t)(listeners.ListenTCP(listeners.TCPOptions{Address: "127.0.0.1:0", Attacher: b})),
 		"mqtts": must[*listeners.TCP](t)(listeners.ListenTCP(listeners.TCPOptions{Address: "127.0.0.1:0", Attacher: b, TLS: server})),
@@ -92,7 +92,7 @@ func must[T any](t *testing.T) func(T, error) T {
 	}
 }
 
-// certificate makes a server's certificate for 127.0.0.1, and a client's trust in it.
+// certificate returns a server's TLS configuration for 127.0.0.1, and a client's that trusts it.
 func certificate(t *testing.T) (server, client *tls.Config) {
 	t.Helper()
 	s := httptest.NewUnstartedServer(nil)
@@ -108,11 +108,11 @@ func brokerURL(t *testing.T, raw string) *url.URL {
 	return must[*url.URL](t)(devices.ParseURL(raw))
 }
 
-// run runs a scenario that must come to its end.
+// run runs a scenario that must complete.
 func run(t *testing.T, o bench.Options) *bench.Report {
 	t.Helper()
 	if o.Drain == 0 {
-		o.Drain = 30 * time.Second // a busy machine may be silent for long
+		o.Drain = 30 * time.Second // a busy machine may pause for long
 	}
 	report, err := bench.Run(t.Context(), o)
 	if err != nil {

@@ -7,78 +7,78 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/outcry-mqtt/outcry/broker/poller"
+	"github.com/outcry-mqtt/outcry/internal/poller"
 )
 
-// state is how far a connection has come.
+// state is the progress of a connection.
 type state uint8
 
 const (
 	closed      state = iota
-	dialing           // a goroutine dials and does the TLS handshake
-	upgrading         // the answer to the WebSocket upgrade is awaited
-	connecting        // CONNACK is awaited
-	subscribing       // SUBACK is awaited
+	dialing           // a goroutine connects and does the TLS handshake
+	upgrading         // waits for the answer to the WebSocket upgrade
+	connecting        // waits for CONNACK
+	subscribing       // waits for SUBACK
 	up
 	leaving // DISCONNECT was sent
 )
 
-// awaited says what a connection in a state waits for.
+// awaited names the event that a connection in a state waits for.
 var awaited = map[state]string{
 	dialing: "the TLS handshake", upgrading: "the WebSocket upgrade", connecting: "CONNACK", subscribing: "SUBACK",
 }
 
-// role is what a connection is there for. Its methods are called by the connection's worker.
+// role is the behaviour of a client. Its methods are called by the connection's worker.
 type role interface {
-	up(w *worker, c *conn)                      // it is connected, and subscribed if it wants to be
-	message(w *worker, c *conn, p *publication) // valid for the call
+	up(w *worker, c *conn)                      // connected, and subscribed if it has a filter
+	message(w *worker, c *conn, p *publication) // valid during the call
 	acknowledged(w *worker, c *conn, kind byte, id uint16, code byte)
-	down(w *worker, c *conn) // it has ended, and was not told to
+	down(w *worker, c *conn) // ended, but not by leave
 }
 
 // conn is a connection. It belongs to a worker.
 type conn struct {
 	role   role
-	client int    // number among all clients: its identifier is the prefix and this
-	filter string // to subscribe to; "": nothing
+	client int    // number among all clients, the suffix of the client identifier
+	filter string // to subscribe to; "": none
 	qos    int    // of the subscription
-	buffer int    // bytes that the kernel keeps of what came; 0: as it likes
-	slow   bool   // it is read when it is its turn, not when there is something
+	buffer int    // size of the kernel's receive buffer, in bytes; 0: the default
+	slow   bool   // read at its own pace, not when it is readable
 	index  int    // in the worker's table
 
 	state      state
-	writes     bool // the poller watches for room to write
+	writes     bool // the poller watches for writability
 	pinged     bool
-	generation uint32 // of the descriptor, so that what is late is not taken for another's
+	generation uint32 // of the descriptor; a late event for an older one is ignored
 	fd         int
 	tls        *secured
 	frames     *unframer // of a WebSocket
-	rest       []byte    // the beginning of a packet, or of an HTTP answer, that is not complete
-	pending    []byte    // what the socket did not take
+	rest       []byte    // start of an incomplete packet, or of an HTTP answer
+	pending    []byte    // bytes that the socket did not take
 
 	receiveMaximum int
 	keepAlive      time.Duration
-	began          int64 // when it was dialed; ns since the run began
-	asked          int64 // when SUBSCRIBE was sent
-	due            int64 // when it must have come on, or is to be pinged; 0: never
+	dialed         int64 // time of the dial; ns since the run began
+	asked          int64 // time of SUBSCRIBE
+	due            int64 // deadline of the current state, or time of the next ping; 0: never
 }
 
-// connectTimeout is how long each step of making a connection may take.
+// connectTimeout bounds each step of connecting.
 const connectTimeout = 30 * time.Second
 
 var errLeft = errors.New("the broker closed the connection")
 
 func (c *conn) token() uint64 { return uint64(c.index) | uint64(c.generation)<<32 }
 
-// dial begins to make the connection.
+// dial starts to connect.
 func (w *worker) dial(c *conn) {
 	c.generation++
-	c.began = w.clock()
-	c.due = c.began + int64(connectTimeout)
+	c.dialed = w.clock()
+	c.due = c.dialed + int64(connectTimeout)
 	w.pending++
 	w.n.dialed++
 	if w.n.firstDial == 0 {
-		w.n.firstDial = c.began
+		w.n.firstDial = c.dialed
 	}
 	if w.opts.secure() {
 		c.state = dialing
@@ -92,11 +92,11 @@ func (w *worker) dial(c *conn) {
 		w.lose(c, err)
 		return
 	}
-	w.greet(c, fd)
+	w.startProtocol(c, fd)
 }
 
-// greet begins to talk on a new descriptor.
-func (w *worker) greet(c *conn, fd int) {
+// startProtocol starts the protocol on a new descriptor.
+func (w *worker) startProtocol(c *conn, fd int) {
 	c.fd = fd
 	if err := w.poller.Add(fd, c.token(), poller.Read); err != nil {
 		w.lose(c, err)
@@ -118,7 +118,7 @@ func (w *worker) connect(c *conn) {
 	w.put(c, w.scratch)
 }
 
-// connected heeds a CONNACK.
+// connected handles a CONNACK.
 func (w *worker) connected(c *conn, body []byte) error {
 	if c.state != connecting {
 		return errMalformed
@@ -135,9 +135,9 @@ func (w *worker) connected(c *conn, body []byte) error {
 	return nil
 }
 
-// accepted is for a connection that was let in: it subscribes if it wants to.
+// accepted handles an accepted connection: it subscribes if it has a filter.
 func (w *worker) accepted(c *conn) {
-	w.connects.record(w.now - c.began)
+	w.connects.record(w.now - c.dialed)
 	if c.filter == "" {
 		w.arrive(c)
 		return
@@ -151,13 +151,13 @@ func (w *worker) accepted(c *conn) {
 	w.put(c, w.scratch)
 }
 
-// subscribed heeds a SUBACK.
+// subscribed handles a SUBACK.
 func (w *worker) subscribed(c *conn, body []byte) error {
 	if c.state != subscribing || len(body) < 3 {
 		return errMalformed
 	}
 	if code := body[len(body)-1]; code > 2 {
-		return fmt.Errorf("subscription to %s refused: %s", c.filter, reason(code, w.opts.Version))
+		return &RefusedError{Filter: c.filter, Code: code, version: w.opts.Version}
 	} else if int(code) < c.qos {
 		w.note(fmt.Sprintf("subscriptions were granted QoS %d, not %d", code, c.qos))
 	}
@@ -165,19 +165,19 @@ func (w *worker) subscribed(c *conn, body []byte) error {
 	return nil
 }
 
-// arrive is for a connection that has all it wants.
+// arrive handles a connection that is ready.
 func (w *worker) arrive(c *conn) {
 	c.state = up
 	w.pending--
 	w.n.opened++
 	w.n.up++
 	w.n.lastUp = w.now
-	w.ready.record(w.now - c.began)
+	w.ready.record(w.now - c.dialed)
 	w.rearm(c)
 	c.role.up(w, c)
 }
 
-// rearm sets when a connection that sends nothing is to be pinged.
+// rearm sets the time of the next ping of an idle connection.
 func (w *worker) rearm(c *conn) {
 	c.due = 0
 	if c.keepAlive > 0 {
@@ -185,7 +185,7 @@ func (w *worker) rearm(c *conn) {
 	}
 }
 
-// leave takes leave of the broker, which then closes the connection.
+// leave sends DISCONNECT; the broker then closes the connection.
 func (w *worker) leave(c *conn) {
 	if c.state == up {
 		if w.n.up--; w.dialect == nil {
@@ -203,7 +203,7 @@ var (
 	ping       = []byte{typePingreq, 0}
 )
 
-// lose is for a connection that failed or was ended by the broker.
+// lose handles a connection that failed or that the broker ended.
 func (w *worker) lose(c *conn, err error) {
 	switch c.state {
 	case closed:
@@ -218,12 +218,12 @@ func (w *worker) lose(c *conn, err error) {
 	if errors.Is(err, io.EOF) {
 		err = errLeft
 	}
-	w.note(err.Error())
+	w.noteError(err)
 	w.close(c)
 	c.role.down(w, c)
 }
 
-// close closes the descriptor. Whoever calls it has counted the connection.
+// close closes the descriptor. Its callers count the connection.
 func (w *worker) close(c *conn) {
 	c.state, c.due, c.writes, c.pinged = closed, 0, false, false
 	c.generation++
@@ -234,7 +234,7 @@ func (w *worker) close(c *conn) {
 	c.fd, c.tls, c.frames, c.rest, c.pending = -1, nil, nil, nil, nil
 }
 
-// expire is for a connection whose time has come.
+// expire handles a connection whose deadline has passed.
 func (w *worker) expire(c *conn) {
 	if c.state != up {
 		w.lose(c, fmt.Errorf("no answer within %v: %s did not come", connectTimeout, awaited[c.state]))

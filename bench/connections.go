@@ -16,10 +16,10 @@ func (idler) acknowledged(w *worker, _ *conn, _ byte, _ uint16, _ byte) { w.n.re
 
 func (idler) down(*worker, *conn) {}
 
-// settle is how long the broker may tidy up before its memory is looked at.
-const settle = 500 * time.Millisecond
+// settleTime is the pause before the broker's memory is read.
+const settleTime = 500 * time.Millisecond
 
-// each makes r.opts.Clients clients and gives them to the workers in turn.
+// each creates r.opts.Clients clients and assigns them to the workers in turn.
 func (r *runner) each(subscribe bool, role func(w *worker) role) {
 	clients := make([][]client, len(r.workers))
 	for i := range r.opts.Clients {
@@ -35,7 +35,7 @@ func (r *runner) each(subscribe bool, role func(w *worker) role) {
 	}
 }
 
-// runConns makes connections, and holds them.
+// runConns opens connections and holds them.
 func (r *runner) runConns() error {
 	r.meter.start()
 	r.each(r.opts.Subscribe, func(*worker) role { return idler{} })
@@ -45,7 +45,7 @@ func (r *runner) runConns() error {
 	if err != nil {
 		return err
 	}
-	if err := r.pause("settling", settle); err != nil {
+	if err := r.pause("settling", settleTime); err != nil {
 		return err
 	}
 	r.meter.memory()
@@ -59,7 +59,7 @@ func (r *runner) runConns() error {
 	return err
 }
 
-// churner is a client that connects, subscribes, leaves and comes again.
+// churner is a client that connects, subscribes, disconnects and starts again.
 type churner struct {
 	idler
 	till *int64
@@ -67,7 +67,7 @@ type churner struct {
 
 func (ch churner) up(w *worker, c *conn) {
 	w.n.done++
-	w.everything.record(w.now - c.began)
+	w.everything.record(w.now - c.dialed)
 	w.leave(c)
 	ch.down(w, c)
 }
@@ -78,7 +78,7 @@ func (ch churner) down(w *worker, c *conn) {
 	}
 }
 
-// runChurn lets clients come and go for a time.
+// runChurn runs churners for the measured time.
 func (r *runner) runChurn() error {
 	till := int64(time.Since(r.start) + r.opts.Duration)
 	r.meter.start()

@@ -1,29 +1,29 @@
 package bench
 
-// counters are what a worker counts.
+// counters are the counters of a worker.
 type counters struct {
 	// Connections.
 	dialed, opened, failed, lost, retried uint64
 	up                                    int64
 	firstDial, lastUp                     int64 // ns since the run began; 0: none
 
-	// Messages: all, and those that were due within the measured time.
+	// Messages: all, and those due within the measured time.
 	sent, sentWithin         uint64
 	expected, expectedWithin uint64 // deliveries
-	received, receivedWithin uint64 // the first time each
-	arrived                  uint64 // received while the time was measured, whenever they were due
+	received, receivedWithin uint64 // without duplicates
+	arrived                  uint64 // received within the measured time, whenever due
 	duplicated, reordered    uint64
 	misrouted, corrupted     uint64
-	foreign                  uint64 // not of this run
+	foreign                  uint64 // of another run
 	acknowledged, rejected   uint64
 	unsent, unacknowledged   uint64 // at the end
 	stalls                   uint64
 	slowReceived, skipped    uint64 // of the slow subscribers
-	done                     uint64 // clients that have everything; cycles of churn
+	done                     uint64 // clients with all retained messages; cycles of churn
 	finished                 uint64 // workers whose publishers have ended
 }
 
-// add adds what another has counted.
+// add adds the counters o.
 func (n *counters) add(o counters) {
 	n.dialed += o.dialed
 	n.opened += o.opened

@@ -8,47 +8,48 @@ import (
 	"strings"
 )
 
-// Dialect is how a server is spoken to.
+// Dialect is a server's protocol.
 type Dialect string
 
-// The dialects. The others than MQTT are those of the adapters in bench/peers/node: over WebSocket, at QoS 0, with rooms
-// in place of topics.
+// The dialects. All but MQTT are those of the adapters in bench/peers/node: over WebSocket, at QoS 0, with rooms
+// instead of topics.
 const (
 	MQTT     Dialect = ""
-	Rooms    Dialect = "rooms"     // a bare WebSocket, with messages of one letter and what belongs to it
-	SocketIO Dialect = "socket.io" // Socket.IO's protocol 5 over Engine.IO's 4, with events that have a text each
+	Rooms    Dialect = "rooms"     // a plain WebSocket, with messages of one letter and its arguments
+	SocketIO Dialect = "socket.io" // Socket.IO's protocol 5 over Engine.IO's 4; each event has one text
 )
 
-// dialect speaks to a server that knows no MQTT. One WebSocket message is one packet.
+// dialect encodes and decodes a protocol other than MQTT. One WebSocket message is one packet.
 type dialect interface {
-	// opened is sent when the WebSocket is open; accepted tells that there is nothing to wait for then.
+	// opened returns the first message on an open WebSocket; accepted means that the server sends no answer.
 	opened() (hello []byte, accepted bool)
 	// join appends the request to join a room.
 	join(b []byte, room string) []byte
-	// publishLen is the length of what publish fills: a message to a room. publish returns the place of its payload.
+	// publishLen returns the length of a message to a room, which publish writes. publish returns the payload's place
+	// in it.
 	publishLen(room, payload int) int
 	publish(b, room []byte) (payload []byte)
-	// putHeader writes a message's header at the beginning of its payload, which is at least 16 bytes for rooms and 32
+	// putHeader writes a message's header at the start of its payload, which is at least 16 bytes for rooms and 32
 	// for Socket.IO. readHeader reads it.
 	putHeader(h header, payload []byte)
 	readHeader(payload []byte) (header, bool)
-	// read says what a message from the server is; answer is to be sent if it is not nil.
-	read(message []byte) (kind said, payload, answer []byte)
+	// read classifies a message from the server; the caller sends answer unless it is nil.
+	read(message []byte) (kind messageKind, payload, answer []byte)
 	opcode() byte // of messages
 }
 
-// said is what a server said.
-type said uint8
+// messageKind is the kind of a server's message.
+type messageKind uint8
 
 const (
-	saidNothing said = iota // that matters
-	saidAccepted
-	saidJoined
-	saidMessage
-	saidNonsense
+	messageIgnored messageKind = iota // irrelevant
+	messageAccepted
+	messageJoined
+	messagePublished
+	messageInvalid
 )
 
-var errNonsense = errors.New("the server said what its adapter does not say")
+var errUnexpected = errors.New("the server said what its adapter does not say")
 
 func newDialect(d Dialect) dialect {
 	switch d {
@@ -60,7 +61,7 @@ func newDialect(d Dialect) dialect {
 	return nil
 }
 
-// checkDialect checks what only MQTT can do.
+// checkDialect refuses options that only MQTT supports.
 func (o *Options) checkDialect() error {
 	switch {
 	case o.Dialect == MQTT:
@@ -79,8 +80,8 @@ func (o *Options) checkDialect() error {
 	return nil
 }
 
-// speak begins to talk on an open WebSocket.
-func (w *worker) speak(c *conn) {
+// openDialect starts the protocol on an open WebSocket.
+func (w *worker) openDialect(c *conn) {
 	c.state = connecting
 	hello, accepted := w.dialect.opened()
 	if hello != nil {
@@ -92,52 +93,52 @@ func (w *worker) speak(c *conn) {
 	}
 }
 
-// heard handles a piece of a WebSocket message, and the message when it is complete.
-func (w *worker) heard(c *conn, piece []byte) error {
+// receivePiece handles a piece of a WebSocket message, and the message when it is complete.
+func (w *worker) receivePiece(c *conn, piece []byte) error {
 	if !c.frames.complete() {
 		c.rest = append(c.rest, piece...)
 		return nil
 	}
 	if len(c.rest) == 0 {
-		return w.listen(c, piece)
+		return w.handleMessage(c, piece)
 	}
 	message := append(c.rest, piece...)
 	c.rest = nil
-	return w.listen(c, message)
+	return w.handleMessage(c, message)
 }
 
-// listen handles a message of the server.
-func (w *worker) listen(c *conn, message []byte) error {
+// handleMessage handles a message of the server.
+func (w *worker) handleMessage(c *conn, message []byte) error {
 	kind, payload, answer := w.dialect.read(message)
 	if answer != nil {
 		w.put(c, answer)
 	}
 	switch kind {
-	case saidNothing:
-	case saidAccepted:
+	case messageIgnored:
+	case messageAccepted:
 		if c.state != connecting {
-			return errNonsense
+			return errUnexpected
 		}
 		w.accepted(c)
-	case saidJoined:
+	case messageJoined:
 		if c.state != subscribing {
-			return errNonsense
+			return errUnexpected
 		}
 		w.arrive(c)
-	case saidMessage:
+	case messagePublished:
 		if c.state < subscribing {
-			return errNonsense
+			return errUnexpected
 		}
 		w.incoming = publication{payload: payload}
 		c.role.message(w, c, &w.incoming)
 	default:
-		return errNonsense
+		return errUnexpected
 	}
 	return nil
 }
 
-// rooms is the dialect of the adapter of ws: j and a room to join it, answered with j; p, the length of a room in a
-// byte, the room and a payload to publish; m and a payload for everybody in the room.
+// rooms is the dialect of the ws adapter: j and a room joins it, answered with j; p, the length of the room's name in
+// a byte, the name and a payload publishes; m and a payload comes to everybody in the room.
 type rooms struct{}
 
 func (rooms) opened() ([]byte, bool) { return nil, true }
@@ -155,23 +156,23 @@ func (rooms) putHeader(h header, payload []byte) { h.put(payload) }
 
 func (rooms) readHeader(payload []byte) (header, bool) { return readHeader(payload) }
 
-func (rooms) read(m []byte) (said, []byte, []byte) {
+func (rooms) read(m []byte) (messageKind, []byte, []byte) {
 	switch {
 	case len(m) == 1 && m[0] == 'j':
-		return saidJoined, nil, nil
+		return messageJoined, nil, nil
 	case len(m) > 1 && m[0] == 'm':
-		return saidMessage, m[1:], nil
+		return messagePublished, m[1:], nil
 	}
-	return saidNonsense, nil, nil
+	return messageInvalid, nil, nil
 }
 
 func (rooms) opcode() byte { return opBinary }
 
-// socketIO is Socket.IO: the adapter knows the events join, with a room and an acknowledgement, and say, with a room and
-// a text, and sends the event m, with the text, to the room. The header is written in hexadecimal, since it is text.
+// socketIO is Socket.IO. Its adapter has the events join, with a room and an acknowledgement, and say, with a room
+// and a text. It sends the event m, with the text, to the room. The header is in hexadecimal, since it is text.
 type socketIO struct{}
 
-// What the packets of Engine.IO and Socket.IO begin with.
+// Prefixes of Engine.IO and Socket.IO packets.
 var (
 	engineOpen   = []byte("0")
 	enginePing   = []byte("2")
@@ -220,20 +221,20 @@ func (socketIO) readHeader(payload []byte) (header, bool) {
 	return readHeader(raw[:])
 }
 
-func (socketIO) read(m []byte) (said, []byte, []byte) {
+func (socketIO) read(m []byte) (messageKind, []byte, []byte) {
 	switch {
 	case bytes.HasPrefix(m, socketBegin) && bytes.HasSuffix(m[len(socketBegin):], socketEnd):
-		return saidMessage, m[len(socketBegin) : len(m)-len(socketEnd)], nil
+		return messagePublished, m[len(socketBegin) : len(m)-len(socketEnd)], nil
 	case bytes.Equal(m, enginePing):
-		return saidNothing, nil, enginePong
+		return messageIgnored, nil, enginePong
 	case bytes.HasPrefix(m, engineOpen):
-		return saidNothing, nil, socketOpen
+		return messageIgnored, nil, socketOpen
 	case bytes.HasPrefix(m, socketOpen):
-		return saidAccepted, nil, nil
+		return messageAccepted, nil, nil
 	case bytes.HasPrefix(m, socketJoined):
-		return saidJoined, nil, nil
+		return messageJoined, nil, nil
 	}
-	return saidNonsense, nil, nil
+	return messageInvalid, nil, nil
 }
 
 func (socketIO) opcode() byte { return opText }

@@ -14,8 +14,8 @@ import (
 	"github.com/outcry-mqtt/outcry/bench"
 )
 
-// faulty is a broker of MQTT 3.1.1 at QoS 0 and 1 that does something wrong on purpose with every tenth message, and
-// counts it.
+// faulty is a broker of MQTT 3.1.1 at QoS 0 and 1 that mishandles every tenth message on purpose, and counts the
+// faults.
 type faulty struct {
 	fault func(f *faulty, n int, m []byte) // delivers the n-th message, a PUBLISH
 
@@ -95,7 +95,7 @@ func (f *faulty) deliver(m []byte) {
 	}
 }
 
-// topicOf is the topic of a PUBLISH whose remaining length takes one byte.
+// topicOf returns the topic of a PUBLISH whose remaining length takes one byte.
 func topicOf(m []byte) string { return string(m[4 : 4+binary.BigEndian.Uint16(m[2:])]) }
 
 func packet(first byte, body []byte) []byte { return append([]byte{first, byte(len(body))}, body...) }
@@ -131,7 +131,7 @@ func twice(f *faulty, n int, m []byte) {
 	}
 }
 
-// swap delivers every tenth message after the one that follows it.
+// swap delivers every tenth message after the next one.
 func swap(f *faulty, n int, m []byte) {
 	if tenth(n) {
 		f.held = m
@@ -154,7 +154,7 @@ func change(f *faulty, n int, m []byte) {
 	f.deliver(m)
 }
 
-// misroute delivers every tenth message to the subscribers of another topic as well.
+// misroute delivers every tenth message to the subscribers of another topic, too.
 func misroute(f *faulty, n int, m []byte) {
 	f.deliver(m)
 	if !tenth(n) {
@@ -170,7 +170,7 @@ func misroute(f *faulty, n int, m []byte) {
 	}
 }
 
-// The checker can fail: what a broker does wrong is counted, exactly, and said.
+// The checker counts and reports a broker's faults exactly.
 func TestFaultsAreFound(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -210,7 +210,7 @@ func TestFaultsAreFound(t *testing.T) {
 	}
 }
 
-// What QoS allows is no failure: a loss at QoS 0, a message that comes twice at QoS 1.
+// Losses at QoS 0 and duplicates at QoS 1 are no failures.
 func TestWhatQoSAllows(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -227,7 +227,7 @@ func TestWhatQoSAllows(t *testing.T) {
 			f := &faulty{fault: tt.fault}
 			r := run(t, bench.Options{
 				Scenario: bench.Pairs, Clients: 1, URL: brokerURL(t, f.start(t)), Version: 4, QoS: tt.qos, SubscribeQoS: -1, Payload: 32,
-				Rate: 1000, Duration: soon, Drain: 2 * time.Second,
+				Rate: 1000, Duration: measureTime, Drain: 2 * time.Second,
 			})
 			if failures := r.Failures(false); (failures == nil) != tt.allowed {
 				t.Errorf("failures %q", failures)
@@ -236,12 +236,12 @@ func TestWhatQoSAllows(t *testing.T) {
 	}
 }
 
-// In a closed loop a message that was lost does not stop the run: it is given up after a while.
+// A lost message does not stop a closed loop: the bench gives it up after a while.
 func TestClosedLoopSurvivesLoss(t *testing.T) {
 	f := &faulty{fault: drop}
 	r := run(t, bench.Options{
 		Scenario: bench.Pairs, Clients: 1, URL: brokerURL(t, f.start(t)), Version: 4, Payload: 32, SubscribeQoS: -1,
-		Window: 4, Stall: soon, Duration: 4 * soon, Drain: 2 * time.Second,
+		Window: 4, Stall: measureTime, Duration: 4 * measureTime, Drain: 2 * time.Second,
 	})
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -250,7 +250,7 @@ func TestClosedLoopSurvivesLoss(t *testing.T) {
 	}
 }
 
-// A broker that closes connections is told of.
+// Connections closed by the broker are reported.
 func TestConnectionsThatAreLost(t *testing.T) {
 	f := &faulty{fault: func(f *faulty, n int, m []byte) {
 		if n == 50 {
@@ -260,7 +260,7 @@ func TestConnectionsThatAreLost(t *testing.T) {
 	}}
 	r := run(t, bench.Options{
 		Scenario: bench.Fanout, Subscribers: 3, URL: brokerURL(t, f.start(t)), Version: 4, Payload: 32, SubscribeQoS: -1,
-		Rate: 1000, Duration: soon, Drain: time.Second,
+		Rate: 1000, Duration: measureTime, Drain: time.Second,
 	})
 	if r.Connections.Lost != 1 || r.Messages.Lost == 0 || len(r.Failures(false)) != 1 || len(r.Notes) != 1 {
 		t.Errorf("connections %+v, messages %+v, notes %q", r.Connections, *r.Messages, r.Notes)

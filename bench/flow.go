@@ -14,9 +14,9 @@ type flow struct {
 	solo       bool // one worker: no counter is shared
 	groups     []set
 	start      int64        // of publishing; ns since the run began
-	calm       [2]int64     // from when till when it is measured without the slow subscribers
-	from       atomic.Int64 // of measuring
-	till       atomic.Int64 // the end of it and of publishing; an interruption brings it forward
+	calm       [2]int64     // start and end of the measurement without slow subscribers
+	from       atomic.Int64 // start of the measurement
+	till       atomic.Int64 // end of the measurement and of publishing; an interruption makes it earlier
 }
 
 func (f *flow) isCalm(at int64) bool { return at >= f.calm[0] && at < f.calm[1] }
@@ -28,24 +28,24 @@ type share struct {
 	*flow
 	publishers []*publisher // of this worker
 	fan        []uint32     // deliveries of one message to this worker, by topic
-	slots      []slot       // closed loop: by publisher and the message's number
+	slots      []slot       // closed loop: by publisher and message number
 	gap        float64      // open loop: ns between messages of this worker
-	phase      float64      // of one gap, so that workers take turns
-	issued     uint64       // open loop: messages that have been due
+	phase      float64      // fraction of a gap, so that workers take turns
+	issued     uint64       // open loop: number of messages that were due
 	blocked    bool         // some could not be sent when they were due
 	ended      bool
-	nap        time.Duration // closed loop: time between looks at the sockets
-	wakes      []bool        // by worker: one of its publishers may go on
+	nap        time.Duration // closed loop: sleep between polls of the sockets
+	wakes      []bool        // by worker: one of its publishers may continue
 	anyWakes   bool
-	came       uint64 // messages received, when last looked at
+	came       uint64 // number of received messages at the last check
 	cameAt     int64
 }
 
-// slot counts how often a message has come to one worker.
+// slot counts the deliveries of a message to one worker.
 type slot struct{ number, count uint32 }
 
-// Naps in a closed loop. With much under way it is better to look at the sockets now and then than to be woken for each:
-// one wake-up then serves many messages, and the broker's machine is spared them. napFrom is in deliveries.
+// Naps in a closed loop. With many deliveries in flight, polling the sockets at intervals is cheaper than waking up
+// for each: one wake-up handles many messages, and so does the broker's machine. napFrom is in deliveries.
 const (
 	napFrom  = 20_000
 	napPlain = time.Millisecond
@@ -68,7 +68,7 @@ func newShare(f *flow, worker, workers int) *share {
 		s.gap = 1e9 / f.opts.Rate * float64(len(f.publishers)) / float64(n)
 		s.phase = float64(worker) / float64(workers)
 	}
-	if f.opts.Rate == 0 && f.underWay() >= napFrom {
+	if f.opts.Rate == 0 && f.inFlight() >= napFrom {
 		if s.nap = napPlain; f.opts.QoS > 0 {
 			s.nap = napAcked
 		}
@@ -76,12 +76,12 @@ func newShare(f *flow, worker, workers int) *share {
 	return s
 }
 
-// tick is the shortest time between sends in an open loop, so that high rates are sent in batches.
+// tick is the shortest interval between sends in an open loop, so that high rates are sent in batches.
 const tick = 100 * time.Microsecond
 
-// publish sends what is due, and returns when there is more.
+// publish sends all due messages, and returns the time of the next.
 func (s *share) publish(w *worker) (wake int64) {
-	defer s.tell(w)
+	defer s.wakeWorkers(w)
 	switch {
 	case s.ended:
 		return never
@@ -112,10 +112,10 @@ func (s *share) end(w *worker) {
 	}
 }
 
-// batch is how many messages a publisher sends at a time in a closed loop.
+// batch is the number of messages that a publisher sends at a time in a closed loop.
 const batch = 64
 
-// publishAll lets every publisher send as much as its window allows.
+// publishAll lets every publisher fill its window.
 func (s *share) publishAll(w *worker) (wake int64) {
 	wake = s.till.Load()
 	for _, p := range s.publishers {
@@ -126,14 +126,15 @@ func (s *share) publishAll(w *worker) (wake int64) {
 	return wake
 }
 
-// publishDue sends what is due by now. Message m is due at start + (m + phase) * gap and is of publisher m mod n.
+// publishDue sends all messages due by now. Message m is due at start + (m + phase) * gap and comes from publisher m
+// mod n.
 func (s *share) publishDue(w *worker) (wake int64) {
 	now := w.now
 	s.sendDue(w, now)
 	return min(max(s.start+int64((float64(s.issued)+s.phase)*s.gap), now+int64(tick)), s.till.Load())
 }
 
-// sendDue sends what is due at a time.
+// sendDue sends the messages due at a time.
 func (s *share) sendDue(w *worker, now int64) {
 	n := uint64(len(s.publishers))
 	due := uint64(max(float64(now-s.start)/s.gap-s.phase+1, 0))
@@ -153,20 +154,20 @@ func (s *share) sendDue(w *worker, now int64) {
 	}
 }
 
-// dueOf is how many messages have been due of the worker's k-th publisher.
+// dueOf returns the number of messages that were due of the worker's k-th publisher.
 func (s *share) dueOf(k int) uint32 {
 	n := uint64(len(s.publishers))
 	return uint32((s.issued - min(s.issued, uint64(k)) + n - 1) / n)
 }
 
-// dueAt is when a message of the worker's k-th publisher was due.
+// dueAt returns the due time of a message of the worker's k-th publisher.
 func (s *share) dueAt(k int, number uint32) int64 {
 	m := float64(number)*float64(len(s.publishers)) + float64(k)
 	return s.start + int64((m+s.phase)*s.gap)
 }
 
-// unstall gives up waiting, in a closed loop, for messages when nothing has come for long: they are lost.
-func (s *share) unstall(w *worker) {
+// giveUpStalled gives up messages of a closed loop as lost after a long time without a delivery.
+func (s *share) giveUpStalled(w *worker) {
 	received := w.n.received + w.n.acknowledged
 	if received != s.came || s.ended || s.ring == 0 || w.now < s.start {
 		s.came, s.cameAt = received, w.now
@@ -177,15 +178,15 @@ func (s *share) unstall(w *worker) {
 	}
 	s.cameAt = w.now
 	for _, p := range s.publishers {
-		if atomic.LoadInt32(&p.out) > 0 {
+		if atomic.LoadInt32(&p.inFlight) > 0 {
 			w.n.stalls++
-			p.forget()
+			p.giveUpAll()
 		}
 	}
 }
 
-// tell wakes the workers whose publishers may go on.
-func (s *share) tell(w *worker) {
+// wakeWorkers wakes the workers whose publishers may continue.
+func (s *share) wakeWorkers(w *worker) {
 	if !s.anyWakes {
 		return
 	}

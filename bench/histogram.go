@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Each power of two has 128 buckets, so a value is known to better than 1 %. Values below 128 ns are exact.
+// Each power of two has 128 buckets, so a value is exact to 1 %. Values below 128 ns are exact.
 const (
 	bucketBits = 7
 	bucketStep = 1 << bucketBits
@@ -21,7 +21,7 @@ type histogram struct {
 	bucket   [buckets]uint64
 }
 
-// record counts a duration; a negative one is counted as 0.
+// record counts a duration; a negative one counts as 0.
 func (h *histogram) record(ns int64) {
 	v := uint64(max(ns, 0))
 	h.bucket[bucketOf(v)]++
@@ -41,7 +41,7 @@ func bucketOf(v uint64) int {
 	return (shift+1)<<bucketBits + int(v>>shift)&(bucketStep-1)
 }
 
-// middle is the middle of what falls into a bucket.
+// middle returns the middle of a bucket's range.
 func middle(bucket int) uint64 {
 	if bucket < bucketStep {
 		return uint64(bucket)
@@ -50,7 +50,7 @@ func middle(bucket int) uint64 {
 	return uint64(bucketStep+bucket&(bucketStep-1))<<shift + (1<<shift)>>1
 }
 
-// add adds what another has counted.
+// add adds the counts of o.
 func (h *histogram) add(o *histogram) {
 	if o.count == 0 {
 		return
@@ -66,7 +66,7 @@ func (h *histogram) add(o *histogram) {
 	}
 }
 
-// quantile is the value that a share q of all does not exceed; 0 if there are none.
+// quantile returns the value that a share q of all does not exceed; 0 if there are none.
 func (h *histogram) quantile(q float64) uint64 {
 	want, seen := max(uint64(math.Ceil(q*float64(h.count))), 1), uint64(0)
 	for i, n := range h.bucket {
@@ -77,7 +77,7 @@ func (h *histogram) quantile(q float64) uint64 {
 	return h.max
 }
 
-// Latency is what a histogram says, in microseconds.
+// Latency summarizes a histogram, in microseconds.
 type Latency struct {
 	Count uint64  `json:"count"`
 	Mean  float64 `json:"mean_us"`
@@ -88,7 +88,7 @@ type Latency struct {
 	Max   float64 `json:"max_us"`
 }
 
-// summary is nil if nothing was counted.
+// summary returns nil if nothing was counted.
 func (h *histogram) summary() *Latency {
 	if h.count == 0 {
 		return nil

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// lead is how long after the command publishing begins, so that all workers are ready.
-const lead = 20 * time.Millisecond
+// startDelay is the delay before publishing begins, so that all workers are ready.
+const startDelay = 20 * time.Millisecond
 
 // runMessages lets publishers and subscribers exchange messages: fan-out, fan-in and pairs.
 func (r *runner) runMessages() error {
@@ -23,9 +23,9 @@ func (r *runner) runMessages() error {
 	return r.measure(f)
 }
 
-// begin has the publishers begin, and returns when.
+// begin starts publishing, and returns the start time.
 func (r *runner) begin(f *flow) int64 {
-	f.start = r.clock() + int64(lead)
+	f.start = r.clock() + int64(startDelay)
 	for i, w := range r.workers {
 		w.do(func() { w.flow = f.shares[i] })
 	}
@@ -41,7 +41,7 @@ func (r *runner) newFlow() *flow {
 	}
 	for i := range r.opts.Publishers {
 		w := i % len(r.workers)
-		p := &publisher{flow: f, index: uint32(i), place: i / len(r.workers), worker: r.workers[w], left: make([]int32, f.ring)}
+		p := &publisher{flow: f, index: uint32(i), place: i / len(r.workers), worker: r.workers[w], missing: make([]int32, f.ring)}
 		if r.opts.QoS > 0 {
 			p.ids = newIdentifiers(r.opts.QoS, r.opts.InFlight)
 		}
@@ -53,13 +53,13 @@ func (r *runner) newFlow() *flow {
 	return f
 }
 
-// connectFlow connects the subscribers, and when they have subscribed the publishers.
+// connectFlow connects the subscribers, and after their subscriptions the publishers.
 func (r *runner) connectFlow(f *flow) error {
 	clients := make([][]client, len(r.workers))
-	for i := range r.opts.quick() {
+	for i := range r.opts.fastSubscribers() {
 		w := i % len(r.workers)
 		if r.opts.Shared {
-			w = 0 // who follows a group must see all of it
+			w = 0 // a group's tracker must see all of its messages
 		}
 		filter, topic := f.filter(i)
 		clients[w] = append(clients[w], client{
@@ -69,7 +69,7 @@ func (r *runner) connectFlow(f *flow) error {
 	for i := range clients {
 		r.add(i, clients[i])
 	}
-	if err := r.allUp(r.opts.quick()); err != nil {
+	if err := r.allUp(r.opts.fastSubscribers()); err != nil {
 		return err
 	}
 	for i, share := range f.shares {
@@ -79,10 +79,11 @@ func (r *runner) connectFlow(f *flow) error {
 		}
 		r.add(i, publishers)
 	}
-	return r.allUp(r.opts.quick() + r.opts.Publishers)
+	return r.allUp(r.opts.fastSubscribers() + r.opts.Publishers)
 }
 
-// measure waits for the measured time to pass, and until what was sent has come. An interruption ends publishing.
+// measure waits for the end of the measured time, and for the messages still in flight. An interruption ends
+// publishing.
 func (r *runner) measure(f *flow) error {
 	r.meter.start()
 	err := r.untilTime("measuring", f.till.Load())
@@ -99,7 +100,7 @@ func (r *runner) untilTime(phase string, at int64) error {
 	return r.pause(phase, time.Duration(at)-time.Since(r.start))
 }
 
-// drain waits until everything that was sent has come, or until nothing has come for long.
+// drain waits until all sent messages have come, or until none has come for long.
 func (r *runner) drain(f *flow) error {
 	var last counters
 	lastAt := time.Now()

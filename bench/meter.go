@@ -5,21 +5,21 @@ import (
 	"time"
 )
 
-// meter watches the broker's process and this one.
+// meter measures the broker's process and this one.
 type meter struct {
-	pid        int // 0: the broker is not watched
+	pid        int // 0: the broker is not measured
 	idle, peak uint64
 	lastLook   time.Time
 
-	broker, own       time.Duration // processor time when the measuring began
+	broker, own       time.Duration // processor time at the start
 	from              time.Time
-	brokerUsed, using time.Duration // while measured
+	brokerUsed, using time.Duration // processor time within the measured time
 	took              time.Duration
 	stopped           bool
-	after             uint64 // memory when the measuring ended
+	after             uint64 // memory at the end
 }
 
-// open takes note of how things are before anything is done.
+// open records the values before the first connection.
 func (m *meter) open() (err error) {
 	if m.pid == 0 {
 		return nil
@@ -34,7 +34,7 @@ func (m *meter) open() (err error) {
 	return nil
 }
 
-// look looks at the broker's memory in passing.
+// look samples the broker's memory.
 func (m *meter) look() {
 	if m.pid == 0 || time.Since(m.lastLook) < 100*time.Millisecond {
 		return
@@ -45,7 +45,7 @@ func (m *meter) look() {
 	}
 }
 
-// start begins what is measured, which stop ends.
+// start starts the measurement.
 func (m *meter) start() {
 	m.from, m.stopped = time.Now(), false
 	m.own, _ = cpuTime(0)
@@ -54,7 +54,7 @@ func (m *meter) start() {
 	}
 }
 
-// stop ends what is measured.
+// stop ends the measurement.
 func (m *meter) stop() {
 	m.took, m.stopped = time.Since(m.from), true
 	own, _ := cpuTime(0)
@@ -68,17 +68,17 @@ func (m *meter) stop() {
 	m.memory()
 }
 
-// began tells whether anything was measured.
+// began reports whether a measurement was started.
 func (m *meter) began() bool { return !m.from.IsZero() }
 
-// finish is stop, if that was not called since start.
+// finish is stop, unless that was called since start.
 func (m *meter) finish() {
 	if !m.stopped {
 		m.stop()
 	}
 }
 
-// memory takes note of the broker's memory now.
+// memory records the broker's memory.
 func (m *meter) memory() {
 	if m.pid == 0 {
 		return

@@ -10,19 +10,19 @@ import (
 	"time"
 )
 
-// Scenario is what is done to the broker.
+// Scenario is a kind of load.
 type Scenario string
 
 // The scenarios.
 const (
-	Conns    Scenario = "conns"    // many connections that do nothing
+	Conns    Scenario = "conns"    // many idle connections
 	Fanout   Scenario = "fanout"   // few publishers, many subscribers
 	Fanin    Scenario = "fanin"    // many publishers, few subscribers of everything
 	Pairs    Scenario = "pairs"    // publishers with one subscriber each
-	Retained Scenario = "retained" // many retained messages, and subscribers who want all of them at once
-	Storm    Scenario = "storm"    // everybody connects and subscribes at once
-	Slow     Scenario = "slow"     // many subscribers of tickers, some of whom read slowly
-	Churn    Scenario = "churn"    // connect, subscribe, disconnect, over and over
+	Retained Scenario = "retained" // many retained messages, and subscribers that request all at once
+	Storm    Scenario = "storm"    // all clients connect and subscribe at once
+	Slow     Scenario = "slow"     // many subscribers of tickers, some of which read slowly
+	Churn    Scenario = "churn"    // connect, subscribe, disconnect, repeatedly
 )
 
 // Limits of Options.
@@ -35,11 +35,11 @@ const (
 	maxThreads  = 64
 )
 
-// Options are a run of the bench. Zero values are replaced by the defaults that are named here.
+// Options configure a run of the bench. Zero values mean the default in the comment.
 type Options struct {
 	Scenario Scenario
 
-	// The broker, and how to come in.
+	// The broker and the credentials.
 	URL       *url.URL      // mqtt, tcp, mqtts, ssl, tls, ws, wss or unix; with a port
 	TLS       *tls.Config   // nil: the system's certificate authorities
 	Version   byte          // 4 (MQTT 3.1.1) or 5; default 5
@@ -48,49 +48,49 @@ type Options struct {
 	Password  []byte        // of every client
 	Prefix    string        // of client identifiers and topics; default bench- and something random, slow: ticker/ before that
 	KeepAlive time.Duration // whole seconds; 0: none
-	PID       int           // the broker's process, to measure; 0: not measured
+	PID       int           // of the broker's process; 0: not measured
 
-	// Who there is.
+	// The clients.
 	Clients     int  // conns, pairs, storm, churn: default 1,000, pairs 50
 	Publishers  int  // fanout, retained, slow: default 1; fanin: 100
 	Subscribers int  // fanout, slow: default 1,000; fanin, retained: 1
 	Topics      int  // fanout: default 1; fanin: one per publisher; retained: 10,000; slow: 500
 	Subscribe   bool // conns: each has a subscription of its own
-	Wildcard    bool // fanout: everybody subscribes to PREFIX/# instead of one topic
+	Wildcard    bool // fanout: subscribe to PREFIX/# instead of one topic
 	Shared      bool // fanin: the subscribers share one subscription, $share/bench/PREFIX/#
-	Slow        int  // slow: how many of the subscribers are slow; default one in twenty
+	Slow        int  // slow: number of slow subscribers; default one in twenty
 	SlowRate    int  // slow: bytes a second that each of these reads; default 7,000, a modem's 56 kbit/s
-	SlowBuffer  int  // slow: bytes that the kernel may keep of what was sent to one of these, as on a slow line; default 4 KiB
+	SlowBuffer  int  // slow: kernel's receive buffer of each of these in bytes, as on a slow line; default 4 KiB
 
-	// What is sent.
+	// The messages.
 	QoS          byte
 	SubscribeQoS int           // default -1: as QoS
 	Payload      int           // bytes, at least 16; default 64
 	Rate         float64       // messages a second of all publishers together; 0: as fast as they are delivered (closed loop)
-	Window       int           // closed loop: messages of one publisher under way; default up to 1,000
+	Window       int           // closed loop: messages in flight of one publisher; default up to 1,000
 	InFlight     int           // QoS 1 and 2: unacknowledged messages of one publisher; default 1,000
 	Check        bool          // compare every topic and every byte of every payload
-	Warmup       time.Duration // before the measuring; default none
-	Duration     time.Duration // of the measuring; default 10 s
-	Drain        time.Duration // afterwards, wait until nothing has come for so long; default 5 s
-	Stall        time.Duration // closed loop: take as lost what has not come for so long; default 10 s
+	Warmup       time.Duration // before the measurement; default none
+	Duration     time.Duration // of the measurement; default 10 s
+	Drain        time.Duration // afterwards, wait until no message has come for so long; default 5 s
+	Stall        time.Duration // closed loop: messages in flight are lost if none has come for so long; default 10 s
 
-	// How connections are made.
+	// The connections.
 	ConnectRate float64       // a second; 0: no limit
-	Pending     int           // being made at a time; default 64, in a storm all
-	Rounds      int           // storm: how often; default 1
-	Reconnect   bool          // storm: everybody is connected first; then all are cut off at once, without a word, and come back
-	Dropped     bool          // storm: the same, but it is the broker that drops them, as when it is restarted: that is waited for
-	Retry       time.Duration // storm: who is not let in tries again after so long; default 100 ms
-	Hold        time.Duration // conns: hold them for so long; storm: the time between storms
-	Keep        bool          // retained: leave the messages with the broker
+	Pending     int           // concurrent attempts to connect; default 64, in a storm all
+	Rounds      int           // storm: number of storms; default 1
+	Reconnect   bool          // storm: connect all clients first, then close all connections without DISCONNECT and reconnect
+	Dropped     bool          // storm: the same, but wait for the broker to drop them, such as by its restart
+	Retry       time.Duration // storm: pause after a refused connection; default 100 ms
+	Hold        time.Duration // conns: time to hold connections; storm: time between storms
+	Keep        bool          // retained: leave the messages on the broker
 
-	// How it runs.
+	// The run.
 	Threads  int            // workers; default 1
 	Progress func(Progress) // called about once a second; may be nil
 }
 
-// Progress is how far a run has come.
+// Progress is the state of a run.
 type Progress struct {
 	Phase     string
 	Connected int
@@ -99,7 +99,7 @@ type Progress struct {
 	Rate      float64 // messages received a second, or connections made, since the last report
 }
 
-// withDefaults fills in what is zero and checks everything, all problems at once.
+// withDefaults sets the defaults and checks everything; its error lists all problems.
 func (o Options) withDefaults() (Options, error) {
 	o.Version = cmp.Or(o.Version, 5)
 	o.Payload = cmp.Or(o.Payload, 64)
@@ -113,12 +113,12 @@ func (o Options) withDefaults() (Options, error) {
 	if o.SubscribeQoS < 0 {
 		o.SubscribeQoS = int(o.QoS)
 	}
-	o.people()
+	o.setClientDefaults()
 	return o, o.check()
 }
 
-// people fills in how many there are of whom.
-func (o *Options) people() {
+// setClientDefaults sets the defaults for the numbers of clients.
+func (o *Options) setClientDefaults() {
 	switch o.Scenario {
 	case Fanout:
 		o.Publishers, o.Subscribers, o.Topics = cmp.Or(o.Publishers, 1), cmp.Or(o.Subscribers, 1000), cmp.Or(o.Topics, 1)
@@ -190,17 +190,17 @@ func (o *Options) checkRest() error {
 	return o.checkDialect()
 }
 
-// messages tells whether the scenario is one in which publishers and subscribers exchange numbered messages.
+// messages reports whether publishers and subscribers exchange numbered messages.
 func (o *Options) messages() bool {
 	return o.Scenario == Fanout || o.Scenario == Fanin || o.Scenario == Pairs || o.Scenario == Slow
 }
 
-// quick is how many subscribers read all that they are sent.
-func (o *Options) quick() int { return o.Subscribers - o.Slow }
+// fastSubscribers returns the number of subscribers that are not slow.
+func (o *Options) fastSubscribers() int { return o.Subscribers - o.Slow }
 
 func (o *Options) webSocket() bool { return o.URL.Scheme == "ws" || o.URL.Scheme == "wss" }
 
-// subprotocol is that of the WebSocket, "" if there is none.
+// subprotocol returns the WebSocket subprotocol, "" for none.
 func (o *Options) subprotocol() string {
 	if o.Dialect == MQTT {
 		return "mqtt"

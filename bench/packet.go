@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// The types of control packets, as the high bits of their first byte.
+// The types of control packets, in the high bits of their first byte.
 const (
 	typeConnect    = 1 << 4
 	typeConnack    = 2 << 4
@@ -23,7 +23,7 @@ const (
 	typeDisconnect = 14 << 4
 )
 
-// Properties of MQTT 5 that the bench sends or heeds.
+// MQTT 5 properties that the bench sends or reads.
 const (
 	propServerKeepAlive = 0x13
 	propReceiveMaximum  = 0x21
@@ -51,8 +51,8 @@ func appendVarint(b []byte, n int) []byte {
 	return append(b, byte(n))
 }
 
-// varint reads a variable byte integer: its value and how many bytes it takes, 0 if it is not complete, -1 if it is
-// longer than four bytes.
+// varint decodes a variable byte integer: its value and size, 0 if it is incomplete, -1 if it is longer than four
+// bytes.
 func varint(b []byte) (value, size int) {
 	for i, c := range b {
 		if i == 4 {
@@ -73,7 +73,7 @@ func appendString[T string | []byte](b []byte, s T) []byte {
 	return append(binary.BigEndian.AppendUint16(b, uint16(len(s))), s...)
 }
 
-// appendConnect appends a CONNECT that starts clean.
+// appendConnect appends a CONNECT with clean start.
 func appendConnect(b []byte, o *Options, id string) []byte {
 	flags, n := byte(2), 10+2+len(id)
 	if o.Version == 5 {
@@ -119,7 +119,7 @@ func appendSubscribe(b []byte, version byte, filter string, qos int) []byte {
 	return append(appendString(b, filter), byte(qos))
 }
 
-// publishLen is the whole length of a PUBLISH, and its remaining length.
+// publishLen returns the whole length of a PUBLISH, and its remaining length.
 func publishLen(version byte, topic, payload int, qos byte) (whole, remaining int) {
 	remaining = 2 + topic + payload
 	if qos > 0 {
@@ -131,7 +131,7 @@ func publishLen(version byte, topic, payload int, qos byte) (whole, remaining in
 	return 1 + varintLen(remaining) + remaining, remaining
 }
 
-// putPublish writes a PUBLISH into b, which has just its length, and returns the place of its payload.
+// putPublish writes a PUBLISH into b, which has exactly its length, and returns the place of its payload.
 func putPublish(b []byte, version byte, topic []byte, qos byte, retain bool, id uint16, remaining int) (payload []byte) {
 	b[0] = typePublish | qos<<1
 	if retain {
@@ -151,7 +151,7 @@ func putPublish(b []byte, version byte, topic []byte, qos byte, retain bool, id 
 	return b[i:]
 }
 
-// publication is a PUBLISH that came.
+// publication is a received PUBLISH.
 type publication struct {
 	topic, payload []byte
 	qos            byte
@@ -159,7 +159,7 @@ type publication struct {
 	id             uint16
 }
 
-// readPublish reads a PUBLISH: its first byte, and what follows the remaining length.
+// readPublish decodes a PUBLISH: its first byte, and the part behind the remaining length.
 func readPublish(p *publication, first byte, b []byte, version byte) bool {
 	p.qos, p.retain = first>>1&3, first&1 != 0
 	if len(b) < 2 || p.qos == 3 {
@@ -187,10 +187,10 @@ func readPublish(p *publication, first byte, b []byte, version byte) bool {
 	return true
 }
 
-// connack is what a broker answers to a CONNECT that it accepts.
+// connack is an accepting CONNACK.
 type connack struct {
 	receiveMaximum int
-	keepAlive      time.Duration // -1: as asked
+	keepAlive      time.Duration // -1: the requested one
 }
 
 func readConnack(b []byte, version byte) (connack, error) {
@@ -199,7 +199,7 @@ func readConnack(b []byte, version byte) (connack, error) {
 		return c, errMalformed
 	}
 	if b[1] != 0 {
-		return c, fmt.Errorf("connection refused: %s", reason(b[1], version))
+		return c, &RefusedError{Code: b[1], version: version}
 	}
 	if version == 4 {
 		return c, nil
@@ -211,7 +211,7 @@ func readConnack(b []byte, version byte) (connack, error) {
 	return c, c.properties(b[2+size:])
 }
 
-// properties reads the properties of a CONNACK.
+// properties decodes the properties of a CONNACK.
 func (c *connack) properties(b []byte) error {
 	for len(b) > 0 {
 		size := propertySize(b)
@@ -229,7 +229,7 @@ func (c *connack) properties(b []byte) error {
 	return nil
 }
 
-// propertySize is the size of the first property, its identifier included; -1 if it is none of a CONNACK's.
+// propertySize returns the size of the first property, including its identifier; -1 if a CONNACK cannot have it.
 func propertySize(b []byte) int {
 	str := func(i int) int {
 		if len(b) < i+2 {
@@ -252,7 +252,7 @@ func propertySize(b []byte) int {
 	return -1
 }
 
-// reasons are the codes that a client meets most, of CONNACK in MQTT 3.1.1 (1 to 5) and of MQTT 5.
+// reasons names frequent codes of CONNACK in MQTT 3.1.1 (1 to 5) and of MQTT 5.
 var reasons = map[byte]string{
 	1: "unacceptable protocol version", 2: "identifier rejected", 3: "server unavailable", 4: "bad user name or password",
 	5: "not authorized", 0x84: "unsupported protocol version", 0x85: "client identifier not valid",

@@ -5,29 +5,29 @@ import (
 	"strconv"
 )
 
-// plan is who publishes what and who gets it. It does not change during a run.
+// plan assigns streams to publishers and topics, and topics to subscribers. It does not change during a run.
 //
-// There are as many streams as there are publishers or topics, whichever is more: stream s is of publisher s mod P and
-// of topic s mod T. A publisher goes round its streams.
+// There are as many streams as publishers or topics, whichever is more: stream s is of publisher s mod P and topic s
+// mod T. A publisher sends to its streams in turn.
 type plan struct {
 	opts    *Options
 	topics  [][]byte
 	streams []stream
 	fan     []uint32 // deliveries of one message, by topic
-	window  uint32   // closed loop: messages of a publisher under way; 0: open loop
+	window  uint32   // closed loop: messages in flight of a publisher; 0: open loop
 	ring    uint32   // slots for them, a power of two; 0: open loop
 }
 
 type stream struct {
 	topic     uint32
-	nth       uint32 // of the streams of its topic
+	nth       uint32 // index among the streams of its topic
 	publisher uint32
-	place     uint32 // among its publisher's streams
-	count     uint32 // of its publisher's streams
+	place     uint32 // index among its publisher's streams
+	count     uint32 // number of its publisher's streams
 }
 
-// mostUnderWay bounds the deliveries under way of a closed loop by default.
-const mostUnderWay = 200_000
+// maxDeliveriesInFlight bounds the deliveries in flight of a closed loop by default.
+const maxDeliveriesInFlight = 200_000
 
 func newPlan(o *Options) *plan {
 	p := &plan{opts: o, topics: make([][]byte, o.Topics), fan: make([]uint32, o.Topics)}
@@ -57,7 +57,7 @@ func (p *plan) streamsOf(publisher int) uint32 {
 	return uint32((all - publisher + p.opts.Publishers - 1) / p.opts.Publishers)
 }
 
-// share is how many of a message's deliveries, to topic t, the subscribers of one worker get.
+// share returns the number of a message's deliveries, to topic t, that one worker's subscribers get.
 func (p *plan) share(t, worker, workers int) (n uint32) {
 	o := p.opts
 	switch {
@@ -66,7 +66,7 @@ func (p *plan) share(t, worker, workers int) (n uint32) {
 	case o.Shared:
 		return 1
 	case o.Wildcard:
-		return uint32((o.quick() - worker + workers - 1) / workers)
+		return uint32((o.fastSubscribers() - worker + workers - 1) / workers)
 	}
 	for s := t; s < o.Subscribers; s += o.Topics {
 		if s%workers == worker {
@@ -76,7 +76,7 @@ func (p *plan) share(t, worker, workers int) (n uint32) {
 	return n
 }
 
-// filter is what the i-th subscriber subscribes to, and its topic, -1 if it is all of them.
+// filter returns the filter of the i-th subscriber and its topic, -1 for all topics.
 func (p *plan) filter(i int) (filter string, topic int) {
 	switch {
 	case p.opts.Shared:
@@ -88,7 +88,7 @@ func (p *plan) filter(i int) (filter string, topic int) {
 	return string(p.topics[topic]), topic
 }
 
-// trackers is how many streams a subscriber of one topic, or of all, follows.
+// trackers returns the number of streams that a subscriber of one topic, or of all, tracks.
 func (p *plan) trackers(topic int) int {
 	if topic < 0 {
 		return len(p.streams)
@@ -96,7 +96,7 @@ func (p *plan) trackers(topic int) int {
 	return (len(p.streams) - topic + p.opts.Topics - 1) / p.opts.Topics
 }
 
-// averageFan is how many deliveries a message causes.
+// averageFan returns the average number of deliveries of a message.
 func (p *plan) averageFan() float64 {
 	sum := 0.0
 	for _, s := range p.streams {
@@ -105,7 +105,7 @@ func (p *plan) averageFan() float64 {
 	return sum / float64(len(p.streams))
 }
 
-// closeLoop works out how many messages of a publisher may be under way.
+// closeLoop computes the window of each publisher.
 func (p *plan) closeLoop() {
 	fan := p.averageFan()
 	if p.opts.Rate > 0 && p.opts.Window == 0 || fan == 0 {
@@ -113,7 +113,7 @@ func (p *plan) closeLoop() {
 	}
 	p.window = uint32(p.opts.Window)
 	if p.window == 0 {
-		p.window = uint32(min(max(mostUnderWay/(float64(p.opts.Publishers)*fan), 1), 1000))
+		p.window = uint32(min(max(maxDeliveriesInFlight/(float64(p.opts.Publishers)*fan), 1), 1000))
 	}
 	p.ring = 1
 	for p.ring < p.window {
@@ -121,8 +121,8 @@ func (p *plan) closeLoop() {
 	}
 }
 
-// underWay is how many deliveries may be under way in a closed loop.
-func (p *plan) underWay() float64 {
+// inFlight returns the maximum number of deliveries in flight in a closed loop.
+func (p *plan) inFlight() float64 {
 	if p.window == 0 {
 		return math.Inf(1)
 	}

@@ -10,11 +10,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cpuTime is the processor time that a process has used, all its threads together. pid 0 is this process.
+// cpuTime returns the processor time used by all threads of a process. pid 0 is this process.
 func cpuTime(pid int) (time.Duration, error) {
 	clock := int32(unix.CLOCK_PROCESS_CPUTIME_ID)
 	if pid != 0 {
-		clock = int32(^pid<<3 | 2) // what clock_getcpuclockid makes of a process
+		clock = int32(^pid<<3 | 2) // as by clock_getcpuclockid
 	}
 	var t unix.Timespec
 	if err := unix.ClockGettime(clock, &t); err != nil {
@@ -23,7 +23,7 @@ func cpuTime(pid int) (time.Duration, error) {
 	return time.Duration(t.Nano()), nil
 }
 
-// resident is how many bytes of memory a process has, as exactly as the kernel tells.
+// resident returns a process's resident memory in bytes, as exact as the kernel reports it.
 func resident(pid int) (uint64, error) {
 	folder := "/proc/" + strconv.Itoa(pid)
 	for _, source := range []struct{ file, key string }{{"/smaps_rollup", "\nRss:"}, {"/status", "\nVmRSS:"}} {
@@ -38,7 +38,7 @@ func resident(pid int) (uint64, error) {
 	return 0, fmt.Errorf("memory of process %d cannot be read: is it running, and may this user look?", pid)
 }
 
-// roughlyResident is resident, cheaper and a few pages off, for a look in passing.
+// roughlyResident is a cheap resident, inexact by a few pages, for frequent samples.
 func roughlyResident(pid int) (uint64, error) {
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/statm")
 	fields := bytes.Fields(text)

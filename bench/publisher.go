@@ -2,22 +2,22 @@ package bench
 
 import "sync/atomic"
 
-// publisher is a client that publishes. It belongs to a worker, but for what is shared.
+// publisher is a client that publishes. It belongs to a worker, except for its shared fields.
 type publisher struct {
 	flow   *flow
 	index  uint32
-	place  int // among its worker's publishers
+	place  int // index among its worker's publishers
 	worker *worker
 	conn   *conn
-	number uint32 // messages sent
+	number uint32 // number of messages sent
 	ids    identifiers
 
-	// Closed loop. With several workers, these are changed by all of them, atomically.
-	out  int32   // messages that are not everywhere yet
-	left []int32 // by slot: workers that have not got the message yet
+	// Closed loop. With several workers, all change these fields, atomically.
+	inFlight int32   // messages in flight
+	missing  []int32 // by slot: number of workers with missing deliveries
 }
 
-// streamOf is the stream, and the number within it, of the publisher's n-th message.
+// streamOf returns the stream and the number within it of the publisher's n-th message.
 func (p *publisher) streamOf(n uint32) (stream, number uint32) {
 	first := &p.flow.streams[p.index]
 	if first.count == 1 {
@@ -26,16 +26,17 @@ func (p *publisher) streamOf(n uint32) (stream, number uint32) {
 	return p.index + n%first.count*uint32(p.flow.opts.Publishers), n / first.count
 }
 
-// send sends at most limit messages, none if fewer than least could be. It reports whether there is more to be sent.
+// send sends at most limit messages, or none if fewer than least can be sent. It reports whether there is more to
+// send.
 func (p *publisher) send(w *worker, s *share, limit, least uint32) (more bool) {
 	c := p.conn
 	if c.state != up || len(c.pending) > 0 {
 		return false
 	}
-	room := min(limit, p.room(least))
+	room := min(limit, p.available(least))
 	w.now = w.clock()
 	sent := uint32(0)
-	for ; sent < room && p.one(w, s); sent++ {
+	for ; sent < room && p.bufferNext(w, s); sent++ {
 		if len(w.out) >= flushAt {
 			if !w.flush(c) || len(c.pending) > 0 {
 				return false
@@ -46,8 +47,8 @@ func (p *publisher) send(w *worker, s *share, limit, least uint32) (more bool) {
 	return w.flush(c) && len(c.pending) == 0 && sent == limit
 }
 
-// room is how many messages the window and the broker's receive maximum leave room for; 0 if it is fewer than least.
-func (p *publisher) room(least uint32) uint32 {
+// available returns the number of messages that fit in the window and the broker's receive maximum; 0 if fewer than least.
+func (p *publisher) available(least uint32) uint32 {
 	room := ^uint32(0)
 	limit := func(taken, most int) {
 		free := uint32(max(most-taken, 0))
@@ -57,7 +58,7 @@ func (p *publisher) room(least uint32) uint32 {
 		room = min(room, free)
 	}
 	if p.flow.ring > 0 {
-		limit(int(atomic.LoadInt32(&p.out)), int(p.flow.window))
+		limit(int(atomic.LoadInt32(&p.inFlight)), int(p.flow.window))
 	}
 	if p.flow.opts.QoS > 0 {
 		limit(p.ids.taken, min(p.conn.receiveMaximum, p.flow.opts.InFlight))
@@ -65,13 +66,13 @@ func (p *publisher) room(least uint32) uint32 {
 	return room
 }
 
-// one gathers the next message. It is false if the slot of the message is still taken by an earlier one.
-func (p *publisher) one(w *worker, s *share) bool {
+// bufferNext buffers the next message. It returns false if an earlier message still has its slot.
+func (p *publisher) bufferNext(w *worker, s *share) bool {
 	f := p.flow
 	streamIndex, number := p.streamOf(p.number)
 	topic := f.streams[streamIndex].topic
 	fan := f.fan[topic]
-	if f.ring > 0 && fan > 0 && !p.occupy(topic) {
+	if f.ring > 0 && fan > 0 && !p.takeSlot(topic) {
 		return false
 	}
 	stamp := w.now
@@ -96,7 +97,7 @@ func (p *publisher) one(w *worker, s *share) bool {
 	return true
 }
 
-// publish gathers a message.
+// publish buffers a message.
 func (w *worker) publish(c *conn, topic []byte, id uint16, h header) {
 	if w.dialect != nil {
 		b := w.begin(c, w.dialect.publishLen(len(topic), w.opts.Payload))
@@ -114,15 +115,15 @@ func (w *worker) publish(c *conn, topic []byte, id uint16, h header) {
 	w.end(c, b)
 }
 
-// occupy takes the slot of the next message.
-func (p *publisher) occupy(topic uint32) bool {
-	left := &p.left[p.number&(p.flow.ring-1)]
+// takeSlot takes the slot of the next message.
+func (p *publisher) takeSlot(topic uint32) bool {
+	left := &p.missing[p.number&(p.flow.ring-1)]
 	if p.flow.solo {
 		if *left > 0 {
 			return false
 		}
 		*left = 1
-		p.out++
+		p.inFlight++
 		return true
 	}
 	if atomic.LoadInt32(left) > 0 {
@@ -135,30 +136,30 @@ func (p *publisher) occupy(topic uint32) bool {
 		}
 	}
 	atomic.StoreInt32(left, n)
-	atomic.AddInt32(&p.out, 1)
+	atomic.AddInt32(&p.inFlight, 1)
 	return true
 }
 
-// everywhere is for a message that has come to all subscribers of one worker.
-func (p *publisher) everywhere(number uint32, s *share) {
-	left := &p.left[number&(p.flow.ring-1)]
+// delivered records that a message has come to all subscribers of one worker.
+func (p *publisher) delivered(number uint32, s *share) {
+	left := &p.missing[number&(p.flow.ring-1)]
 	if p.flow.solo {
 		*left = 0
-		p.out--
+		p.inFlight--
 		return
 	}
 	if atomic.AddInt32(left, -1) == 0 {
-		atomic.AddInt32(&p.out, -1)
+		atomic.AddInt32(&p.inFlight, -1)
 		s.wakes[p.worker.number], s.anyWakes = true, true
 	}
 }
 
-// forget gives up all messages that are under way.
-func (p *publisher) forget() {
-	for i := range p.left {
-		atomic.StoreInt32(&p.left[i], 0)
+// giveUpAll gives up all messages in flight.
+func (p *publisher) giveUpAll() {
+	for i := range p.missing {
+		atomic.StoreInt32(&p.missing[i], 0)
 	}
-	atomic.StoreInt32(&p.out, 0)
+	atomic.StoreInt32(&p.inFlight, 0)
 }
 
 func (p *publisher) up(*worker, *conn) {}
@@ -177,7 +178,7 @@ func (p *publisher) acknowledged(w *worker, c *conn, kind byte, id uint16, code 
 // identifiers are the packet identifiers of one publisher, from 1 to a power of two.
 type identifiers struct {
 	qos   byte
-	state []byte  // what is awaited, by identifier: a type of packet, or 0
+	state []byte  // awaited packet type by identifier, or 0
 	sent  []int64 // ns since the run began
 	next  uint32
 	taken int
@@ -191,7 +192,7 @@ func newIdentifiers(qos byte, inFlight int) identifiers {
 	return identifiers{qos: qos, state: make([]byte, n), sent: make([]int64, n), next: 1}
 }
 
-// take takes an identifier that is free: there are always more than may be in flight.
+// take takes a free identifier: there are always more than may be in flight.
 func (i *identifiers) take(now int64) uint16 {
 	last := uint32(len(i.state) - 1)
 	id := i.next
@@ -208,7 +209,7 @@ func (i *identifiers) take(now int64) uint16 {
 	return uint16(id)
 }
 
-// answer heeds an acknowledgement, and answers PUBREC. final tells that the identifier is free again.
+// answer handles an acknowledgement, and answers PUBREC. final reports that the identifier is free again.
 func (i *identifiers) answer(w *worker, c *conn, kind byte, id uint16, code byte) (sent int64, final bool) {
 	if int(id) >= len(i.state) || i.state[id] != kind {
 		w.note("the broker acknowledged what was not sent")

@@ -7,7 +7,7 @@ import (
 	"io"
 )
 
-// read reads what there is on a connection and handles it.
+// read reads and handles the available bytes of a connection.
 func (w *worker) read(c *conn) {
 	err := w.readAll(c)
 	if err != nil {
@@ -20,7 +20,7 @@ func (w *worker) read(c *conn) {
 	}
 }
 
-// readAll reads once; with TLS until nothing is left, since what is decrypted already wakes nobody.
+// readAll reads once. With TLS it reads until nothing is left: the poller does not report decrypted bytes.
 func (w *worker) readAll(c *conn) error {
 	for {
 		n, again, err := w.readSome(c, w.in)
@@ -42,7 +42,7 @@ func (w *worker) readSome(c *conn, b []byte) (n int, again bool, err error) {
 		return n, again, err
 	}
 	n, err = c.tls.Read(b)
-	if errors.Is(err, wouldWait{}) {
+	if errors.Is(err, wouldBlock{}) {
 		return 0, true, nil
 	}
 	return n, false, err
@@ -83,14 +83,14 @@ func (w *worker) frame(c *conn, op byte, piece []byte) error {
 		return errLeft
 	default:
 		if w.dialect != nil {
-			return w.heard(c, piece)
+			return w.receivePiece(c, piece)
 		}
 		return w.feed(c, piece)
 	}
 	return nil
 }
 
-// upgraded heeds the answer to the WebSocket upgrade.
+// upgraded handles the answer to the WebSocket upgrade.
 func (w *worker) upgraded(c *conn, b []byte) error {
 	c.rest = append(c.rest, b...)
 	size, err := w.run.upgrade.answered(c.rest)
@@ -100,14 +100,14 @@ func (w *worker) upgraded(c *conn, b []byte) error {
 	b = c.rest[size:]
 	c.rest = nil
 	if w.dialect != nil {
-		w.speak(c)
+		w.openDialect(c)
 	} else {
 		w.connect(c)
 	}
 	return w.take(c, b)
 }
 
-// feed handles bytes of the MQTT stream: each whole packet, and keeps what is left.
+// feed handles bytes of the MQTT stream: it handles complete packets, and keeps the rest.
 func (w *worker) feed(c *conn, b []byte) error {
 	for len(b) > 0 && c.state != closed {
 		if len(c.rest) > 0 {
@@ -133,8 +133,8 @@ func (w *worker) feed(c *conn, b []byte) error {
 	return nil
 }
 
-// packetLen is the length of the packet that b begins with, and of its fixed header; 0 if that is not complete, -1 if
-// it is malformed.
+// packetLen returns the length of the packet at the start of b, and of its fixed header; 0 if that is incomplete, -1
+// if it is malformed.
 func packetLen(b []byte) (whole, head int) {
 	if len(b) >= 2 && b[1] < 0x80 {
 		return 2 + int(b[1]), 2
@@ -149,7 +149,7 @@ func packetLen(b []byte) (whole, head int) {
 	return 1 + size + remaining, 1 + size
 }
 
-// complete adds to the packet that has begun, handles it if it is whole, and returns what is left of b.
+// complete appends to an incomplete packet, handles it if it is complete, and returns the rest of b.
 func (w *worker) complete(c *conn, b []byte) ([]byte, error) {
 	whole, head := packetLen(c.rest)
 	for head == 0 && len(b) > 0 {
@@ -174,7 +174,7 @@ func (w *worker) complete(c *conn, b []byte) ([]byte, error) {
 	return b, err
 }
 
-// spare is a buffer for the beginning of a packet, one that was used before if there is any.
+// spare returns a buffer for an incomplete packet, a used one if possible.
 func (w *worker) spare() []byte {
 	if n := len(w.spares); n > 0 {
 		b := w.spares[n-1]
@@ -184,7 +184,7 @@ func (w *worker) spare() []byte {
 	return make([]byte, 0, 256)
 }
 
-// packet handles a packet: its first byte, and what follows the remaining length.
+// packet handles a packet: its first byte, and the part behind the remaining length.
 func (w *worker) packet(c *conn, first byte, body []byte) error {
 	switch first & 0xf0 {
 	case typePublish:
@@ -224,7 +224,7 @@ func (w *worker) published(c *conn, first byte, body []byte) error {
 	return nil
 }
 
-// acknowledge heeds the acknowledgements of both directions.
+// acknowledge handles acknowledgements of both directions.
 func (w *worker) acknowledge(c *conn, first byte, body []byte) error {
 	if len(body) < 2 {
 		return errMalformed

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// receiving is a subscriber on a connection without a socket, and what n messages are on the wire.
+// receiving returns a subscriber on a connection without a socket, and the bytes of n messages.
 func receiving(t testing.TB, n, payload int) (*worker, *conn, []byte) {
 	t.Helper()
 	o, err := Options{
@@ -16,7 +16,7 @@ func receiving(t testing.TB, n, payload int) (*worker, *conn, []byte) {
 		t.Fatal(err)
 	}
 	r := &runner{opts: o, id: 7, filler: make([]byte, payload-headerSize)}
-	w := &worker{run: r, opts: &r.opts, noted: map[string]bool{}, opcode: opBinary}
+	w := &worker{run: r, opts: &r.opts, noted: map[string]error{}, opcode: opBinary}
 	r.workers = []*worker{w}
 	f := r.newFlow()
 	f.till.Store(never)
@@ -25,7 +25,7 @@ func receiving(t testing.TB, n, payload int) (*worker, *conn, []byte) {
 	return w, c, wire(f, n)
 }
 
-// wire is what n messages of a flow are on the wire.
+// wire encodes n messages of a flow.
 func wire(f *flow, n int) (b []byte) {
 	for i := range n {
 		whole, remaining := publishLen(5, len(f.topics[0]), f.opts.Payload, 0)
@@ -37,7 +37,7 @@ func wire(f *flow, n int) (b []byte) {
 	return b
 }
 
-// Packets, and frames around them, may be cut anywhere.
+// Packets, and frames around them, may be split anywhere.
 func TestCutsDoNotMatter(t *testing.T) {
 	for _, payload := range []int{16, 64, 300, 70_000} {
 		for _, framed := range []bool{false, true} {
@@ -66,7 +66,7 @@ func TestCutsDoNotMatter(t *testing.T) {
 	}
 }
 
-// frames is what a server makes of b: messages of several frames of size bytes, and pings in between.
+// frames encodes b like a server: messages of several frames of size bytes, and pings in between.
 func frames(b []byte, size int) (out []byte) {
 	op := byte(opBinary)
 	for len(b) > 0 {
@@ -154,7 +154,7 @@ func TestUpgradeAnswers(t *testing.T) {
 	}
 }
 
-// No bytes from a broker make the bench panic.
+// No input from a broker panics.
 func FuzzTake(f *testing.F) {
 	w, _, b := receiving(f, 3, 64)
 	f.Add(b, byte(up), false)
@@ -191,7 +191,7 @@ func BenchmarkReceive(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*800), "ns/message")
 }
 
-// No bytes from an adapter make the bench panic.
+// No input from an adapter panics.
 func FuzzListen(f *testing.F) {
 	for _, text := range []string{"j", "m0123456789abcdef", `42["m","00000000000000000000000000000000"]`, "0{}", "40", "430[]", "2", `42["m",""]`} {
 		f.Add([]byte(text), byte(up), false)
@@ -204,6 +204,6 @@ func FuzzListen(f *testing.F) {
 		}
 		c.state = upgrading + state(st)%(leaving-upgrading+1)
 		c.frames = &unframer{text: text}
-		_ = w.listen(c, b)
+		_ = w.handleMessage(c, b)
 	})
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Report is what came of a run. What the scenario does not have is left out.
+// Report is the result of a run. Fields that do not apply to the scenario are absent.
 type Report struct {
 	Scenario    Scenario `json:"scenario"`
 	Broker      string   `json:"broker"` // its URL, without the password
@@ -18,83 +18,83 @@ type Report struct {
 	QoS         byte     `json:"qos"`
 	SubQoS      int      `json:"subscribe_qos"`
 	Payload     int      `json:"payload_bytes,omitempty"`
-	Rate        float64  `json:"rate,omitempty"`   // messages a second, as asked for
-	Window      int      `json:"window,omitempty"` // messages of a publisher under way, in a closed loop
+	Rate        float64  `json:"rate,omitempty"`   // configured messages a second
+	Window      int      `json:"window,omitempty"` // messages in flight of a publisher, in a closed loop
 	Seconds     float64  `json:"seconds,omitempty"`
 
 	Connections Connections `json:"connections"`
 	Messages    *Messages   `json:"messages,omitempty"`
-	Latency     *Latency    `json:"latency,omitempty"` // of deliveries, from when they were due
+	Latency     *Latency    `json:"latency,omitempty"` // of deliveries, from the due time
 	Acks        *Latency    `json:"acknowledged,omitempty"`
-	Behind      *Latency    `json:"behind,omitempty"` // open loop: from when a message was due until it was sent, part of Latency
+	Behind      *Latency    `json:"behind,omitempty"` // open loop: from the due time to the send, part of Latency
 	Slow        *SlowReport `json:"slow,omitempty"`
 	Fill        *Fill       `json:"fill,omitempty"`
-	All         *Latency    `json:"all,omitempty"`            // until a client had everything
+	All         *Latency    `json:"all,omitempty"`            // until a client had all messages
 	Cycles      float64     `json:"cycles_per_s,omitempty"`   // churn
-	Rounds      []float64   `json:"rounds_seconds,omitempty"` // storm: until the last was in
+	Rounds      []float64   `json:"rounds_seconds,omitempty"` // storm: until the last client was connected
 
 	Process   *Process `json:"broker_process,omitempty"`
-	Held      *Process `json:"while_held,omitempty"` // conns: while nothing happened
-	Generator float64  `json:"generator_cpu"`        // processors that the bench itself kept busy
+	Held      *Process `json:"while_held,omitempty"` // conns: while idle
+	Generator float64  `json:"generator_cpu"`        // processors used by the bench itself
 
-	Interrupted bool     `json:"interrupted,omitempty"` // the run was ended before its time
-	Notes       []string `json:"notes,omitempty"`       // what went wrong, each once
+	Interrupted bool     `json:"interrupted,omitempty"` // the run was ended early
+	Notes       []string `json:"notes,omitempty"`       // problems, each once
 
-	strictQoS bool // both QoS are above 0, so that nothing may be lost
-	exactQoS  bool // no message may come twice
-	dropped   bool // the broker was to drop everybody
+	strictQoS bool // both QoS are above 0, so that losses are failures
+	exactQoS  bool // duplicates are failures
+	dropped   bool // the broker was expected to drop all clients
 }
 
-// Connections tells how connections were made.
+// Connections describes the connections of a run.
 type Connections struct {
 	Opened    uint64   `json:"opened"`
 	Failed    uint64   `json:"failed"`
 	Lost      uint64   `json:"lost"`
 	PerSecond float64  `json:"per_s"`
-	Connack   *Latency `json:"connack,omitempty"` // from dialing
-	Ready     *Latency `json:"ready,omitempty"`   // from dialing, with the subscription
+	Connack   *Latency `json:"connack,omitempty"` // from the dial
+	Ready     *Latency `json:"ready,omitempty"`   // from the dial, with the subscription
 }
 
 // Messages are the counts of all messages of a run.
 type Messages struct {
 	Sent           uint64 `json:"sent"`
 	Expected       uint64 `json:"expected"` // deliveries
-	Received       uint64 `json:"received"` // the first time each
+	Received       uint64 `json:"received"` // without duplicates
 	Lost           uint64 `json:"lost"`
 	Duplicated     uint64 `json:"duplicated"`
 	Reordered      uint64 `json:"reordered"`
 	Misrouted      uint64 `json:"misrouted"`
 	Corrupted      uint64 `json:"corrupted"`
-	Foreign        uint64 `json:"foreign"` // not of this run
+	Foreign        uint64 `json:"foreign"` // of another run
 	Rejected       uint64 `json:"rejected"`
 	Unacknowledged uint64 `json:"unacknowledged"`
-	Unsent         uint64 `json:"unsent"` // open loop: due, but the broker took no more
+	Unsent         uint64 `json:"unsent"` // open loop: due, but not accepted by the broker
 	GivenUp        uint64 `json:"given_up"`
 
-	SentPerSecond     float64 `json:"sent_per_s"`     // while measured
-	ReceivedPerSecond float64 `json:"received_per_s"` // while measured
+	SentPerSecond     float64 `json:"sent_per_s"`     // within the measured time
+	ReceivedPerSecond float64 `json:"received_per_s"` // within the measured time
 }
 
-// SlowReport tells of the slow subscribers, who are no part of Messages and Latency.
+// SlowReport describes the slow subscribers, which are not part of Messages and Latency.
 type SlowReport struct {
 	Subscribers    int      `json:"subscribers"`
-	BytesPerSecond int      `json:"bytes_per_s"`  // that each reads
-	Buffer         int      `json:"buffer_bytes"` // that its kernel was asked to keep
+	BytesPerSecond int      `json:"bytes_per_s"`  // read by each
+	Buffer         int      `json:"buffer_bytes"` // configured receive buffer of each
 	Received       uint64   `json:"received"`
-	Skipped        uint64   `json:"skipped"`                       // messages of a topic before one that came
-	Age            *Latency `json:"age"`                           // of what was read while it was measured: from when it was due
-	Calm           *Latency `json:"calm"`                          // deliveries to the others before the slow ones came
-	Memory         uint64   `json:"memory_before_bytes,omitempty"` // of the broker before they came
+	Skipped        uint64   `json:"skipped"`                       // missing messages of a topic before a received one
+	Age            *Latency `json:"age"`                           // of messages read within the measured time: from the due time
+	Calm           *Latency `json:"calm"`                          // deliveries to the others before the slow ones connected
+	Memory         uint64   `json:"memory_before_bytes,omitempty"` // of the broker before they connected
 }
 
-// Fill tells how the retained messages were stored.
+// Fill describes the storing of retained messages.
 type Fill struct {
 	Messages int     `json:"messages"`
 	Seconds  float64 `json:"seconds"`
-	Memory   uint64  `json:"memory_bytes,omitempty"` // that the broker grew by
+	Memory   uint64  `json:"memory_bytes,omitempty"` // growth of the broker
 }
 
-// Process is the broker's process while the run was measured.
+// Process describes the broker's process while the run was measured.
 type Process struct {
 	PID         int     `json:"pid"`
 	CPU         float64 `json:"cpu"`                       // processors busy
@@ -104,7 +104,7 @@ type Process struct {
 	Peak        uint64  `json:"memory_peak_bytes"`         //
 	PerConnect  float64 `json:"bytes_per_connection"`      // of After
 	ConnectCost float64 `json:"cpu_us_per_connection"`     // microseconds
-	Seconds     float64 `json:"measured_seconds,omitzero"` // that CPU is over
+	Seconds     float64 `json:"measured_seconds,omitzero"` // basis of CPU
 }
 
 func newReport(o *Options) *Report {
@@ -122,7 +122,7 @@ func newReport(o *Options) *Report {
 	}
 	if o.Scenario == Slow {
 		r.Slow = &SlowReport{Subscribers: o.Slow, BytesPerSecond: o.SlowRate, Buffer: o.SlowBuffer}
-		r.strictQoS = true // of those who are quick enough
+		r.strictQoS = true // of the quick subscribers
 	}
 	if o.Scenario == Churn {
 		r.Seconds = o.Duration.Seconds()
@@ -130,12 +130,12 @@ func newReport(o *Options) *Report {
 	return r
 }
 
-// measured takes note of how long was measured.
+// measured records the measured time.
 func (p *Report) measured(f *flow) {
 	p.Seconds = time.Duration(f.till.Load() - f.from.Load()).Seconds()
 }
 
-// connecting takes note of how connections were made, when all are.
+// connecting records the connections, when all are made.
 func (p *Report) connecting(r *runner) {
 	p.Process = r.meter.process()
 	if p.Process != nil {
@@ -159,13 +159,13 @@ func (p *Report) replaying(r *runner, want uint64) {
 	p.Messages = countsOf(n, r.meter.took)
 	p.Messages.Expected, p.Messages.Lost = want, want-min(n.received, want)
 	p.Messages.ReceivedPerSecond = float64(n.received) / p.Seconds
-	p.strictQoS, p.exactQoS = true, true // nothing was published that could have been dropped
+	p.strictQoS, p.exactQoS = true, true // nothing that could have been dropped was published
 	if p.Process = r.meter.process(); p.Process != nil {
 		p.Process.PerMessage = perOne(r.meter.brokerUsed, n.received)
 	}
 }
 
-// finish adds what is known when all has ended.
+// finish adds the values known at the end.
 func (p *Report) finish(r *runner) {
 	var n counters
 	for _, w := range r.workers {
@@ -225,7 +225,7 @@ func countsOf(n counters, measured time.Duration) *Messages {
 	}
 }
 
-// process is nil if the broker's process is not watched.
+// process returns nil if the broker's process is not measured.
 func (m *meter) process() *Process {
 	if m.pid == 0 {
 		return nil
@@ -236,7 +236,7 @@ func (m *meter) process() *Process {
 	}
 }
 
-// perOne is microseconds of processor time for each of n.
+// perOne returns microseconds of processor time for each of n.
 func perOne(used time.Duration, n uint64) float64 {
 	if n == 0 {
 		return 0
@@ -244,8 +244,8 @@ func perOne(used time.Duration, n uint64) float64 {
 	return float64(used) / float64(time.Microsecond) / float64(n)
 }
 
-// Failures are what a broker must not do. Messages that are lost at QoS 0 are among them only if strict: a broker may drop
-// them, though one that is not overloaded has no reason to.
+// Failures lists a broker's failures. Messages lost at QoS 0 are among them only if strict: a broker may drop them,
+// though it has no reason to without overload.
 func (p *Report) Failures(strict bool) (failures []string) {
 	say := func(n uint64, what string) {
 		if n > 0 {

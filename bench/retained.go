@@ -21,7 +21,7 @@ type filler struct {
 	step int
 }
 
-// fillQoS makes the broker say that it has a retained message.
+// fillQoS makes the broker acknowledge that it has a retained message.
 const fillQoS = 1
 
 func (f *filling) publish(w *worker) {
@@ -37,7 +37,7 @@ func (p *filler) publish(w *worker, clear bool) {
 	}
 	limit := min(p.opts.InFlight, c.receiveMaximum)
 	for p.next < p.opts.Topics && p.ids.taken < limit && len(c.pending) == 0 {
-		p.one(w, clear)
+		p.bufferNext(w, clear)
 		if len(w.out) >= flushAt && !w.flush(c) {
 			return
 		}
@@ -45,7 +45,7 @@ func (p *filler) publish(w *worker, clear bool) {
 	w.flush(c)
 }
 
-func (p *filler) one(w *worker, clear bool) {
+func (p *filler) bufferNext(w *worker, clear bool) {
 	topic, size := w.topic(p.next), p.opts.Payload
 	if clear {
 		size = 0
@@ -68,13 +68,13 @@ func (p *filler) acknowledged(w *worker, c *conn, kind byte, id uint16, code byt
 	}
 }
 
-// topic is the name of a topic, valid until the next.
+// topic returns the name of a topic, valid until the next call.
 func (w *worker) topic(t int) []byte {
 	w.scratch = w.opts.appendTopic(w.scratch[:0], t)
 	return w.scratch
 }
 
-// replayer is a client that wants every retained message once.
+// replayer is a client that expects every retained message once.
 type replayer struct {
 	idler
 	opts  *Options
@@ -105,7 +105,7 @@ func (s *replayer) message(w *worker, c *conn, p *publication) {
 	}
 }
 
-// runRetained publishes retained messages, lets subscribers come for all of them, and removes them.
+// runRetained publishes retained messages, measures their delivery to new subscribers, and removes them.
 func (r *runner) runRetained() error {
 	r.connectFillers()
 	if err := r.allUp(r.opts.Publishers); err != nil {
@@ -116,7 +116,7 @@ func (r *runner) runRetained() error {
 		return err
 	}
 	r.report.Fill = &Fill{Messages: r.opts.Topics, Seconds: time.Since(began).Seconds()}
-	if err := r.pause("settling", settle); err != nil {
+	if err := r.pause("settling", settleTime); err != nil {
 		return err
 	}
 	r.meter.memory()
@@ -131,7 +131,7 @@ func (r *runner) connectFillers() {
 	for i := range r.opts.Publishers {
 		w := r.workers[i%len(r.workers)]
 		p := &filler{opts: &r.opts, step: r.opts.Publishers, ids: newIdentifiers(fillQoS, r.opts.InFlight)}
-		p.next = r.opts.Topics // nothing yet
+		p.next = r.opts.Topics // no replay yet
 		r.add(i%len(r.workers), []client{{role: p, number: i, made: func(c *conn) {
 			if p.conn = c; w.filler == nil {
 				w.filler = &filling{}
@@ -160,10 +160,10 @@ func (r *runner) fill(clear bool) error {
 		})
 	}
 	want := uint64(r.opts.Topics)
-	return r.stalls(phase, func(n counters) uint64 { return n.acknowledged - before.acknowledged }, want)
+	return r.waitOrStall(phase, func(n counters) uint64 { return n.acknowledged - before.acknowledged }, want)
 }
 
-// replay lets the subscribers come.
+// replay connects the subscribers and waits for their messages.
 func (r *runner) replay() error {
 	clients := make([][]client, len(r.workers))
 	for i := range r.opts.Subscribers {
@@ -177,14 +177,14 @@ func (r *runner) replay() error {
 		r.add(i, clients[i])
 	}
 	want := uint64(r.opts.Topics) * uint64(r.opts.Subscribers)
-	err := r.stalls("replaying", func(n counters) uint64 { return n.received }, want)
+	err := r.waitOrStall("replaying", func(n counters) uint64 { return n.received }, want)
 	r.meter.stop()
 	r.report.replaying(r, want)
 	return err
 }
 
-// stalls waits until a count is reached, or has not grown for long: what is missing then is lost.
-func (r *runner) stalls(phase string, count func(counters) uint64, want uint64) error {
+// waitOrStall waits until a count reaches want, or has not grown for long: the rest is lost.
+func (r *runner) waitOrStall(phase string, count func(counters) uint64, want uint64) error {
 	last, lastAt := uint64(0), time.Now()
 	return r.until(phase, func(n counters) bool {
 		if now := count(n); now != last {

@@ -17,18 +17,18 @@ import (
 	"time"
 )
 
-// ErrUnsupported is returned where the bench cannot run: it needs Linux. The broker may be anywhere.
+// ErrUnsupported is returned on systems other than Linux. The broker may be anywhere.
 var ErrUnsupported = errors.New("the bench needs Linux; run it there, the broker may be anywhere")
 
-// ErrInterrupted is returned, with what was measured until then, by a Run whose context has ended.
+// ErrInterrupted is Run's error, with the results until then, when its context ends.
 var ErrInterrupted = errors.New("interrupted")
 
 // runner is a run of the bench.
 type runner struct {
 	ctx     context.Context
-	ending  bool // the context has ended: what is under way is waited for, and nothing else
+	ending  bool // the context has ended: only messages and connections in flight are awaited
 	opts    Options
-	id      uint16 // tells this run's messages from those of others
+	id      uint16 // distinguishes this run's messages from others'
 	start   time.Time
 	to      *destination
 	tls     *tls.Config
@@ -45,9 +45,9 @@ type runner struct {
 	lastCount uint64
 }
 
-// Run runs a scenario. The error tells what kept it from being run to its end; what the broker did wrong meanwhile
-// stands in the report, see Report.Failures. When ctx ends Run returns ErrInterrupted and what was measured until then,
-// or only ctx's cause if that is nothing yet.
+// Run runs a scenario. The error is the reason why it could not be completed; the broker's failures are in the
+// report, see Report.Failures. When ctx ends Run returns ErrInterrupted and the results until then, or only ctx's
+// cause if there are none yet.
 func Run(ctx context.Context, o Options) (*Report, error) {
 	if !supported {
 		return nil, ErrUnsupported
@@ -59,7 +59,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if err := r.startWorkers(); err != nil {
 		return nil, err
 	}
-	err = r.perform()
+	err = r.runScenario()
 	interrupted := err != nil && ctx.Err() != nil && r.meter.began()
 	if interrupted {
 		r.meter.finish()
@@ -115,7 +115,7 @@ func clientTLS(o *Options) *tls.Config {
 	return c
 }
 
-// enoughDescriptors checks the limit of open files before it is hit half-way.
+// enoughDescriptors checks the limit of open files before the run.
 func (r *runner) enoughDescriptors() error {
 	const others = 64
 	need := uint64(r.opts.Clients)
@@ -130,7 +130,7 @@ func (r *runner) enoughDescriptors() error {
 }
 
 func (r *runner) startWorkers() error {
-	// A worker that naps holds its processor; everybody else needs some as well.
+	// A napping worker holds its processor; others need some as well.
 	runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), r.opts.Threads+2))
 	for i := range r.opts.Threads {
 		w, err := newWorker(r, i)
@@ -158,7 +158,7 @@ func (r *runner) stop() {
 	r.dialers.Wait()
 }
 
-func (r *runner) perform() error {
+func (r *runner) runScenario() error {
 	switch r.opts.Scenario {
 	case Conns:
 		return r.runConns()
@@ -176,17 +176,17 @@ func (r *runner) perform() error {
 	return fmt.Errorf("scenario %q: want conns, fanout, fanin, pairs, slow, retained, storm or churn", r.opts.Scenario)
 }
 
-// client is a connection that is to be made.
+// client is a connection to make.
 type client struct {
 	role   role
 	number int
 	filter string
 	qos    int
-	buffer int         // as of conn
-	made   func(*conn) // hears of the connection; may be nil
+	buffer int         // as in conn
+	made   func(*conn) // called with the connection; may be nil
 }
 
-// add gives a worker clients, and lets it connect them.
+// add gives a worker clients to connect.
 func (r *runner) add(worker int, clients []client) {
 	w := r.workers[worker]
 	w.do(func() {
@@ -202,7 +202,7 @@ func (r *runner) add(worker int, clients []client) {
 	})
 }
 
-// totals are the counters of all workers.
+// totals returns the counters of all workers.
 func (r *runner) totals() (n counters) {
 	for _, w := range r.workers {
 		n.add(w.progress())
@@ -210,10 +210,10 @@ func (r *runner) totals() (n counters) {
 	return n
 }
 
-// clock is the time since the run began, as of its workers.
+// clock returns the time since the run began, as on its workers.
 func (r *runner) clock() int64 { return int64(time.Since(r.start)) }
 
-// exactTotals are totals as of now, not as of the workers' last turns.
+// exactTotals is totals as of now, not as of the workers' last turns.
 func (r *runner) exactTotals() (n counters) {
 	for _, w := range r.workers {
 		w.do(func() { n.add(w.n) })
@@ -221,12 +221,12 @@ func (r *runner) exactTotals() (n counters) {
 	return n
 }
 
-// glance is how often conditions are looked at.
-const glance = 5 * time.Millisecond
+// pollInterval is the interval at which conditions are checked.
+const pollInterval = 5 * time.Millisecond
 
 // until waits until a condition holds, and shows progress.
 func (r *runner) until(phase string, holds func(counters) bool) error {
-	tick := time.NewTicker(glance)
+	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 	for {
 		n := r.totals()
@@ -247,13 +247,13 @@ func (r *runner) until(phase string, holds func(counters) bool) error {
 	}
 }
 
-// pause waits for a time, and shows progress.
+// pause waits for d, and shows progress.
 func (r *runner) pause(phase string, d time.Duration) error {
 	end := time.Now().Add(d)
 	return r.until(phase, func(counters) bool { return !time.Now().Before(end) })
 }
 
-// allUp waits until so many connections are there. It is an error if some cannot be made.
+// allUp waits until want connections are ready. It fails if some cannot be made.
 func (r *runner) allUp(want int) error {
 	var last counters
 	err := r.until("connecting", func(n counters) bool {
@@ -284,20 +284,20 @@ func (r *runner) show(phase string, n counters) {
 	r.lastShown, r.lastCount = time.Now(), count
 }
 
-// notes are what the workers noted, as an error; nil if nothing. They have ended.
+// notes returns the workers' notes as an error; nil if there are none. They have ended.
 func (r *runner) notes() error {
-	all := map[string]bool{}
+	all := map[string]error{}
 	for _, w := range r.workers {
 		maps.Copy(all, w.noted)
 	}
 	var errs []error
 	for _, text := range slices.Sorted(maps.Keys(all)) {
-		errs = append(errs, errors.New(text))
+		errs = append(errs, all[text])
 	}
 	return errors.Join(errs...)
 }
 
-// merged adds up a histogram of all workers, which have ended.
+// merged merges a histogram of all workers, which have ended.
 func (r *runner) merged(which func(*worker) *histogram) *Latency {
 	sum := &histogram{}
 	for _, w := range r.workers {

@@ -14,14 +14,14 @@ import (
 	"github.com/outcry-mqtt/outcry/bench"
 )
 
-// soon is how long the scenarios measure here: what they count is checked, not how fast it goes.
-const soon = 400 * time.Millisecond
+// measureTime is the measured time of scenarios here: tests check counts, not speed.
+const measureTime = 400 * time.Millisecond
 
-// A broker that does what it should is said to, in every scenario and over every transport.
+// A correct broker passes every scenario over every transport.
 func TestScenarios(t *testing.T) {
 	e := startBroker(t)
 	scenarios := map[string]bench.Options{
-		"conns":            {Scenario: bench.Conns, Clients: 50, Subscribe: true, Hold: soon},
+		"conns":            {Scenario: bench.Conns, Clients: 50, Subscribe: true, Hold: measureTime},
 		"fanout":           {Scenario: bench.Fanout, Subscribers: 20, Publishers: 3, Topics: 2, Window: 10, Check: true},
 		"fanout, wildcard": {Scenario: bench.Fanout, Subscribers: 10, Topics: 30, Wildcard: true, Rate: 500, QoS: 1, Check: true},
 		"fanin":            {Scenario: bench.Fanin, Publishers: 20, Subscribers: 2, Window: 10, QoS: 2, Check: true},
@@ -43,17 +43,17 @@ func TestScenarios(t *testing.T) {
 			o.Version = 4 + byte(i%2)
 			t.Run(fmt.Sprintf("%s/%s v%d", name, scheme, o.Version), func(t *testing.T) {
 				o.URL, o.TLS, o.SubscribeQoS = brokerURL(t, e.urls[scheme]), e.tls, -1
-				if o.Duration = soon; o.Scenario == bench.Churn {
-					o.Duration = 5 * soon // some must get through, however slow the machine
+				if o.Duration = measureTime; o.Scenario == bench.Churn {
+					o.Duration = 5 * measureTime // some must get through, however slow the machine
 				}
-				faultless(t, run(t, o))
+				mustPass(t, run(t, o))
 			})
 		}
 	}
 }
 
-// faultless checks that a report finds no fault, and that it is of something.
-func faultless(t *testing.T, r *bench.Report) {
+// mustPass checks that a report has no failures, and some deliveries.
+func mustPass(t *testing.T, r *bench.Report) {
 	t.Helper()
 	if failures := r.Failures(true); failures != nil || r.Notes != nil {
 		t.Errorf("failures %q, notes %q", failures, r.Notes)
@@ -82,10 +82,10 @@ func faultless(t *testing.T, r *bench.Report) {
 	}
 }
 
-// Every message that is due is sent, at the rate that was asked for, and late ones count from when they were due.
+// Every due message is sent at the configured rate, and the latency of late ones starts at their due time.
 func TestOpenLoopSendsWhatIsDue(t *testing.T) {
 	e := startBroker(t)
-	o := bench.Options{Scenario: bench.Pairs, Clients: 3, Rate: 1000, Duration: soon, URL: brokerURL(t, e.urls["mqtt"]), SubscribeQoS: -1}
+	o := bench.Options{Scenario: bench.Pairs, Clients: 3, Rate: 1000, Duration: measureTime, URL: brokerURL(t, e.urls["mqtt"]), SubscribeQoS: -1}
 	r := run(t, o)
 	if m := r.Messages; m.Sent+m.Unsent != 400 || m.Received != m.Sent {
 		t.Errorf("%d sent, %d unsent, %d received of 400", m.Sent, m.Unsent, m.Received)
@@ -98,17 +98,17 @@ func TestOpenLoopSendsWhatIsDue(t *testing.T) {
 func TestRetainedMessagesAreRemoved(t *testing.T) {
 	e := startBroker(t)
 	o := bench.Options{Scenario: bench.Retained, Topics: 100, URL: brokerURL(t, e.urls["mqtt"]), Prefix: "mine", SubscribeQoS: -1}
-	faultless(t, run(t, o))
-	faultless(t, run(t, o)) // messages that the first had left would be foreign
+	mustPass(t, run(t, o))
+	mustPass(t, run(t, o)) // messages left by the first would be foreign
 	o.Keep = true
-	faultless(t, run(t, o))
-	faultless(t, run(t, o)) // the same topics again, overwritten
+	mustPass(t, run(t, o))
+	mustPass(t, run(t, o)) // the same topics again, overwritten
 }
 
 func TestMeasuresAProcess(t *testing.T) {
 	e := startBroker(t)
 	r := run(t, bench.Options{
-		Scenario: bench.Fanout, Subscribers: 10, Window: 10, Duration: soon, SubscribeQoS: -1,
+		Scenario: bench.Fanout, Subscribers: 10, Window: 10, Duration: measureTime, SubscribeQoS: -1,
 		URL: brokerURL(t, e.urls["mqtt"]), PID: os.Getpid(),
 	})
 	p := r.Process
@@ -165,7 +165,7 @@ func TestEndsWithItsContext(t *testing.T) {
 	if !errors.Is(err, enough) || !errors.Is(err, bench.ErrInterrupted) {
 		t.Fatalf("ended with %v", err)
 	}
-	faultless(t, r) // what was under way has come
+	mustPass(t, r) // messages in flight have come
 	if !r.Interrupted || r.Seconds <= 0 || r.Seconds > 3000 || r.Latency == nil {
 		t.Errorf("interrupted %v after %vs, deliveries %+v", r.Interrupted, r.Seconds, r.Latency)
 	}
@@ -181,7 +181,7 @@ func TestNothingIsReportedBeforeItIsMeasured(t *testing.T) {
 	}
 }
 
-// What has come of a scenario without messages is reported, too.
+// Scenarios without messages report results after an interruption, too.
 func TestInterruptedScenarios(t *testing.T) {
 	e := startBroker(t)
 	for _, o := range []bench.Options{
@@ -208,7 +208,7 @@ func TestInterruptedScenarios(t *testing.T) {
 	}
 }
 
-// Clients that the broker drops come back, and how long that takes is told.
+// Clients dropped by the broker reconnect, and the report has the time.
 func TestStormOfTheDropped(t *testing.T) {
 	const clients = 20
 	f := &faulty{}

@@ -7,9 +7,9 @@ import (
 	"net"
 )
 
-// secured is TLS on a connection's descriptor. The handshake is done by a goroutine on a net.Conn, as crypto/tls wants
-// it; afterwards the descriptor belongs to the worker, reads that would wait fail for the time being, and a write takes
-// everything, so that it never fails half-way.
+// secured is TLS on a connection's descriptor. A goroutine does the handshake on a net.Conn, as crypto/tls requires.
+// Afterwards the worker owns the descriptor: reads that would block fail temporarily, and writes take everything, so
+// that they never fail half-way.
 type secured struct {
 	*tls.Conn
 	under *underTLS
@@ -22,18 +22,19 @@ type underTLS struct {
 	conn     *conn // afterwards
 }
 
-// wouldWait is a temporary error: crypto/tls can be asked again.
-type wouldWait struct{}
+// wouldBlock is a temporary error: crypto/tls can continue after it.
+type wouldBlock struct{}
 
-// Error is never seen.
-func (wouldWait) Error() string { return "nothing to read now" }
+// Error is never shown.
+func (wouldBlock) Error() string { return "nothing to read now" }
 
-// Timeout is true, as of everything that can be tried again.
-func (wouldWait) Timeout() bool { return true }
+// Timeout returns true, like every error that permits another attempt.
+func (wouldBlock) Timeout() bool { return true }
 
-// Temporary tells crypto/tls that the connection goes on.
-func (wouldWait) Temporary() bool { return true }
+// Temporary tells crypto/tls that the connection continues.
+func (wouldBlock) Temporary() bool { return true }
 
+// Read reads from the connection, or from its descriptor after the handshake.
 func (u *underTLS) Read(b []byte) (int, error) {
 	if u.conn == nil {
 		return u.Conn.Read(b)
@@ -41,13 +42,14 @@ func (u *underTLS) Read(b []byte) (int, error) {
 	n, again, err := readFD(u.conn.fd, b)
 	switch {
 	case again:
-		return 0, wouldWait{}
+		return 0, wouldBlock{}
 	case err == nil && n == 0:
 		return 0, io.EOF
 	}
 	return n, err
 }
 
+// Write writes to the connection, or through its worker after the handshake.
 func (u *underTLS) Write(b []byte) (int, error) {
 	if u.conn == nil {
 		return u.Conn.Write(b)
@@ -81,7 +83,7 @@ func (w *worker) handshake(number uint64, buffer int) (*secured, int, error) {
 	return s, fd, err
 }
 
-// adopt takes over a connection that was dialed, unless nobody waits for it any more.
+// adopt takes over a dialed connection, unless the worker no longer waits for it.
 func (w *worker) adopt(c *conn, generation uint32, s *secured, fd int, err error) {
 	if c.generation != generation || c.state != dialing {
 		if fd >= 0 {
@@ -95,8 +97,8 @@ func (w *worker) adopt(c *conn, generation uint32, s *secured, fd int, err error
 		return
 	}
 	c.tls, s.under.conn = s, c
-	w.greet(c, fd)
+	w.startProtocol(c, fd)
 	if c.state != closed {
-		w.read(c) // what came with the handshake's last bytes is in the tls.Conn already
+		w.read(c) // bytes behind the handshake are already in the tls.Conn
 	}
 }

@@ -3,16 +3,16 @@ package bench
 import (
 	"slices"
 
-	"github.com/outcry-mqtt/outcry/broker/poller"
+	"github.com/outcry-mqtt/outcry/internal/poller"
 )
 
-// flushAt is how much is gathered for one write, in bytes.
+// flushAt is the size in bytes at which buffered output is written.
 const flushAt = 64 << 10
 
-// What is sent is gathered in w.out, which belongs to one connection until it is flushed.
+// Output is buffered in w.out, which belongs to one connection until the flush.
 
-// begin makes room for a packet of n bytes for c; whoever calls it fills it and then calls end. In between nothing else
-// is gathered.
+// begin makes room for a packet of n bytes for c. The caller fills it and then calls end; nothing else may be
+// buffered in between.
 func (w *worker) begin(c *conn, n int) []byte {
 	head := 0
 	if c.frames != nil {
@@ -34,21 +34,21 @@ func (w *worker) end(c *conn, packet []byte) {
 	}
 }
 
-// put gathers a whole packet.
+// put buffers a whole packet.
 func (w *worker) put(c *conn, packet []byte) {
 	b := w.begin(c, len(packet))
 	copy(b, packet)
 	w.end(c, b)
 }
 
-// putAck gathers an acknowledgement.
+// putAck buffers an acknowledgement.
 func (w *worker) putAck(c *conn, kind byte, id uint16) {
 	b := w.begin(c, 4)
 	b[0], b[1], b[2], b[3] = kind, 2, byte(id>>8), byte(id)
 	w.end(c, b)
 }
 
-// putControl gathers a control frame of a WebSocket.
+// putControl buffers a control frame of a WebSocket.
 func (w *worker) putControl(op byte, payload []byte) {
 	at, head := len(w.out), frameHeader(len(payload))
 	w.out = append(slices.Grow(w.out, head+len(payload))[:at+head], payload...)
@@ -57,7 +57,7 @@ func (w *worker) putControl(op byte, payload []byte) {
 	mask(w.out[at+head:], w.key)
 }
 
-// flush sends what was gathered for c. It reports whether the connection is still there.
+// flush writes the buffer to c. It reports whether the connection is still open.
 func (w *worker) flush(c *conn) bool {
 	if len(w.out) == 0 {
 		return c.state != closed
@@ -74,7 +74,7 @@ func (w *worker) flush(c *conn) bool {
 	return true
 }
 
-// flushQuietly is flush for the last words on a connection.
+// flushQuietly is flush for the last packets of a connection.
 func (w *worker) flushQuietly(c *conn) {
 	_ = w.write(c, w.out)
 	w.out = w.out[:0]
@@ -88,7 +88,7 @@ func (w *worker) write(c *conn, b []byte) error {
 	return w.send(c, b)
 }
 
-// send writes to the descriptor. What it does not take is kept, and sent when there is room.
+// send writes to the descriptor. It keeps the rest if the socket is full, and sends it later.
 func (w *worker) send(c *conn, b []byte) error {
 	if len(c.pending) == 0 {
 		n, err := writeFD(c.fd, b)
@@ -103,7 +103,7 @@ func (w *worker) send(c *conn, b []byte) error {
 	return w.watch(c)
 }
 
-// resume sends what was kept.
+// resume sends the kept bytes.
 func (w *worker) resume(c *conn) error {
 	n, err := writeFD(c.fd, c.pending)
 	if err != nil {
@@ -115,7 +115,7 @@ func (w *worker) resume(c *conn) error {
 	return w.watch(c)
 }
 
-// watch watches for room to write if something is kept.
+// watch watches for writability if bytes are kept.
 func (w *worker) watch(c *conn) error {
 	wants := len(c.pending) > 0
 	if wants == c.writes {
@@ -125,7 +125,7 @@ func (w *worker) watch(c *conn) error {
 	return w.poller.Change(c.fd, c.token(), c.interest())
 }
 
-// interest is what the connection has to be watched for.
+// interest returns the conditions to watch for.
 func (c *conn) interest() (interest poller.Interest) {
 	if !c.slow {
 		interest = poller.Read

@@ -1,14 +1,13 @@
 package bench
 
-// A slow subscriber is like a dashboard behind a modem: its socket is read a few bytes at a time, and its kernel keeps
-// little, so that what it has not read waits with the broker.
+// A slow subscriber is like a dashboard behind a modem: its socket is read a few bytes at a time, and its kernel
+// buffer is small, so that unread messages wait in the broker.
 
-// slowSubscriber checks that what it is sent of a topic is always newer than what it was sent before. It belongs to a
-// worker.
+// slowSubscriber checks that the messages of a topic are always newer than the one before. It belongs to a worker.
 type slowSubscriber struct {
 	idler
 	flow *flow
-	next []uint32 // by stream: the least number that may come
+	next []uint32 // by stream: the lowest number that may come
 }
 
 func (s *slowSubscriber) up(w *worker, c *conn) {
@@ -43,40 +42,40 @@ func (s *slowSubscriber) message(w *worker, _ *conn, p *publication) {
 	}
 }
 
-// sipEvery is how often slow subscribers are read.
-// mostSip is the longest time whose bytes are read at once, when the machine is busy: what is not read in time does not add up.
+// slowReadInterval is the interval between reads of slow subscribers. maxSlowRead bounds the time whose bytes are read at once
+// after a delay, so that late reads do not add up.
 const (
-	sipEvery = 20 * 1000 * 1000  // ns
-	mostSip  = 250 * 1000 * 1000 // ns
+	slowReadInterval = 20 * 1000 * 1000  // ns
+	maxSlowRead      = 250 * 1000 * 1000 // ns
 )
 
-// slowReaders are a worker's connections that are read at a pace.
+// slowReaders are a worker's connections that are read at a limited rate.
 type slowReaders struct {
 	conns []*conn
 	last  int64 // ns since the run began
 }
 
-// read reads what each may read since it was read last, and returns when the next turn is.
+// read reads each connection's share since the last call, and returns the time of the next.
 func (s *slowReaders) read(w *worker) (wake int64) {
 	if len(s.conns) == 0 {
 		return never
 	}
 	passed := w.now - s.last
-	if passed < sipEvery {
-		return s.last + sipEvery
+	if passed < slowReadInterval {
+		return s.last + slowReadInterval
 	}
 	s.last = w.now
-	budget := int(float64(w.opts.SlowRate) * float64(min(passed, mostSip)) / 1e9)
+	budget := int(float64(w.opts.SlowRate) * float64(min(passed, maxSlowRead)) / 1e9)
 	for _, c := range s.conns {
 		if c.state != closed {
-			w.sip(c, max(budget, 1))
+			w.readAtMost(c, max(budget, 1))
 		}
 	}
-	return w.now + sipEvery
+	return w.now + slowReadInterval
 }
 
-// sip reads at most n bytes, and handles them.
-func (w *worker) sip(c *conn, n int) {
+// readAtMost reads and handles at most n bytes.
+func (w *worker) readAtMost(c *conn, n int) {
 	for n > 0 && c.state != closed {
 		got, again, err := w.readSome(c, w.in[:min(n, len(w.in))])
 		if again {
@@ -98,13 +97,13 @@ func (w *worker) sip(c *conn, n int) {
 	}
 }
 
-// runSlow measures what subscribers get without the slow ones, and then with them.
+// runSlow measures the other subscribers without the slow ones, and then with them.
 func (r *runner) runSlow() error {
 	f := r.newFlow()
 	if err := r.connectFlow(f); err != nil {
 		return err
 	}
-	calm := int64(lead) + r.clock() + int64(r.opts.Warmup)
+	calm := int64(startDelay) + r.clock() + int64(r.opts.Warmup)
 	f.calm = [2]int64{calm, calm + int64(r.opts.Duration)}
 	r.begin(f)
 	if err := r.untilTime("warming up", f.calm[0]); err != nil {
@@ -132,7 +131,7 @@ func (r *runner) connectSlow(f *flow) error {
 		filter, _ := f.filter(i)
 		clients[w] = append(clients[w], client{
 			role:   &slowSubscriber{flow: f, next: make([]uint32, len(f.streams))},
-			number: r.opts.Publishers + r.opts.quick() + i, filter: filter, qos: r.opts.SubscribeQoS, buffer: r.opts.SlowBuffer,
+			number: r.opts.Publishers + r.opts.fastSubscribers() + i, filter: filter, qos: r.opts.SubscribeQoS, buffer: r.opts.SlowBuffer,
 		})
 	}
 	for i := range clients {

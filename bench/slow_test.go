@@ -8,28 +8,30 @@ import (
 	"github.com/outcry-mqtt/outcry/bench"
 )
 
-// Of tickers a slow subscriber gets the newest values, which are not old however slow it is, and the others get everything.
-// What is sent here within the measured time would find room in the sockets: what is skipped was with the broker.
+// A slow subscriber of tickers gets the newest values, which are not old however slow it is, and the others get
+// everything. The messages of the measured time would fit in the sockets' buffers: the broker did all the skipping.
 func TestSlowSubscribersOfTickers(t *testing.T) {
 	e := startBroker(t)
 	for _, scheme := range []string{"mqtt", "ws", "mqtts"} {
 		t.Run(scheme, func(t *testing.T) {
 			t.Parallel()
 			r := run(t, bench.Options{
-				Scenario: bench.Slow, Subscribers: 40, Slow: 5, Topics: 50, Publishers: 2, Rate: 1000, SubscribeQoS: -1,
-				URL: brokerURL(t, e.urls[scheme]), TLS: e.tls, Duration: 4 * time.Second, Warmup: soon, PID: os.Getpid(),
+				// No more than slow subscribers cannot take: on a busy machine the others may stand still for a second, and the
+				// broker then conflates their messages as well.
+				Scenario: bench.Slow, Subscribers: 20, Slow: 5, Topics: 50, Publishers: 2, Rate: 200, SubscribeQoS: -1,
+				URL: brokerURL(t, e.urls[scheme]), TLS: e.tls, Duration: 4 * time.Second, Warmup: measureTime, PID: os.Getpid(),
 			})
 			if failures := r.Failures(true); failures != nil || r.Notes != nil {
 				t.Errorf("failures %q, notes %q", failures, r.Notes)
 			}
 			m, s := r.Messages, r.Slow
-			if m.Received == 0 || m.Received != m.Expected || m.Expected != 35*m.Sent || m.Foreign > 0 {
+			if m.Received == 0 || m.Received != m.Expected || m.Expected != 15*m.Sent || m.Foreign > 0 {
 				t.Errorf("messages %+v", *m)
 			}
 			if s.Subscribers != 5 || s.Received == 0 || s.Skipped == 0 {
 				t.Errorf("slow %+v", *s)
 			}
-			const old = 30 * time.Second // on a machine on which others are at work, too
+			const old = 30 * time.Second // on a machine with other load, too
 			if s.Age == nil || s.Calm == nil || s.Age.P50 > float64(old.Microseconds()) {
 				t.Errorf("age %+v, before %+v", s.Age, s.Calm)
 			}

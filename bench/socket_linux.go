@@ -15,9 +15,9 @@ import (
 
 const supported = true
 
-// The system calls here return at once, so they need not tell the scheduler that they were entered.
+// The system calls here return at once, so they bypass Go's scheduler.
 
-// readFD reads what there is, at most len(b). again tells that there is nothing now; 0 bytes are the end.
+// readFD reads at most len(b) available bytes. again means that there are none now; 0 bytes are the end.
 func readFD(fd int, b []byte) (n int, again bool, err error) {
 	for {
 		n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
@@ -33,7 +33,7 @@ func readFD(fd int, b []byte) (n int, again bool, err error) {
 	}
 }
 
-// writeFD writes as much as the socket takes, which may be nothing.
+// writeFD writes as much as the socket takes, perhaps nothing.
 func writeFD(fd int, b []byte) (int, error) {
 	for {
 		n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)),
@@ -42,7 +42,7 @@ func writeFD(fd int, b []byte) (int, error) {
 		case 0:
 			return int(n), nil
 		case unix.EINTR:
-		case unix.EAGAIN: // full, or the connection is still being made
+		case unix.EAGAIN: // full, or still connecting
 			return 0, nil
 		default:
 			return 0, errno
@@ -52,17 +52,17 @@ func writeFD(fd int, b []byte) (int, error) {
 
 func closeFD(fd int) { _ = unix.Close(fd) }
 
-// destination is where connections go, and where they come from.
+// destination is the broker's address, with the source addresses to use.
 type destination struct {
 	family  int
-	address func() unix.Sockaddr // a fresh one each time: connecting writes to it
+	address func() unix.Sockaddr // returns a new value each time: connecting writes to it
 	name    string               // for a net.Dialer
 	network string
 	local   bool // the broker is on this machine's loopback, so that there are many source addresses
 }
 
-// portsPerSource is after how many connections the next source address is used: an address has some 28,000 ports,
-// which stay taken for a while after a connection.
+// portsPerSource is the number of connections per source address: an address has some 28,000 ports, which stay in use
+// for a while after a connection.
 const portsPerSource = 20_000
 
 // newDestination resolves the broker's address, once for all connections.
@@ -88,7 +88,7 @@ func newDestination(o *Options) (*destination, error) {
 	return d, nil
 }
 
-// source is the source address of the n-th connection; invalid: whatever the system chooses.
+// source returns the source address of the n-th connection; invalid: the system chooses.
 func (d *destination) source(n uint64) netip.Addr {
 	if !d.local || n < portsPerSource {
 		return netip.Addr{}
@@ -96,8 +96,8 @@ func (d *destination) source(n uint64) netip.Addr {
 	return netip.AddrFrom4([4]byte{127, 0, 1, byte(1 + n/portsPerSource%200)})
 }
 
-// connect begins the n-th connection, with a buffer of so many bytes for what comes unless that is 0. What is written
-// meanwhile is not taken, and says if it failed.
+// connect starts the n-th connection, with a receive buffer of that many bytes unless it is 0. Writes to the
+// descriptor take nothing until it is connected, and report a failure.
 func (d *destination) connect(n uint64, buffer int) (fd int, err error) {
 	fd, err = unix.Socket(d.family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -106,7 +106,7 @@ func (d *destination) connect(n uint64, buffer int) (fd int, err error) {
 	if d.network == "tcp" {
 		err = d.prepare(fd, n)
 	}
-	if err == nil && buffer > 0 { // the window is agreed on when connecting
+	if err == nil && buffer > 0 { // the window scale is negotiated at connect
 		err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, buffer)
 	}
 	if err == nil {
@@ -135,7 +135,7 @@ func (d *destination) prepare(fd int, n uint64) error {
 	return unix.Bind(fd, &unix.SockaddrInet4{Addr: from.As4()})
 }
 
-// dialer dials the n-th connection for those who cannot do without blocking.
+// dialer returns a blocking dialer for the n-th connection.
 func (d *destination) dialer(n uint64, buffer int) *net.Dialer {
 	dialer := &net.Dialer{}
 	from := d.source(n)
@@ -156,7 +156,7 @@ func (d *destination) dialer(n uint64, buffer int) *net.Dialer {
 	return dialer
 }
 
-// detach takes the descriptor out of Go's own poller. The connection is closed and the descriptor is ours.
+// detach takes the descriptor out of Go's own poller. It closes the connection; the caller owns the descriptor.
 func detach(nc net.Conn) (fd int, err error) {
 	holder, ok := nc.(syscall.Conn)
 	if !ok {
@@ -174,16 +174,16 @@ func detach(nc net.Conn) (fd int, err error) {
 	return fd, os.NewSyscallError("dup", failed)
 }
 
-// nap sleeps without looking at anything, holding the thread.
+// nap sleeps, holding the thread.
 func nap(d time.Duration) {
 	t := unix.NsecToTimespec(int64(d))
 	_, _, _ = unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&t)), 0, 0)
 }
 
-// exactTimers makes the waits of this thread end within microseconds of when they should.
+// exactTimers makes the waits of this thread exact to microseconds.
 func exactTimers() { _ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1000, 0, 0, 0) }
 
-// alarm is a descriptor that becomes readable at a time: the poller itself waits by the millisecond.
+// alarm is a descriptor that becomes readable at a time: the poller itself waits in milliseconds.
 type alarm struct {
 	fd  int
 	set int64 // ns since the run began; 0: not set
@@ -197,7 +197,7 @@ func newAlarm() (*alarm, error) {
 	return &alarm{fd: fd}, nil
 }
 
-// at sets the alarm to a time, now being the present. Setting it again takes back what was.
+// at sets the alarm to a time, given the present one. It replaces an earlier setting.
 func (a *alarm) at(at, now int64) {
 	if a.set == at {
 		return
@@ -207,14 +207,14 @@ func (a *alarm) at(at, now int64) {
 	_ = unix.TimerfdSettime(a.fd, 0, &spec, nil)
 }
 
-// rang takes note that it was readable.
-func (a *alarm) rang() {
+// fired handles the alarm's event.
+func (a *alarm) fired() {
 	a.set = 0
 	var ticks [8]byte
 	_, _, _ = readFD(a.fd, ticks[:])
 }
 
-// descriptors is how many descriptors this process may have; Go raises the soft limit to the hard one by itself.
+// descriptors returns the limit of this process' descriptors; Go raises the soft limit to the hard one by itself.
 func descriptors() uint64 {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {

@@ -39,6 +39,6 @@ func newAlarm() (*alarm, error) { return nil, errUnsupported }
 
 func (*alarm) at(_, _ int64) {}
 
-func (*alarm) rang() {}
+func (*alarm) fired() {}
 
 func descriptors() uint64 { return ^uint64(0) }

@@ -2,15 +2,15 @@ package bench
 
 import "time"
 
-// Between storms everybody is away, or, if the storm is of those who come back, connected.
+// Between storms all clients are disconnected, or connected with Options.Reconnect or Dropped.
 
 // storm is one worker's part of a storm.
 type storm struct {
-	armed bool  // everybody is there: who is dropped from now on comes back in the storm
+	armed bool  // all clients are connected: from now on, a dropped one reconnects in the storm
 	began int64 // ns since the run began; 0: not yet
 }
 
-// stormer is a client that comes back until it is in.
+// stormer is a client that retries until it is connected.
 type stormer struct {
 	idler
 	storm *storm
@@ -31,16 +31,16 @@ func (s stormer) down(w *worker, c *conn) {
 	w.retries = append(w.retries, retry{c, w.now + int64(w.opts.Retry)})
 }
 
-// runStorm lets everybody connect and subscribe at once, as often as there are rounds.
+// runStorm lets all clients connect and subscribe at once, in every round.
 func (r *runner) runStorm() error {
 	storms := make([]storm, len(r.workers))
-	if err := r.gather(storms); err != nil {
+	if err := r.createClients(storms); err != nil {
 		return err
 	}
 	r.meter.start()
 	defer r.meter.finish()
 	for round := range r.opts.Rounds {
-		began, err := r.unleash(storms, round)
+		began, err := r.startStorm(storms, round)
 		if err != nil {
 			return err
 		}
@@ -52,32 +52,32 @@ func (r *runner) runStorm() error {
 		if round == r.opts.Rounds-1 {
 			return nil
 		}
-		if !r.opts.comeBack() {
-			r.everyone(func(w *worker, c *conn) { w.leave(c) })
+		if !r.opts.reconnects() {
+			r.forEachConn(func(w *worker, c *conn) { w.leave(c) })
 		}
-		if err := r.pause("between storms", max(r.opts.Hold, settle)); err != nil {
+		if err := r.pause("between storms", max(r.opts.Hold, settleTime)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// comeBack tells that the storm is of clients that were connected before.
-func (o *Options) comeBack() bool { return o.Reconnect || o.Dropped }
+// reconnects reports whether the clients of the storm are connected before it.
+func (o *Options) reconnects() bool { return o.Reconnect || o.Dropped }
 
-// gather makes the clients. Those who are to come back it connects, a few at a time.
-func (r *runner) gather(storms []storm) error {
-	if !r.opts.comeBack() {
+// createClients creates the clients. With reconnects it connects them, a few at a time.
+func (r *runner) createClients(storms []storm) error {
+	if !r.opts.reconnects() {
 		return nil
 	}
 	r.each(true, func(w *worker) role { return stormer{storm: &storms[w.number]} })
 	return r.allUp(r.opts.Clients)
 }
 
-// unleash begins a storm, and returns when it began.
-func (r *runner) unleash(storms []storm, round int) (began time.Duration, err error) {
+// startStorm starts a storm, and returns its start time.
+func (r *runner) startStorm(storms []storm, round int) (began time.Duration, err error) {
 	for i, w := range r.workers {
-		w.do(func() { w.most, w.opens, storms[i] = r.opts.Clients, pace{}, storm{armed: true} })
+		w.do(func() { w.maxPending, w.opens, storms[i] = r.opts.Clients, pace{}, storm{armed: true} })
 	}
 	if r.opts.Dropped {
 		return r.dropped(storms)
@@ -88,19 +88,19 @@ func (r *runner) unleash(storms []storm, round int) (began time.Duration, err er
 	}
 	switch {
 	case r.opts.Reconnect:
-		r.everyone(func(w *worker, c *conn) {
+		r.forEachConn(func(w *worker, c *conn) {
 			w.drop(c)
 			w.opening = append(w.opening, c)
 		})
 	case round == 0:
 		r.each(true, func(w *worker) role { return stormer{storm: &storms[w.number]} })
 	default:
-		r.everyone(func(w *worker, c *conn) { w.opening = append(w.opening, c) })
+		r.forEachConn(func(w *worker, c *conn) { w.opening = append(w.opening, c) })
 	}
 	return began, nil
 }
 
-// dropped waits until the broker has dropped everybody, and returns when it began to.
+// dropped waits until the broker has dropped all clients, and returns the time of the first.
 func (r *runner) dropped(storms []storm) (began time.Duration, err error) {
 	before := r.exactTotals().lost
 	want := before + uint64(r.opts.Clients)
@@ -114,8 +114,8 @@ func (r *runner) dropped(storms []storm) (began time.Duration, err error) {
 	return time.Duration(first), nil
 }
 
-// everyone has something done with every connection.
-func (r *runner) everyone(do func(w *worker, c *conn)) {
+// forEachConn calls do for every connection, on its worker.
+func (r *runner) forEachConn(do func(w *worker, c *conn)) {
 	for _, w := range r.workers {
 		w.do(func() {
 			for _, c := range w.conns {
@@ -125,7 +125,7 @@ func (r *runner) everyone(do func(w *worker, c *conn)) {
 	}
 }
 
-// drop closes a connection without a word, as one whose network has gone.
+// drop closes a connection without DISCONNECT, like a network failure.
 func (w *worker) drop(c *conn) {
 	switch c.state {
 	case closed:

@@ -2,7 +2,7 @@ package bench
 
 import "bytes"
 
-// subscriber is a client that checks what it is sent. It belongs to a worker.
+// subscriber is a client that checks its messages. It belongs to a worker.
 type subscriber struct {
 	flow     *flow
 	share    *share
@@ -53,7 +53,7 @@ func (s *subscriber) message(w *worker, _ *conn, p *publication) {
 	}
 }
 
-// headerOf reads what a message of a flow says of itself. One of anybody else is counted.
+// headerOf reads a message's header. It counts foreign messages.
 func (w *worker) headerOf(f *flow, payload []byte) (header, bool) {
 	h, ok := w.header(payload)
 	if !ok || h.run != f.run || h.stream >= uint32(len(f.streams)) {
@@ -63,7 +63,7 @@ func (w *worker) headerOf(f *flow, payload []byte) (header, bool) {
 	return h, true
 }
 
-// header reads what a message says of itself.
+// header reads a message's header.
 func (w *worker) header(payload []byte) (header, bool) {
 	if w.dialect != nil {
 		return w.dialect.readHeader(payload)
@@ -71,7 +71,7 @@ func (w *worker) header(payload []byte) (header, bool) {
 	return readHeader(payload)
 }
 
-// first follows the stream, and reports whether this is a message's first time.
+// first updates the stream's tracker, and reports whether the message is no duplicate.
 func (s *subscriber) first(w *worker, h header, st *stream) bool {
 	at := st.nth
 	if s.topic < 0 {
@@ -79,12 +79,12 @@ func (s *subscriber) first(w *worker, h header, st *stream) bool {
 	}
 	v := inOrder
 	if t := &s.trackers[at]; t.next == h.number {
-		t.next, t.seen = t.next+1, t.seen<<1|1 // take, for what comes most
+		t.next, t.seen = t.next+1, t.seen<<1|1 // take, inlined for the common case
 	} else {
 		v = t.take(h.number)
 	}
 	if v != duplicate && s.flow.groups != nil && !s.flow.groups[h.stream].add(h.number) {
-		v = duplicate // somebody else of the group has got it
+		v = duplicate // another member of the group has got it
 	}
 	switch v {
 	case duplicate:
@@ -96,7 +96,7 @@ func (s *subscriber) first(w *worker, h header, st *stream) bool {
 	return true
 }
 
-// count counts a message towards its publisher's window.
+// count counts a delivery for its publisher's window.
 func (s *subscriber) count(h header, st *stream) {
 	f := s.flow
 	number := h.number*st.count + st.place
@@ -105,11 +105,11 @@ func (s *subscriber) count(h header, st *stream) {
 		slot.number, slot.count = number, 0
 	}
 	if slot.count++; slot.count == s.share.fan[st.topic] {
-		f.publishers[st.publisher].everywhere(number, s.share)
+		f.publishers[st.publisher].delivered(number, s.share)
 	}
 }
 
-// compare compares what is not told by the header alone.
+// compare checks the parts that are not in the header.
 func (s *subscriber) compare(w *worker, p *publication, st *stream) {
 	if !bytes.Equal(p.topic, s.flow.topics[st.topic]) {
 		w.n.misrouted++

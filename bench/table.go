@@ -8,10 +8,10 @@ import (
 	"text/tabwriter"
 )
 
-// Print writes the report as tables for people.
+// Print writes the report as tables.
 func (p *Report) Print(out io.Writer) error {
 	t := &table{w: tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)}
-	t.row(string(p.Scenario), p.what())
+	t.row(string(p.Scenario), p.description())
 	p.printConnections(t)
 	p.printMessages(t)
 	p.printProcess(t)
@@ -22,13 +22,13 @@ func (p *Report) Print(out io.Writer) error {
 	return t.w.Flush()
 }
 
-// table writes rows of a name and what is to be said of it.
+// table writes rows of a name and a text.
 type table struct{ w *tabwriter.Writer }
 
 func (t *table) row(cells ...string) { fmt.Fprintln(t.w, strings.Join(cells, "\t")) }
 
-// what says what was done to whom.
-func (p *Report) what() string {
+// description describes the scenario and its clients.
+func (p *Report) description() string {
 	parts := []string{p.Broker, "MQTT " + map[byte]string{4: "3.1.1", 5: "5"}[p.Version]}
 	add := func(n int, one string) {
 		if n == 1 {
@@ -161,7 +161,7 @@ func (p *Report) printLatencies(t *table) {
 	}
 }
 
-// duration writes microseconds with three digits.
+// duration formats microseconds with three digits.
 func duration(us float64) string {
 	for _, unit := range []struct {
 		in   float64
@@ -174,7 +174,7 @@ func duration(us float64) string {
 	return fmt.Sprintf("%.0f ns", us*1000)
 }
 
-// perSecond writes a rate with three digits, without an exponent.
+// perSecond formats a rate with three digits, without an exponent.
 func perSecond(x float64) string {
 	switch {
 	case x >= 999_500:
@@ -185,7 +185,7 @@ func perSecond(x float64) string {
 	return strconv.FormatFloat(x, 'g', 3, 64)
 }
 
-// count writes a number with commas.
+// count formats a number with commas.
 func count(n uint64) string {
 	text := strconv.FormatUint(n, 10)
 	for i := len(text) - 3; i > 0; i -= 3 {

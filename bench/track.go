@@ -2,8 +2,8 @@ package bench
 
 import "encoding/binary"
 
-// headerSize is the part of a payload that tells what it is: 48 bits for when the message was due, in nanoseconds since
-// the run began, 16 bits that differ from run to run, 32 bits for the stream, 32 for its number; little endian.
+// headerSize is the size of the header at a payload's start: 48 bits for the due time, in nanoseconds since the run
+// began, 16 bits for the run, 32 bits for the stream, 32 for the number; little endian.
 const headerSize = 16
 
 const (
@@ -11,9 +11,9 @@ const (
 	stampMask = 1<<stampBits - 1
 )
 
-// header is what a message says of itself.
+// header is the header of a message.
 type header struct {
-	stamp  int64 // ns since the run began
+	stamp  int64 // due time; ns since the run began
 	run    uint16
 	stream uint32
 	number uint32 // from 0, without gaps within the stream
@@ -25,7 +25,7 @@ func (h header) put(b []byte) {
 	binary.LittleEndian.PutUint32(b[12:], h.number)
 }
 
-// readHeader reads what put wrote; false if the payload is too short.
+// readHeader decodes the output of put; false if the payload is too short.
 func readHeader(b []byte) (header, bool) {
 	if len(b) < headerSize {
 		return header{}, false
@@ -37,7 +37,7 @@ func readHeader(b []byte) (header, bool) {
 	}, true
 }
 
-// fill fills what follows the header, so that a byte that changed on its way is seen.
+// fill fills the payload behind the header, so that changed bytes are detected.
 func fill(b []byte) {
 	const pattern = "0123456789abcdef"
 	for i := range b {
@@ -45,25 +45,25 @@ func fill(b []byte) {
 	}
 }
 
-// verdict is what is to be said of a message's number.
+// verdict is the classification of a message's number.
 type verdict uint8
 
 const (
 	inOrder   verdict = iota // the next, or the next after some that are missing so far
-	late                     // one that was missing, after some that follow it: out of order
-	duplicate                // one that was here already
+	late                     // was missing, and comes after later ones: out of order
+	duplicate                // has come before
 )
 
-// memory is how far back a tracker knows what came: a message that is later than this is taken for a duplicate.
+// memory is the number of latest messages that a tracker remembers: an older one is taken for a duplicate.
 const memory = 32
 
 // tracker follows one stream at one subscriber.
 type tracker struct {
-	next uint32 // the number that has to come
+	next uint32 // the next expected number
 	seen uint32 // bit i: next-1-i has come
 }
 
-// take takes note of a number that came.
+// take records a received number.
 func (t *tracker) take(number uint32) verdict {
 	if number == t.next {
 		t.next++
@@ -83,10 +83,10 @@ func (t *tracker) take(number uint32) verdict {
 	return late
 }
 
-// set is which numbers of a stream have come to anyone of a group.
+// set holds the numbers of a stream received by any member of a group.
 type set []uint64
 
-// add adds a number and tells whether it is new.
+// add adds a number and reports whether it is new.
 func (s *set) add(number uint32) bool {
 	i := int(number / 64)
 	for i >= len(*s) {

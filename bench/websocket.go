@@ -23,10 +23,10 @@ const (
 	opPong     = 10
 )
 
-// maxUpgrade is how long the answer to an upgrade may be, in bytes.
+// maxUpgrade bounds the answer to an upgrade, in bytes.
 const maxUpgrade = 8 << 10
 
-// upgrade is the request that makes connections WebSockets; all use the same key.
+// upgrade is the request for a WebSocket; all connections use the same key.
 type upgrade struct {
 	request     []byte
 	accept      string
@@ -46,7 +46,7 @@ func newUpgrade(u *url.URL, subprotocol string) upgrade {
 	return upgrade{[]byte(request + "\r\n"), base64.StdEncoding.EncodeToString(sum[:]), subprotocol}
 }
 
-// answered reads the answer: how long it is, 0 if it is not complete.
+// answered parses the answer and returns its size, 0 if it is incomplete.
 func (u *upgrade) answered(b []byte) (size int, err error) {
 	end := bytes.Index(b, []byte("\r\n\r\n"))
 	if end < 0 {
@@ -71,7 +71,7 @@ func (u *upgrade) answered(b []byte) (size int, err error) {
 	return end + 4, nil
 }
 
-// frameHeader is how long the header of a client's frame is.
+// frameHeader returns the size of a client's frame header.
 func frameHeader(payload int) int {
 	switch {
 	case payload < 126:
@@ -82,7 +82,7 @@ func frameHeader(payload int) int {
 	return 14
 }
 
-// putFrameHeader writes the header of a masked frame into b, which has just its length.
+// putFrameHeader writes the header of a masked frame into b, which has exactly its length.
 func putFrameHeader(b []byte, op byte, payload int, key uint32) {
 	b[0] = 0x80 | op
 	switch len(b) {
@@ -98,7 +98,7 @@ func putFrameHeader(b []byte, op byte, payload int, key uint32) {
 	binary.LittleEndian.PutUint32(b[len(b)-4:], key)
 }
 
-// mask masks a payload from its beginning, RFC 6455 5.3.
+// mask masks a payload from its start, RFC 6455 5.3.
 func mask(b []byte, key uint32) {
 	wide := uint64(key) | uint64(key)<<32
 	for len(b) >= 8 {
@@ -110,43 +110,43 @@ func mask(b []byte, key uint32) {
 	}
 }
 
-// unframer takes the frames off what a server sends.
+// unframer removes the frames from a server's bytes.
 type unframer struct {
-	head    [10]byte // of a header that is not complete
+	head    [10]byte // an incomplete header
 	headLen int
-	left    uint64 // payload of the frame that is still to come
-	inside  bool   // a frame
-	more    bool   // the message goes on in another frame
+	left    uint64 // unread payload bytes of the frame
+	inFrame bool   // within a frame
+	more    bool   // the message continues in another frame
 	op      byte
 	text    bool   // messages are text, not binary
-	control []byte // payload of a control frame so far
+	control []byte // payload of an incomplete control frame
 }
 
 var errFrame = errors.New("the broker broke the WebSocket protocol")
 
-// next takes one piece off b: part of a data frame's payload, or the whole payload of a control frame, with its opcode.
-// It returns what is left of b. If done is false the piece is no data and no whole control frame.
+// next takes one piece off b: part of a data frame's payload, or the whole payload of a control frame, with its
+// opcode. It returns the rest of b. If done is false there is no data and no complete control frame.
 func (u *unframer) next(b []byte) (op byte, piece, rest []byte, done bool, err error) {
-	if !u.inside {
-		if b, err = u.header(b); err != nil || !u.inside {
+	if !u.inFrame {
+		if b, err = u.header(b); err != nil || !u.inFrame {
 			return 0, nil, b, false, err
 		}
 	}
 	n := min(u.left, uint64(len(b)))
 	piece, rest = b[:n], b[n:]
 	u.left -= n
-	u.inside = u.left > 0
+	u.inFrame = u.left > 0
 	if u.op < opClose {
 		return u.op, piece, rest, n > 0, nil
 	}
 	u.control = append(u.control, piece...)
-	return u.op, u.control, rest, !u.inside, nil
+	return u.op, u.control, rest, !u.inFrame, nil
 }
 
-// complete tells that the message whose piece next returned is complete.
-func (u *unframer) complete() bool { return !u.inside && !u.more }
+// complete reports whether the piece returned by next ends a message.
+func (u *unframer) complete() bool { return !u.inFrame && !u.more }
 
-// header reads a frame's header, as much of it as there is.
+// header reads the available part of a frame's header.
 func (u *unframer) header(b []byte) (rest []byte, err error) {
 	for {
 		if need := u.need(); u.headLen == need {
@@ -161,7 +161,7 @@ func (u *unframer) header(b []byte) (rest []byte, err error) {
 	}
 }
 
-// need is how long the header is, as far as it is known.
+// need returns the size of the header, as far as known.
 func (u *unframer) need() int {
 	if u.headLen < 2 {
 		return 2
@@ -175,7 +175,7 @@ func (u *unframer) need() int {
 	return 2
 }
 
-// begin begins the frame of a complete header.
+// begin starts the frame of a complete header.
 func (u *unframer) begin() error {
 	h := u.head[:]
 	u.op, u.left = h[0]&15, uint64(h[1]&0x7f)
@@ -185,7 +185,7 @@ func (u *unframer) begin() error {
 	case 10:
 		u.left = binary.BigEndian.Uint64(h[2:])
 	}
-	u.headLen, u.inside = 0, true
+	u.headLen, u.inFrame = 0, true
 	final := h[0]&0x80 != 0
 	switch {
 	case h[0]&0x70 != 0 || h[1]&0x80 != 0 || u.left>>63 != 0:

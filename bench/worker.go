@@ -1,20 +1,21 @@
 package bench
 
 import (
+	"errors"
 	"runtime"
 	"sync"
 	"time"
 
-	"github.com/outcry-mqtt/outcry/broker/poller"
+	"github.com/outcry-mqtt/outcry/internal/poller"
 )
 
-// readBuffer is how much is read at a time, in bytes.
+// readBuffer is the size of a read, in bytes.
 const readBuffer = 64 << 10
 
 // alarmToken marks the worker's alarm among the poller's events; connections have small indexes.
 const alarmToken = 1<<64 - 2
 
-// worker owns a share of the connections: it alone touches them, on a thread of its own.
+// worker owns a share of the connections: only it touches them, on a thread of its own.
 type worker struct {
 	// Static after construction.
 	run     *runner
@@ -28,28 +29,28 @@ type worker struct {
 	start   time.Time
 
 	// Owned by the loop.
-	conns    []*conn
-	now      int64 // ns since the run began, as of the last look
-	in, out  []byte
-	scratch  []byte
-	incoming publication // being handled
-	spares   [][]byte
-	key      uint32 // of the last WebSocket frame
-	pending  int    // connections being made
-	most     int    // of them at a time
-	opening  []*conn
-	opens    pace
-	retries  []retry // in the order of their times
-	slow     slowReaders
-	lastScan int64
-	flow     *share // of the messages that are exchanged; nil: none
-	filler   *filling
-	napping  bool // the last wait found less than the poller can tell at once
-	ended    bool
-	noted    map[string]bool
+	conns      []*conn
+	now        int64 // ns since the run began, as of the last poll
+	in, out    []byte
+	scratch    []byte
+	incoming   publication // the message being handled
+	spares     [][]byte
+	key        uint32 // of the last WebSocket frame
+	pending    int    // connections being made
+	maxPending int    // maximum of pending
+	opening    []*conn
+	opens      pace
+	retries    []retry // in the order of their times
+	slow       slowReaders
+	lastScan   int64
+	flow       *share // of the exchanged messages; nil: none
+	filler     *filling
+	napping    bool // the last wait found less than the poller can report at once
+	ended      bool
+	noted      map[string]error
 
 	n                                 counters
-	connects, ready                   histogram // to CONNACK, and until all is as wished
+	connects, ready                   histogram // to CONNACK, and until ready
 	latency, acks, behind, everything histogram
 	calm, age                         histogram // without the slow subscribers, and at these
 
@@ -59,7 +60,7 @@ type worker struct {
 	shared counters
 }
 
-// retry is a connection that is to be made again.
+// retry is a connection to make again.
 type retry struct {
 	conn *conn
 	at   int64
@@ -80,8 +81,8 @@ func newWorker(r *runner, number int) (*worker, error) {
 	}
 	w := &worker{
 		run: r, opts: &r.opts, to: r.to, dialect: newDialect(r.opts.Dialect), opcode: opBinary, poller: p, alarm: a, number: number, start: r.start, key: uint32(r.id) | 1,
-		in: make([]byte, readBuffer), out: make([]byte, 0, 2*flushAt), noted: map[string]bool{},
-		most: max(r.opts.Pending/r.opts.Threads, 1),
+		in: make([]byte, readBuffer), out: make([]byte, 0, 2*flushAt), noted: map[string]error{},
+		maxPending: max(r.opts.Pending/r.opts.Threads, 1),
 	}
 	if w.dialect != nil {
 		w.opcode = w.dialect.opcode()
@@ -89,10 +90,10 @@ func newWorker(r *runner, number int) (*worker, error) {
 	return w, nil
 }
 
-// clock is the time since the run began.
+// clock returns the time since the run began.
 func (w *worker) clock() int64 { return int64(time.Since(w.start)) }
 
-// post lets the worker call f in its loop. It may be called from anywhere.
+// post makes the worker call f in its loop. It is safe for concurrent use.
 func (w *worker) post(f func()) {
 	w.mu.Lock()
 	w.posted = append(w.posted, f)
@@ -100,7 +101,7 @@ func (w *worker) post(f func()) {
 	w.poller.Wake()
 }
 
-// do lets the worker call f and waits until it has.
+// do makes the worker call f and waits for it.
 func (w *worker) do(f func()) {
 	done := make(chan struct{})
 	w.post(func() {
@@ -110,14 +111,14 @@ func (w *worker) do(f func()) {
 	<-done
 }
 
-// progress is what the worker has counted, as of its last turn.
+// progress returns the worker's counters as of its last turn.
 func (w *worker) progress() counters {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.shared
 }
 
-// loop runs until it is told to end.
+// loop runs until stop.
 func (w *worker) loop() {
 	runtime.LockOSThread() // never unlocked: the thread ends with its timer slack
 	exactTimers()
@@ -155,10 +156,10 @@ func (w *worker) takePosts() {
 // never is the wake time of a worker that only waits for sockets.
 const never = int64(1) << 62
 
-// scanEvery is how often the connections are looked at for what is due.
+// scanEvery is the interval of scan.
 const scanEvery = 200 * time.Millisecond
 
-// turn does what is due, and returns when there is more.
+// turn does all due work, and returns the time of the next.
 func (w *worker) turn() (wake int64) {
 	wake = w.open()
 	wake = min(wake, w.retry())
@@ -178,7 +179,7 @@ func (w *worker) turn() (wake int64) {
 	return wake
 }
 
-// wait returns what happened on the sockets, waiting until wake at most.
+// wait returns the events of the sockets, waiting until wake at most.
 func (w *worker) wait(wake int64) []poller.Event {
 	w.now = w.clock()
 	if wake <= w.now || w.ended {
@@ -206,7 +207,7 @@ func (w *worker) poll(timeout time.Duration) []poller.Event {
 
 func (w *worker) event(e poller.Event) {
 	if e.Token == alarmToken {
-		w.alarm.rang()
+		w.alarm.fired()
 		return
 	}
 	c := w.conns[uint32(e.Token)]
@@ -225,14 +226,14 @@ func (w *worker) event(e poller.Event) {
 	}
 }
 
-// open makes connections that are to be made, as many as may be under way at a time.
+// open opens waiting connections, up to the maximum of concurrent ones.
 func (w *worker) open() (wake int64) {
-	for i := 0; len(w.opening) > 0 && w.pending < w.most; i++ {
+	for i := 0; len(w.opening) > 0 && w.pending < w.maxPending; i++ {
 		if at := w.opens.next(); at > w.now {
 			return at
 		}
 		if i == 64 {
-			return 0 // look at the sockets in between
+			return 0 // poll the sockets in between
 		}
 		c := w.opening[0]
 		w.opening = w.opening[1:]
@@ -255,7 +256,7 @@ func (w *worker) retry() (wake int64) {
 	return never
 }
 
-// scan looks for connections whose time has come.
+// scan looks for connections whose deadline has passed.
 func (w *worker) scan() {
 	w.lastScan = w.now
 	for _, c := range w.conns {
@@ -264,18 +265,21 @@ func (w *worker) scan() {
 		}
 	}
 	if w.flow != nil {
-		w.flow.unstall(w)
+		w.flow.giveUpStalled(w)
 	}
 }
 
-// note keeps what went wrong, once each and only a few.
-func (w *worker) note(text string) {
+// note records a problem, once each and only a few.
+func (w *worker) note(text string) { w.noteError(errors.New(text)) }
+
+// noteError is note for an error.
+func (w *worker) noteError(err error) {
 	if len(w.noted) < 5 {
-		w.noted[text] = true
+		w.noted[err.Error()] = err
 	}
 }
 
-// pace is a steady beat.
+// pace is a steady rate.
 type pace struct {
 	start int64
 	gap   float64 // ns; 0: no limit
@@ -289,5 +293,5 @@ func newPace(start int64, perSecond float64) pace {
 	return pace{start: start, gap: 1e9 / perSecond}
 }
 
-// next is when the next is due.
+// next returns the next due time.
 func (p *pace) next() int64 { return p.start + int64(float64(p.done)*p.gap) }

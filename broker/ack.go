@@ -1,11 +1,11 @@
 package broker
 
-import "github.com/outcry-mqtt/outcry/broker/wire"
+import "github.com/outcry-mqtt/outcry/internal/wire"
 
 var errAckState = &wire.Error{Code: wire.ProtocolError, Reason: "an acknowledgement that its message does not wait for (MQTT 5 4.3)"}
 
-// onAck takes an acknowledgement from a client. One for a packet identifier that is not in use may answer something from
-// before a session was lost; one of the wrong kind is an error.
+// onAck handles an acknowledgement from a client. An unknown packet identifier is no error: the acknowledgement may date from
+// before a session was lost. An acknowledgement of the wrong type is a protocol error.
 func (c *conn) onAck(t wire.Type, body []byte) error {
 	var a wire.Ack
 	if err := wire.DecodeAck(t, body, c.version, &a); err != nil {
@@ -15,14 +15,14 @@ func (c *conn) onAck(t wire.Type, body []byte) error {
 		c.onPubrel(a.PacketID)
 		return nil
 	}
-	o := c.session.window.find(a.PacketID)
+	o := c.session.inflight.find(a.PacketID)
 	switch {
-	case o == nil && t == wire.TypePubrec:
+	case o == nil && t == wire.TypePubrec && a.Code < 0x80:
 		c.sendAck(wire.TypePubrel, a.PacketID, wire.PacketIDNotFound)
 	case o == nil:
 	case t == wire.TypePuback && o.state == awaitAck,
 		t == wire.TypePubcomp && o.state == awaitComp,
-		t == wire.TypePubrec && o.state == awaitRec && a.Code >= 0x80:
+		t == wire.TypePubrec && (o.state == awaitRec || o.state == awaitComp) && a.Code >= 0x80: // a failure ends the flow (MQTT 5 4.3.3)
 		c.acknowledged(o)
 	case t == wire.TypePubrec && (o.state == awaitRec || o.state == awaitComp):
 		c.onPubrec(o)
@@ -32,18 +32,19 @@ func (c *conn) onAck(t wire.Type, body []byte) error {
 	return nil
 }
 
-// acknowledged ends a message's way to the client, and lets the next one go.
+// acknowledged completes a message's delivery and sends the next one.
 func (c *conn) acknowledged(o *outgoing) {
 	c.session.settle(o)
-	c.quota = min(c.quota+1, c.maxQuota) // never above where it began (MQTT 5 4.9)
+	c.output.quota = min(c.output.quota+1, c.output.maxQuota) // never above its initial value (MQTT 5 4.9)
 	c.session.pump()
 }
 
-// onPubrec forgets a QoS 2 message that the client has, and releases its identifier. PUBREL leaves when the disk knows of
-// it: a client that got PUBREL and then, after a crash, the message again would take it for a new one.
+// onPubrec drops a QoS 2 message that the client has received, and sends PUBREL. In a durable session PUBREL leaves once PUBREC is
+// on disk: a client that got PUBREL and, after a crash, the same message would take it for a new one.
 func (c *conn) onPubrec(o *outgoing) {
 	ss := c.session
 	if o.state == awaitRec {
+		ss.countInflight(o, -1)
 		ss.release(&o.d)
 		o.state, o.d = awaitComp, delivery{seq: o.d.seq, qos: 2}
 	}
@@ -57,72 +58,72 @@ func (c *conn) onPubrec(o *outgoing) {
 	c.answer(wire.TypePubrel, o.id, wire.Success, true)
 }
 
-// onPubrel releases a QoS 2 message: its packet identifier may be used anew, once the disk knows it.
+// onPubrel releases a QoS 2 message. Its packet identifier is free for reuse once the release is on disk.
 func (c *conn) onPubrel(id uint16) {
 	ss := c.session
-	r, known := ss.received.get(id)
+	r, known := ss.unreleased.get(id)
 	switch {
 	case !known:
 		c.answer(wire.TypePubcomp, id, wire.PacketIDNotFound, false)
 	case ss.durable == nil || c.b.options.Relaxed:
-		ss.received.remove(id)
+		ss.unreleased.remove(id)
 		ss.save(savingFlow)
 		c.answer(wire.TypePubcomp, id, wire.Success, false)
-	case r.released: // on an earlier connection, and the disk does not know it yet
+	case r.released: // released on an earlier connection, and not on disk yet
 		r.txn.await(c, wire.TypePubcomp, id)
 		c.answer(wire.TypePubcomp, id, wire.Success, true)
 	default:
 		t := c.shard.openTxn()
-		ss.received.set(receipt{id: id, txn: t, released: true})
+		ss.unreleased.set(unreleasedID{id: id, txn: t, released: true})
 		ss.saveNow(savingFlow)
 		t.await(c, wire.TypePubcomp, id)
 		c.answer(wire.TypePubcomp, id, wire.Success, true)
 	}
 }
 
-// heldAck is an acknowledgement that waits for the store, or behind one that does: they leave in the order in which the
-// packets came [MQTT-4.6.0-2, MQTT-4.6.0-3].
+// heldAck is an acknowledgement that waits for the store, or behind one that does. Acknowledgements leave in the order of their
+// packets [MQTT-4.6.0-2, MQTT-4.6.0-3].
 type heldAck struct {
 	t     wire.Type
 	id    uint16
 	code  byte
-	waits bool    // for the store
-	reply *subAck // instead of id and code
+	waits bool    // waits for the store
+	reply *subAck // SUBACK or UNSUBACK, sent in place of id and code; nil: none
 }
 
-// answer acknowledges a packet of the client: at once, or if it waits when stored is called for it.
+// answer acknowledges a client's packet: at once, or, if it waits, when stored is called for it.
 func (c *conn) answer(t wire.Type, id uint16, code byte, waits bool) {
-	if !waits && len(c.acks) == 0 {
+	if !waits && len(c.acks.held) == 0 {
 		c.sendAck(t, id, code)
 		return
 	}
-	c.acks = append(c.acks, heldAck{t: t, id: id, code: code, waits: waits})
+	c.acks.held = append(c.acks.held, heldAck{t: t, id: id, code: code, waits: waits})
 	if t == wire.TypePuback {
-		c.heldPubacks++
+		c.acks.pubacks++
 	}
 }
 
-// nextAck is the number of the acknowledgement that is held next.
-func (c *conn) nextAck() uint64 { return c.ackBase + uint64(len(c.acks)) }
+// nextAck returns the number of the next acknowledgement to be held.
+func (c *conn) nextAck() uint64 { return c.acks.base + uint64(len(c.acks.held)) }
 
-// stored tells a held acknowledgement that what it waits for has come to pass, and sends every one that waits no more. What
-// could not be stored is not acknowledged: the client will send it again.
-func (c *conn) stored(n uint64, err error) {
+// ackStored marks held acknowledgement n as safe, and sends all acknowledgements up to the first that still waits. On a store error it
+// closes the connection without an acknowledgement: the client sends the packet again.
+func (c *conn) ackStored(n uint64, err error) {
 	if err != nil {
 		c.close(closeStore)
 		return
 	}
-	c.acks[n-c.ackBase].waits = false
+	c.acks.held[n-c.acks.base].waits = false
 	sent := 0
-	for sent < len(c.acks) && !c.acks[sent].waits && c.state == stateOpen {
-		a := c.acks[sent]
-		c.acks[sent].reply = nil
+	for sent < len(c.acks.held) && !c.acks.held[sent].waits && c.state == stateOpen {
+		a := c.acks.held[sent]
+		c.acks.held[sent].reply = nil
 		sent++
 		c.sendHeld(&a)
 	}
-	c.ackBase += uint64(sent)
-	if c.acks = c.acks[sent:]; len(c.acks) == 0 {
-		c.acks = nil
+	c.acks.base += uint64(sent)
+	if c.acks.held = c.acks.held[sent:]; len(c.acks.held) == 0 {
+		c.acks.held = nil
 		c.setPause(pauseAcks, false)
 	}
 }
@@ -134,6 +135,6 @@ func (c *conn) sendHeld(a *heldAck) {
 	}
 	c.sendAck(a.t, a.id, a.code)
 	if a.t == wire.TypePuback {
-		c.heldPubacks--
+		c.acks.pubacks--
 	}
 }

@@ -14,16 +14,16 @@ import (
 	"github.com/outcry-mqtt/outcry/broker/conformance/raw"
 )
 
-// audience is connections that subscribe to a topic and count the bytes that they are sent.
-type audience struct {
+// readers is connections that subscribe to a topic and count the bytes that they are sent.
+type readers struct {
 	conns []net.Conn
 	wg    sync.WaitGroup
 }
 
-// seat connects n subscribers of a topic.
-func seat(tb testing.TB, b *broker.Broker, n int, topic string) *audience {
+// subscribeAll connects n subscribers of a topic.
+func subscribeAll(tb testing.TB, b *broker.Broker, n int, topic string) *readers {
 	tb.Helper()
-	a := new(audience)
+	a := new(readers)
 	for i := range n {
 		conn := attach(tb, b, false)
 		c := raw.New(tb, conn, raw.V311)
@@ -35,7 +35,7 @@ func seat(tb testing.TB, b *broker.Broker, n int, topic string) *audience {
 }
 
 // hear reads total bytes of packets on every connection.
-func (a *audience) hear(tb testing.TB, total int) {
+func (a *readers) hear(tb testing.TB, total int) {
 	for _, c := range a.conns {
 		a.wg.Go(func() {
 			if _, err := io.CopyN(io.Discard, struct{ io.Reader }{c}, int64(total)); err != nil {
@@ -50,7 +50,7 @@ func (a *audience) hear(tb testing.TB, total int) {
 func TestDeliveryDoesNotAllocate(t *testing.T) {
 	s := start(t, broker.Options{})
 	const subscribers, messages = 100, 2000
-	a := seat(t, s.Broker, subscribers, "room")
+	a := subscribeAll(t, s.Broker, subscribers, "room")
 	p := s.conn(s.tcp)
 	defer p.Close()
 	_, _ = p.Write(raw.Connect{Version: raw.V311, ID: "p", Clean: true}.Bytes())
@@ -182,7 +182,7 @@ func (f *ackedFlow) read(c net.Conn, b []byte) {
 func BenchmarkFanout(b *testing.B) {
 	br := runBroker(b)
 	const subscribers, batch = 1000, 100
-	a := seat(b, br, subscribers, "room")
+	a := subscribeAll(b, br, subscribers, "room")
 	p := attach(b, br, false)
 	defer p.Close()
 	_, _ = p.Write(raw.Connect{Version: raw.V311, ID: "p", Clean: true}.Bytes())

@@ -8,38 +8,41 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/outcry-mqtt/outcry/broker/topic"
-	"github.com/outcry-mqtt/outcry/broker/wire"
+	"github.com/outcry-mqtt/outcry/internal/poller"
+	"github.com/outcry-mqtt/outcry/internal/wire"
 )
 
-// ErrTooManyConnections is returned by Attach when Limits.MaxConnections are open, and by Attach and Enter if the peer's
-// address has as many connections as it may, or as many that have not sent CONNECT, or if they come too fast.
+// ErrTooManyConnections is returned by Attach if Limits.MaxConnections are open. Attach and Admit return it if the peer's address
+// has too many connections, has too many that have not sent CONNECT, or connects too fast.
 var ErrTooManyConnections = errors.New("broker: too many connections")
 
-// Link is a network connection that is ready to carry MQTT.
-type Link struct {
+// Conn is a network connection that is ready to carry MQTT.
+type Conn struct {
 	Conn     net.Conn             // carries MQTT packets, or WebSocket frames if Framed
-	FD       int                  // on Linux, instead of Conn: a connected stream socket that does not block; 0: none
+	FD       int                  // Linux only, in place of Conn: a connected, non-blocking stream socket; 0: none
 	Listener string               // the listener's name, for metrics and hooks
-	Framed   bool                 // WebSocket, after the upgrade: we unmask, answer pings, frame and close (RFC 6455)
-	Deflate  bool                 // and permessage-deflate without context takeover was agreed, in both directions (RFC 7692)
-	Header   http.Header          // of the upgrade; nil without
-	TLS      *tls.ConnectionState // nil without
-	Remote   string               // the peer's address; empty: that of Conn; always given with FD
-	Pass     *Pass                // of Enter; nil: the connection is counted, and its time begins, when it is attached
+	Framed   bool                 // a WebSocket after its upgrade: the broker unmasks, answers pings, frames and closes (RFC 6455)
+	Ping     time.Duration        // silence after which a WebSocket client is pinged; 0: never
+	Deflate  bool                 // permessage-deflate without context takeover was negotiated in both directions (RFC 7692)
+	Header   http.Header          // of the upgrade request; nil: no WebSocket
+	TLS      *tls.ConnectionState // nil: no TLS
+	Remote   string               // the peer's address; empty: that of Conn; required with FD
+	Ticket   *Ticket              // from Admit; nil: Attach counts the connection and starts its CONNECT timeout
 }
 
-// Attach gives the broker a connection. The broker closes it, also if it returns an error: ErrClosed,
-// ErrTooManyConnections, or what the system said.
-func (b *Broker) Attach(l Link) error {
+// Attach hands a connection to the broker. The broker closes it, even if Attach fails with ErrClosed, ErrTooManyConnections or a
+// system error.
+func (b *Broker) Attach(l Conn) error {
 	remote := l.remote()
 	p, err := b.take(&l, remote)
 	if err != nil {
 		l.Close()
 		return err
 	}
-	if b.connections.Add(1) > b.maxConnections.Load() {
+	if b.connections.Add(1) > b.live.maxConnections.Load() {
 		b.connections.Add(-1)
 		p.source.Leave(true, b.clock.now())
 		l.Close()
@@ -68,31 +71,32 @@ func (b *Broker) Attach(l Link) error {
 	return nil
 }
 
-// Close closes the connection that the link has, for who does not attach it.
-func (l *Link) Close() {
+// Close closes a connection that is not attached.
+func (l *Conn) Close() {
 	if l.Conn != nil {
 		_ = l.Conn.Close()
 	} else {
-		closeFD(int32(l.FD))
+		poller.CloseFD(int32(l.FD))
 	}
 }
 
-// remote is the peer's address; "" if it has none.
-func (l *Link) remote() string {
+// remote returns the peer's address; "" if it has none.
+func (l *Conn) remote() string {
 	if l.Remote == "" && l.Conn.RemoteAddr() != nil {
 		return l.Conn.RemoteAddr().String()
 	}
 	return l.Remote
 }
 
-func (b *Broker) newConn(l Link, remote string) (*conn, error) {
-	c := &conn{b: b, listener: l.Listener, remote: remote, problemInfo: true, fd: -1}
+func (b *Broker) newConn(l Conn, remote string) (*conn, error) {
+	c := &conn{b: b, listener: l.Listener, remote: remote, identity: identity{problemInfo: true}, fd: -1}
 	if l.Header != nil || l.TLS != nil {
 		c.hello = &hello{header: l.Header, tls: l.TLS}
 	}
 	if l.Framed {
 		c.ws = new(webSocket)
-		if c.deflates = l.Deflate; c.deflates {
+		c.ws.setPing(l.Ping)
+		if c.output.deflates = l.Deflate; c.output.deflates {
 			c.ws.deflation = new(deflation)
 		}
 	}
@@ -100,7 +104,7 @@ func (b *Broker) newConn(l Link, remote string) (*conn, error) {
 		c.fd = int32(l.FD)
 		return c, nil
 	}
-	fd, ok, err := detach(l.Conn)
+	fd, ok, err := poller.Detach(l.Conn)
 	switch {
 	case err != nil:
 		return nil, err
@@ -112,14 +116,18 @@ func (b *Broker) newConn(l Link, remote string) (*conn, error) {
 	return c, nil
 }
 
-// Publish publishes a message as the broker itself: no rule is asked. It returns when the message is on its way, or an
-// error if the topic cannot be published to, the message is larger than Limits.MaxPacketBytes, or the broker is closed.
+// Publish publishes a message as the broker itself, without asking any authorizer. It returns once the message is posted to a
+// shard. It fails if clients could not publish to the topic, if the message is larger than Limits.MaxPacketBytes, or with
+// ErrClosed.
 func (b *Broker) Publish(m Message) error {
 	if err := topic.CheckName(m.Topic); err != nil {
 		return fmt.Errorf("broker: publish %q: %w", m.Topic, err)
 	}
 	if reserved(m.Topic) || topic.Levels(m.Topic) > b.limits.MaxTopicLevels {
 		return fmt.Errorf("broker: publish %q: the topic is reserved or too deep", m.Topic)
+	}
+	if b.limits.refuses(m.Topic) || b.limits.refuses(m.ResponseTopic) {
+		return fmt.Errorf("broker: publish %q: the topic or the response topic has a control character or a non-character", m.Topic)
 	}
 	if m.QoS > 2 {
 		return fmt.Errorf("broker: publish %q: QoS %d", m.Topic, m.QoS)
@@ -133,9 +141,9 @@ func (b *Broker) Publish(m Message) error {
 	if one.fill(&o, one.read); wire.PublishSize(wire.V5, &o) > b.limits.MaxPacketBytes {
 		return fmt.Errorf("broker: publish %q: message larger than %d bytes", m.Topic, b.limits.MaxPacketBytes)
 	}
-	one.kept = &one
+	one.own = &one
 	s := b.shards[maphash.String(idSeed, m.Topic)%uint64(len(b.shards))]
-	if !s.post(call(func(s *shard) { s.publish(&one, s.routeOf(one.topic), nil) })) {
+	if !s.post(call(func(s *shard) { s.publish(&one, s.topics.of(one.topic), nil) })) {
 		return ErrClosed
 	}
 	return nil

@@ -4,33 +4,44 @@ import (
 	"context"
 	"errors"
 	"hash/maphash"
-	"strings"
 	"sync"
 
 	"github.com/outcry-mqtt/outcry/broker/guard"
 )
 
-// checkers is how many credentials are checked at once. Those that wait are bounded by the number of connections.
-const checkers = 4
+// checkersPerQueue is the number of goroutines that check the credentials of a queue. The limit on connections bounds the queue's
+// length.
+const checkersPerQueue = 4
 
-// checking is something that the authenticators are asked about.
+// checking is a request to the authenticators.
 type checking interface {
-	check(b *Broker) *Refusal      // on a checker; nil: all is well
-	checked(b *Broker, r *Refusal) // goes on with what check said
-	drop()                         // if the broker ends before that
+	// check asks the authenticators, on a checker goroutine. A nil refusal means success. If slow is false it skips guessable
+	// credentials, whose check may take long, and returns postponed.
+	check(b *Broker, slow bool) (r *Refusal, postponed bool)
+	checked(b *Broker, r *Refusal) // continues with the result of check
+	drop()                         // ends the request if the broker closes first
 }
 
-// gate checks credentials off the shards.
-type gate struct {
-	mu     sync.Mutex // guards what follows
+// authPool checks credentials off the shards. Passwords have checkers of their own: one hash takes as long as a thousand
+// signatures, and must not delay clients with tokens.
+type authPool struct {
+	tokens    checkQueue      // credentials that cannot be guessed: tokens and certificates
+	passwords checkQueue      // credentials that can be guessed
+	ctx       context.Context // context of the checks; set by Run
+}
+
+// checkQueue holds credentials that wait for a checker.
+type checkQueue struct {
+	mu     sync.Mutex // guards the fields below
 	queue  []checking
 	closed bool
 	more   sync.Cond
 }
 
-// authenticate asks the authenticators who a client is and passes it on to its shard. It does not wait.
+// authenticate identifies a client and posts it to the shard that owns its client identifier. It does not block: slow checks go to
+// the authentication pool.
 func (b *Broker) authenticate(k *connecting) {
-	if len(b.authenticators) == 0 {
+	if len(b.hooks.authenticators) == 0 {
 		b.arrive(k)
 		return
 	}
@@ -38,28 +49,28 @@ func (b *Broker) authenticate(k *connecting) {
 		b.arrive(k)
 		return
 	}
-	b.gate.put(k)
+	b.auth.tokens.put(k)
 }
 
-// identifyQuickly tells whether all the authenticators that have to be asked know the client at once, and one of them is
-// sure who it is. Then nobody else has to be woken for it.
+// identifyQuickly reports whether the client is identified from memory: every authenticator in order answers at once, until one is
+// sure. Then no checker is woken.
 func (k *connecting) identifyQuickly(b *Broker) bool {
-	if b.guard.Login(k.c.remote, k.since) != guard.None {
-		return false
-	}
-	var cred *Credentials
-	for _, a := range b.authenticators {
+	cred := k.credentials()
+	attempt := cred.attempt()
+	held := b.guard.Login(&attempt, k.since)
+	for _, a := range b.hooks.authenticators {
 		quick, ok := a.(QuickAuthenticator)
-		if !ok {
+		guessable := isGuessable(a, cred)
+		if !ok || guessable && held != guard.None { // a cached password could be guessed here, too
 			return false
-		}
-		if cred == nil {
-			cred = k.credentials()
 		}
 		switch id, known := quick.AuthenticateQuickly(cred); {
 		case !known:
 			return false
 		case id != nil:
+			if guessable {
+				b.guard.LoginSucceeded(&attempt, k.since)
+			}
 			k.client.Identity = id
 			return true
 		}
@@ -67,7 +78,7 @@ func (k *connecting) identifyQuickly(b *Broker) bool {
 	return false
 }
 
-func (g *gate) put(k checking) {
+func (g *checkQueue) put(k checking) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed {
@@ -87,36 +98,36 @@ func (b *Broker) arrive(k *connecting) {
 
 var idSeed = maphash.MakeSeed()
 
-// owner is the shard that a client identifier belongs to, always.
+// owner returns the shard that owns a client identifier. The assignment never changes.
 func (b *Broker) owner(id string) *shard {
 	return b.shards[maphash.String(idSeed, id)%uint64(len(b.shards))]
 }
 
-// check is one checker's loop; it ends when the gate is closed.
-func (b *Broker) check() {
+// check is a checker's loop. It ends when its queue is closed.
+func (b *Broker) check(g *checkQueue) {
 	for {
-		k := b.gate.next()
+		k := g.next()
 		if k == nil {
 			return
 		}
-		k.checked(b, k.check(b))
+		if r, postponed := k.check(b, g == &b.auth.passwords); postponed {
+			b.auth.passwords.put(k)
+		} else {
+			k.checked(b, r)
+		}
 	}
 }
 
-// check asks who the client is.
-func (k *connecting) check(b *Broker) *Refusal {
+// check identifies the client.
+func (k *connecting) check(b *Broker, slow bool) (r *Refusal, postponed bool) {
 	if k.givenUp(b.clock.now()) {
-		return refusedGone
+		return refusedGone, false
 	}
-	if b.guard.Login(k.c.remote, b.clock.now()) != guard.None {
-		b.limited(limitLogins, k.c.remote, k.client.ID)
-		return refusedForLogins
-	}
-	id, refusal := b.identify(k.credentials())
-	if refusal == nil {
+	id, r, postponed := b.identify(k.credentials(), slow)
+	if id != nil {
 		k.client.Identity = id
 	}
-	return refusal
+	return r, postponed
 }
 
 func (k *connecting) checked(b *Broker, r *Refusal) {
@@ -124,7 +135,7 @@ func (k *connecting) checked(b *Broker, r *Refusal) {
 	b.arrive(k)
 }
 
-func (g *gate) next() checking {
+func (g *checkQueue) next() checking {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for len(g.queue) == 0 && !g.closed {
@@ -139,8 +150,8 @@ func (g *gate) next() checking {
 	return k
 }
 
-// close ends the checkers and releases who still waits.
-func (g *gate) close() {
+// close ends the checkers and drops all waiting requests.
+func (g *checkQueue) close() {
 	g.mu.Lock()
 	queue := g.queue
 	g.queue, g.closed = nil, true
@@ -151,31 +162,71 @@ func (g *gate) close() {
 	}
 }
 
-// identify asks one authenticator after the other.
-func (b *Broker) identify(cred *Credentials) (*Identity, *Refusal) {
-	ctx, cancel := context.WithTimeout(b.checking, b.limits.ConnectTimeout)
+// identify asks the authenticators in order. While failed logins lock the client out, it refuses guessable credentials without
+// asking. slow and postponed are as in checking.
+func (b *Broker) identify(cred *Credentials, slow bool) (id *Identity, r *Refusal, postponed bool) {
+	ctx, cancel := context.WithTimeout(b.auth.ctx, b.limits.ConnectTimeout)
 	defer cancel()
-	for _, a := range b.authenticators {
-		id, err := a.Authenticate(ctx, cred)
-		if errors.Is(err, ErrNotConcerned) {
-			continue
+	attempt := cred.attempt()
+	held := b.guard.Login(&attempt, b.clock.now())
+	for _, a := range b.hooks.authenticators {
+		guessable := isGuessable(a, cred)
+		switch {
+		case guessable && held != guard.None:
+			b.limitedConnect(limitLogins)
+			return nil, refusedForLogins, false
+		case guessable && !slow:
+			return nil, nil, true
 		}
+		id, err := a.Authenticate(ctx, cred)
 		var refusal *Refusal
 		switch {
+		case errors.Is(err, ErrNotConcerned):
+			continue
 		case errors.As(err, &refusal):
-			if refusal.Code == CodeBadUserOrPassword {
-				b.guard.LoginFailed(cred.Remote, b.clock.now())
-			}
-			b.log.Info("client refused", "listener", cred.Listener, "remote", cred.Remote, "client", cred.ClientID,
-				"user", loggable(cred.Username), "reason", refusal.Reason)
-			return nil, refusal
+			return nil, b.failed(refusal, &attempt, guessable), false
 		case err != nil:
-			b.log.Error("authenticate", "client", cred.ClientID, "err", err)
-			return nil, &Refusal{Code: CodeServerUnavailable, Reason: "authentication is not available", Label: "unavailable"}
+			return nil, &Refusal{
+				Code: CodeServerUnavailable, Reason: "authentication is not available", Label: "unavailable", cause: err,
+			}, false
 		}
-		return id, nil
+		if guessable {
+			b.guard.LoginSucceeded(&attempt, b.clock.now())
+		}
+		return id, nil, false
 	}
-	return nil, &Refusal{Code: CodeNotAuthorized, Reason: "no valid credentials were given", Label: "no_credentials"}
+	return nil, refusedWithout, false
+}
+
+// failed counts a failed login and returns the refusal for the client.
+func (b *Broker) failed(r *Refusal, attempt *guard.Attempt, guessable bool) *Refusal {
+	switch {
+	case r.Code != CodeBadUserOrPassword && !r.Failed:
+		return r
+	case guessable:
+		b.guard.LoginFailed(attempt, b.clock.now())
+		return r
+	}
+	return b.failedProof(r, attempt.Remote)
+}
+
+// failedProof counts a failed login with credentials that cannot be guessed, and returns the refusal for the client.
+func (b *Broker) failedProof(r *Refusal, remote string) *Refusal {
+	if b.guard.ProofFailed(remote, b.clock.now()) == guard.None {
+		return r
+	}
+	b.limitedConnect(limitLogins)
+	return refusedForLogins
+}
+
+// isGuessable reports whether an authenticator checks credentials that can be guessed, such as passwords.
+func isGuessable(a Authenticator, cred *Credentials) bool {
+	g, ok := a.(GuessableAuthenticator)
+	return !ok || g.Guessable(cred)
+}
+
+func (cred *Credentials) attempt() guard.Attempt {
+	return guard.Attempt{Remote: cred.Remote, User: cred.Username, Client: cred.ClientID, Secret: cred.Password}
 }
 
 func (k *connecting) credentials() *Credentials {
@@ -192,17 +243,9 @@ func (k *connecting) credentials() *Credentials {
 	return cred
 }
 
-// loggable is a user name that may stand in a log: some send their token as the user name.
-func loggable(user string) string {
-	if len(user) > 64 || strings.Count(user, ".") == 2 && strings.HasPrefix(user, "eyJ") {
-		return "(not shown)"
-	}
-	return user
-}
-
-// admit asks every admitter.
+// admit asks every Admitter; nil: the client may connect.
 func (b *Broker) admit(c *Client) *Refusal {
-	for _, a := range b.admitters {
+	for _, a := range b.hooks.admitters {
 		if refusal := a.Admit(c); refusal != nil {
 			return refusal
 		}
@@ -210,13 +253,13 @@ func (b *Broker) admit(c *Client) *Refusal {
 	return nil
 }
 
-// grant asks every authorizer how far a client may go. It may always hear what is its own.
+// grant asks every authorizer for a client's rights on a topic. A client may always subscribe to its own topics.
 func (b *Broker) grant(c *Client, a Action, topic string) Grant {
 	all := Grant{Allowed: true, MaxQoS: 2, Retain: true}
 	if a == Subscribe && isOwn(topic) {
 		return all
 	}
-	for _, z := range b.authorizers {
+	for _, z := range b.hooks.authorizers {
 		limited, ok := z.(Granter)
 		if !ok {
 			all.Allowed = z.Authorize(c, a, topic)
@@ -232,14 +275,14 @@ func (b *Broker) grant(c *Client, a Action, topic string) Grant {
 	return all
 }
 
-// takes tells whether a message may be published.
+// takes reports whether the grant allows publishing with this QoS and RETAIN flag.
 func (g Grant) takes(qos byte, retain bool) bool {
 	return g.Allowed && qos <= g.MaxQoS && (g.Retain || !retain)
 }
 
-// mayHear asks every authorizer about a message that waits for a client.
+// mayHear asks every authorizer whether a waiting message may be delivered to a client.
 func (b *Broker) mayHear(c *Client, topic string) bool {
-	for _, z := range b.authorizers {
+	for _, z := range b.hooks.authorizers {
 		if !z.Authorize(c, Deliver, topic) {
 			return false
 		}

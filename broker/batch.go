@@ -2,37 +2,44 @@ package broker
 
 import "sync"
 
-// batch is the messages that one shard hands to another in a turn, with all their bytes in one buffer. It is a post to
-// the shard that gets it, and goes back to a pool when that is done.
+// batch holds one turn's messages from a shard to another, with their bytes in one buffer. It is a post to the receiving shard, and
+// returns to a pool afterwards.
 type batch struct {
 	messages []message
-	subs     []*subscription // the member of a group that a message is for; nil: all who want it
-	txns     []*txn          // that messages of this batch belong to
+	subs     []*subscription  // group member that the message at this index is for; nil: all subscribers
+	matches  map[int]*matches // by message index: its subscribers, if finding them took a long search
+	txns     []*txn           // transactions of the messages in this batch
 	buf      []byte
 	bytes    int64
+	work     int64 // cost in units of delivering the messages
 }
 
 var batches = sync.Pool{New: func() any { return new(batch) }}
 
-// hand gives a message to another shard, by the end of this turn at the latest.
-func (s *shard) hand(to *shard, m *message, sub *subscription) {
-	b := s.out[to.index]
+// hand adds a message to another shard's batch, which is posted by the end of this turn at the latest. work is the cost in units of
+// delivering it. found is the result of a long search for its subscribers, or nil.
+func (s *shard) hand(to *shard, m *message, sub *subscription, work int64, found *matches) {
+	b := s.fan.batches[to.index]
 	if b == nil {
 		b = batches.Get().(*batch)
-		s.out[to.index] = b
+		s.fan.batches[to.index] = b
 	}
 	b.add(m, sub)
-	if b.bytes > batchBytes {
+	b.work += work
+	if found != nil {
+		b.note(found)
+	}
+	if b.bytes > batchBytes || b.work > batchWork {
 		s.sendBatch(to)
 	}
 }
 
-// add copies a message into the batch; one that is kept already shares its bytes.
+// add copies a message into the batch. A message with a kept copy shares its bytes.
 func (b *batch) add(m *message, sub *subscription) {
 	b.messages = append(b.messages, *m)
 	one := &b.messages[len(b.messages)-1]
-	if m.kept != nil {
-		k := m.keep() // others look at it from now on
+	if m.own != nil || m.isLarge() {
+		k := m.ownCopy() // another shard reads the bytes from now on
 		one.payload, one.props = k.payload, k.props
 	} else {
 		n := len(b.buf)
@@ -47,7 +54,15 @@ func (b *batch) add(m *message, sub *subscription) {
 	b.bytes += int64(m.size())
 }
 
-// join makes the batch a part of a transaction, which is not complete before the batch has been handled.
+// note attaches the result of a long search to the last message.
+func (b *batch) note(found *matches) {
+	if b.matches == nil {
+		b.matches = make(map[int]*matches)
+	}
+	b.matches[len(b.messages)-1] = found
+}
+
+// join makes the batch part of a transaction, which is incomplete until the batch has been handled.
 func (b *batch) join(t *txn) {
 	if n := len(b.txns); n > 0 && b.txns[n-1] == t {
 		return
@@ -56,55 +71,53 @@ func (b *batch) join(t *txn) {
 	b.txns = append(b.txns, t)
 }
 
-// sendBatches posts what this turn has for other shards.
 func (s *shard) sendBatches() {
-	for i, b := range s.out {
+	for i, b := range s.fan.batches {
 		if b != nil {
 			s.sendBatch(s.b.shards[i])
 		}
 	}
 }
 
-// sendBatch posts to a shard. If that shard has fallen behind, this one stops reading whoever publishes to it, from
+// sendBatch posts a batch to a shard. If that shard has fallen behind, this one holds back the connections that publish to it, from
 // their next message on, until it has caught up.
 func (s *shard) sendBatch(to *shard) {
-	b := s.out[to.index]
-	s.out[to.index] = nil
-	bytes := b.bytes // when it has been posted it is the other's
-	waiting := to.stats.inboxBytes.Add(bytes)
+	b := s.fan.batches[to.index]
+	s.fan.batches[to.index] = nil
+	bytes := b.bytes // the receiver owns the batch once it is posted
+	waiting, work := to.stats.inboxBytes.Add(bytes), to.stats.inboxWork.Add(b.work)
 	if !to.in.put(b) {
 		b.drop()
 		return
 	}
-	if !s.sendSoon(to, bytes) {
+	if !s.wakeLater(to, bytes) {
 		to.poll.Wake()
 	}
-	if waiting > inboxBytes && !s.choked[to.index] {
-		s.choked[to.index] = true
-		to.post(call(func(t *shard) { t.waiters = append(t.waiters, s) }))
-	}
+	s.choke(to, waiting, work)
 }
 
 // run delivers the messages to the shard's own subscribers.
 func (b *batch) run(s *shard) {
 	for i := range b.messages {
 		m := &b.messages[i]
-		s.oldest = min(s.oldest, m.read)
+		s.turns.oldest = min(s.turns.oldest, m.read)
 		if sub := b.subs[i]; sub != nil {
 			s.deliverShared(m, sub)
+		} else if b.matches != nil && b.matches[i] != nil { // testing for nil first is faster: a lookup in a nil map is a function call
+			s.deliverTo(m, b.matches[i].of(s, s.topics.of(m.topic)))
 		} else {
-			s.deliver(m, s.routeOf(m.topic))
+			s.deliver(m, s.topics.of(m.topic))
 		}
 		s.relieve()
 	}
 	s.stats.inboxBytes.Add(-b.bytes)
+	s.stats.inboxWork.Add(-b.work)
 	for _, t := range b.txns {
 		t.finish()
 	}
 	b.drop()
 }
 
-// drop gives the batch back.
 func (b *batch) drop() {
 	if cap(b.buf) > 4*batchBytes {
 		b.buf = nil
@@ -112,33 +125,7 @@ func (b *batch) drop() {
 	clear(b.messages)
 	clear(b.subs)
 	clear(b.txns)
-	b.messages, b.subs, b.txns, b.buf, b.bytes = b.messages[:0], b.subs[:0], b.txns[:0], b.buf[:0], 0
+	b.matches = nil
+	b.messages, b.subs, b.txns, b.buf, b.bytes, b.work = b.messages[:0], b.subs[:0], b.txns[:0], b.buf[:0], 0, 0
 	batches.Put(b)
-}
-
-// hold stops reading a connection that publishes to a shard which has fallen behind.
-func (s *shard) hold(c *conn, to int) {
-	if c != nil && s.choked[to] && c.paused&pauseChoked == 0 {
-		s.held[to] = append(s.held[to], c)
-		c.setPause(pauseChoked, true)
-	}
-}
-
-// releaseWaiters lets the shards that wait for this one read on.
-func (s *shard) releaseWaiters() {
-	me := s.index
-	for _, w := range s.waiters {
-		w.post(call(func(w *shard) {
-			w.choked[me] = false
-			for _, c := range w.held[me] {
-				if c.shard == w && c.state != stateClosed {
-					c.setPause(pauseChoked, false)
-				}
-			}
-			clear(w.held[me])
-			w.held[me] = w.held[me][:0]
-		}))
-	}
-	clear(s.waiters)
-	s.waiters = s.waiters[:0]
 }

@@ -11,58 +11,85 @@ import (
 	"time"
 
 	"github.com/outcry-mqtt/outcry/broker/guard"
-	"github.com/outcry-mqtt/outcry/broker/poller"
-	"github.com/outcry-mqtt/outcry/broker/wire"
+	"github.com/outcry-mqtt/outcry/broker/storage"
+	"github.com/outcry-mqtt/outcry/internal/poller"
 )
 
 // ErrClosed is returned once the broker has been stopped.
 var ErrClosed = errors.New("broker: closed")
 
-// ErrRunning is returned by Run if the broker runs already.
+// ErrRunning is returned by Run if the broker is already running.
 var ErrRunning = errors.New("broker: running already")
 
-// Broker carries messages between the connections that it is handed. Make one with New, run it with Run.
+// Broker carries messages between attached connections. New makes one, and Run runs it.
 type Broker struct {
 	// Static after construction.
-	options        Options
-	limits         Limits
-	log            *slog.Logger
-	clock          clock
-	store          Store // nil: memory only
-	shards         []*shard
-	router         router
-	retained       retained
-	authenticators []Authenticator
-	authorizers    []Authorizer
-	admitters      []Admitter
-	interceptors   []PublishInterceptor
-	policies       TopicPolicy // nil: every topic drops the oldest
-	observers      *observers  // nil: nobody observes
-	sys            *sys
-	gate           gate
-	guard          *guard.Guard
-	rates          atomic.Pointer[rates]
-	maxConnections atomic.Int64
-	limiting       limiting
-	checking       context.Context // of the checkers; set by Run
-	counters       counters
-	stop           chan struct{} // closed by the first Shutdown, or when Run's context ends
-	stopOnce       sync.Once
-	done           chan struct{} // closed when Run has ended
+	options  Options
+	limits   Limits
+	log      *slog.Logger
+	clock    clock
+	hooks    hookSet
+	store    storage.Store   // nil: memory only
+	bounded  storage.Bounded // store, if it implements storage.Bounded; else nil
+	shards   []*shard
+	router   router
+	retained retained
+	sys      *sys
+	auth     authPool
+	guard    *guard.Guard
+	usages   usages
+	limiting limiting
+	lines    *lines
+	counters counters
+	streams  sync.WaitGroup // goroutines that read and write streams
 
 	// Shared.
-	rulesGen    atomic.Uint64
-	queued      atomic.Int64  // messages in all queues
-	queuedBytes atomic.Int64  // of them
-	lastSession atomic.Uint64 // the last number of a durable session
-	lastMessage atomic.Uint64 // the last number of a stored message
+	live        liveSettings
+	account     account // waiting messages of all sessions
+	last        lastNumbers
 	connections atomic.Int64
-	turn        atomic.Uint64  // of the shards, for new connections
-	streams     sync.WaitGroup // the goroutines of streams
-	crowded     atomic.Int64   // when a shard last wrote to many connections in a turn, on the broker's clock
+	turn        atomic.Uint64 // round-robin counter that assigns new connections to shards
+	crowded     atomic.Int64  // last time that a shard wrote to many connections in a turn, on the broker's clock
+	life        lifecycle
+}
+
+// liveSettings holds the settings that may change while the broker runs.
+type liveSettings struct {
+	rates             atomic.Pointer[rates]
+	maxConnections    atomic.Int64
+	takeOverAnonymous atomic.Bool   // see Options
+	rulesGen          atomic.Uint64 // number of rule changes
+}
+
+// hookSet holds a broker's hooks by interface.
+type hookSet struct {
+	authenticators   []Authenticator
+	authorizers      []Authorizer
+	admitters        []Admitter
+	sessionAdmitters []SessionAdmitter
+	interceptors     []PublishInterceptor
+	policies         TopicPolicy // nil: each queue drops its oldest message
+	observers        *observers  // nil: none
+}
+
+// lastNumbers holds the numbers assigned last.
+type lastNumbers struct {
+	session atomic.Uint64 // to a durable session
+	message atomic.Uint64 // to a stored message
+}
+
+// lifecycle is the broker's run state.
+type lifecycle struct {
+	stop     chan struct{} // closed by the first Shutdown, or when Run's context ends
+	stopOnce sync.Once
+	done     chan struct{} // closed when Run has ended
 
 	mu    sync.RWMutex // guards state
 	state runState
+}
+
+func newLifecycle() lifecycle {
+	return lifecycle{stop: make(chan struct{}), done: make(chan struct{})}
 }
 
 type runState uint8
@@ -73,17 +100,23 @@ const (
 	stateEnded
 )
 
-// New returns a broker with what its store remembers. It fails if a hook is not one, or if the store cannot be read.
+// New returns a broker with the state of its store restored. It fails if a hook implements none of the interfaces, or if the store
+// cannot be read.
 func New(o Options) (*Broker, error) {
 	o.setDefaults()
 	b := &Broker{
 		options: o, limits: o.Limits, log: o.Logger, clock: clock{began: time.Now()}, store: o.Store,
-		stop: make(chan struct{}), done: make(chan struct{}),
+		life: newLifecycle(),
 	}
-	b.gate.more.L = &b.gate.mu
+	b.auth.tokens.more.L = &b.auth.tokens.mu
+	b.auth.passwords.more.L = &b.auth.passwords.mu
+	b.account.init(&b.limits)
+	b.lines = newLines(b.log, b.clock.now)
 	b.guard = guard.New(o.Limits.Guard)
 	b.setLimits(&b.limits)
+	b.live.takeOverAnonymous.Store(o.TakeOverAnonymous)
 	b.counters.auths = make(map[string]uint64)
+	b.bounded, _ = o.Store.(storage.Bounded)
 	b.retained.store, b.retained.clock = o.Store, &b.clock
 	b.sys = newSys(b)
 	if err := b.addHooks(o.Hooks); err != nil {
@@ -110,39 +143,27 @@ func (b *Broker) closeShards() {
 	}
 }
 
-// wind does what the shards still have for each other when their loops have ended, so that nothing is lost that was
-// taken from a client.
-func (b *Broker) wind() {
-	for again := true; again; {
-		again = false
-		for _, s := range b.shards {
-			again = s.wind() || again
-		}
-	}
-	for _, s := range b.shards {
-		s.windStore()
-	}
-	b.closeShards()
-}
-
 func (b *Broker) addHooks(hooks []any) error {
 	var watching []SessionObserver
 	for i, h := range hooks {
 		known := false
 		if x, ok := h.(Authenticator); ok {
-			b.authenticators, known = append(b.authenticators, x), true
+			b.hooks.authenticators, known = append(b.hooks.authenticators, x), true
 		}
 		if x, ok := h.(Authorizer); ok {
-			b.authorizers, known = append(b.authorizers, x), true
+			b.hooks.authorizers, known = append(b.hooks.authorizers, x), true
 		}
 		if x, ok := h.(Admitter); ok {
-			b.admitters, known = append(b.admitters, x), true
+			b.hooks.admitters, known = append(b.hooks.admitters, x), true
+		}
+		if x, ok := h.(SessionAdmitter); ok {
+			b.hooks.sessionAdmitters = append(b.hooks.sessionAdmitters, x)
 		}
 		if x, ok := h.(PublishInterceptor); ok {
-			b.interceptors, known = append(b.interceptors, x), true
+			b.hooks.interceptors, known = append(b.hooks.interceptors, x), true
 		}
-		if x, ok := h.(TopicPolicy); ok && b.policies == nil {
-			b.policies, known = x, true
+		if x, ok := h.(TopicPolicy); ok && b.hooks.policies == nil {
+			b.hooks.policies, known = x, true
 		}
 		if x, ok := h.(SessionObserver); ok {
 			watching, known = append(watching, x), true
@@ -151,32 +172,34 @@ func (b *Broker) addHooks(hooks []any) error {
 			return fmt.Errorf("broker: hook %d (%T) implements none of the hooks' interfaces", i, h)
 		}
 	}
-	b.observers = newObservers(watching)
+	b.hooks.observers = newObservers(watching)
 	return nil
 }
 
-// Run carries messages until Shutdown is done or ctx ends; then every connection is gone. When ctx ends connections are
-// closed without a word. Run can be called once.
+// Run carries messages until Shutdown is done or ctx ends, and returns when every connection is closed. If ctx ends, it closes
+// connections without DISCONNECT or WebSocket close frame. Run can be called once.
 func (b *Broker) Run(ctx context.Context) error {
 	if err := b.enter(); err != nil {
 		return err
 	}
-	defer close(b.done)
+	defer close(b.life.done)
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	b.checking = inner
+	b.auth.ctx = inner
 	var helpers, loops sync.WaitGroup
-	for range checkers {
-		helpers.Go(b.check)
+	for range checkersPerQueue {
+		helpers.Go(func() { b.check(&b.auth.tokens) })
+		helpers.Go(func() { b.check(&b.auth.passwords) })
 	}
+	b.applyRules() // to sessions from the store: rules and deny lists may have changed while the broker was down
 	helpers.Go(func() { b.sys.run(inner) })
 	helpers.Go(func() { b.watchClock(inner) })
-	if b.observers != nil {
-		helpers.Go(func() { b.observers.run(inner) })
+	if b.hooks.observers != nil {
+		helpers.Go(func() { b.hooks.observers.run(inner) })
 	}
 	failures := make(chan error, len(b.shards))
 	for _, s := range b.shards {
-		s.busy = poller.Supported && runtime.GOMAXPROCS(0) > len(b.shards)
+		s.sched.busy = poller.Supported && runtime.GOMAXPROCS(0) > len(b.shards)
 		loops.Go(func() {
 			if err := s.run(); err != nil {
 				failures <- err
@@ -184,22 +207,24 @@ func (b *Broker) Run(ctx context.Context) error {
 		})
 	}
 	err := b.await(ctx, failures)
-	b.gate.close()
+	b.auth.tokens.close()
+	b.auth.passwords.close()
 	loops.Wait()
 	b.wind()
 	b.leave()
+	b.lines.end()
 	cancel()
 	helpers.Wait()
 	b.streams.Wait()
 	return err
 }
 
-// await returns when the shards have been told to end.
+// await blocks until the shards have been told to end.
 func (b *Broker) await(ctx context.Context, failures <-chan error) (err error) {
 	select {
-	case <-b.stop:
+	case <-b.life.stop:
 	case <-ctx.Done():
-		b.stopOnce.Do(func() { close(b.stop) })
+		b.life.stopOnce.Do(func() { close(b.life.stop) })
 		b.abort()
 	case err = <-failures:
 		b.abort()
@@ -208,30 +233,30 @@ func (b *Broker) await(ctx context.Context, failures <-chan error) (err error) {
 }
 
 func (b *Broker) enter() error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	switch b.state {
+	b.life.mu.Lock()
+	defer b.life.mu.Unlock()
+	switch b.life.state {
 	case stateRunning:
 		return ErrRunning
 	case stateEnded:
 		return ErrClosed
 	}
-	b.state = stateRunning
+	b.life.state = stateRunning
 	return nil
 }
 
 func (b *Broker) leave() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.state = stateEnded
+	b.life.mu.Lock()
+	defer b.life.mu.Unlock()
+	b.life.state = stateEnded
 }
 
-// abort closes every connection without a word.
+// abort closes every connection without DISCONNECT or WebSocket close frame.
 func (b *Broker) abort() {
 	for _, s := range b.shards {
 		s.post(call(func(s *shard) {
-			s.ending = true
-			for _, c := range s.conns {
+			s.sched.ending = true
+			for _, c := range s.conns.slots {
 				if c != nil {
 					c.release()
 				}
@@ -240,66 +265,41 @@ func (b *Broker) abort() {
 	}
 }
 
-// Shutdown stops the broker in good order: no connection is taken any more, MQTT 5 clients get DISCONNECT 0x8B and
-// WebSockets the close code 1001, and everything that was accepted is written. It returns when Run has ended, or with
-// ctx's error after closing what is left.
+// Shutdown stops the broker in order. It accepts no more connections, sends DISCONNECT 0x8B to MQTT 5 clients and close code 1001
+// to WebSockets, publishes the wills of sessions that end with the broker, and writes everything that it has accepted. It returns
+// when Run has ended, or with ctx's error after it has closed the remaining connections.
 func (b *Broker) Shutdown(ctx context.Context) error {
 	if b.endUnrun() {
 		return nil
 	}
-	b.stopOnce.Do(func() {
-		close(b.stop)
-		for _, s := range b.shards {
-			s.post(call(func(s *shard) { s.end(closeShutdown) }))
-		}
+	b.life.stopOnce.Do(func() {
+		close(b.life.stop)
+		b.stopShards()
 	})
 	select {
-	case <-b.done:
+	case <-b.life.done:
 		return nil
 	case <-ctx.Done():
 		b.abort()
-		<-b.done
+		<-b.life.done
 		return fmt.Errorf("broker: connections did not close in time: %w", ctx.Err())
 	}
 }
 
-// endUnrun ends a broker that does not run yet, so that it never will. It tells whether that is so.
+// endUnrun closes a broker that has never run. It returns false if the broker runs or has ended.
 func (b *Broker) endUnrun() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.state != stateReady {
+	b.life.mu.Lock()
+	defer b.life.mu.Unlock()
+	if b.life.state != stateReady {
 		return false
 	}
-	b.state = stateEnded
+	b.life.state = stateEnded
 	b.closeShards()
-	close(b.done)
+	close(b.life.done)
 	return true
 }
 
-// RulesChanged makes the broker ask its Admitters, Authorizers and TopicPolicy anew: clients that would not be let in any
-// more are disconnected, decisions that were cached are dropped, and subscriptions that are no longer allowed end.
-func (b *Broker) RulesChanged() {
-	b.rulesGen.Add(1)
-	for _, s := range b.shards {
-		s.post(call((*shard).applyRules))
-	}
-}
-
-func (s *shard) applyRules() {
-	s.renewPolicies()
-	for _, ss := range s.sessions {
-		if ss.conn == nil || ss.conn.state != stateOpen {
-			continue
-		}
-		if refusal := s.b.admit(ss.conn.client); refusal != nil {
-			ss.conn.closeWith(closeNotAuthorized, wire.NotAuthorized, refusal.Reason)
-			continue
-		}
-		ss.recheck()
-	}
-}
-
-// Stats returns what the broker has counted. It asks every shard, so it waits for their turns to end.
+// Stats returns the broker's counters. It asks every shard, so it waits for their turns to end.
 func (b *Broker) Stats() Stats {
 	out := newStats(b.clock.began)
 	for r := range closeReasons {
@@ -307,24 +307,22 @@ func (b *Broker) Stats() Stats {
 			out.Closed[closing[r].label] = 0
 		}
 	}
-	b.mu.RLock()
-	defer b.mu.RUnlock()
+	b.life.mu.RLock()
+	defer b.life.mu.RUnlock()
 	for _, s := range b.shards {
-		if b.state != stateRunning {
-			s.stats.add(&out, len(s.sessions))
+		if b.life.state != stateRunning {
+			s.addStats(&out)
 			continue
 		}
-		answered := make(chan struct{})
-		if s.post(call(func(s *shard) { s.stats.add(&out, len(s.sessions)); close(answered) })) {
-			<-answered
-		}
+		s.await(func(s *shard) { s.addStats(&out) })
 	}
 	out.Retained, out.RetainedBytes = b.retained.count.Load(), b.retained.bytes.Load()
-	if b.observers != nil {
-		out.EventsMissed = b.observers.missed.Load()
+	out.SubscriptionBytes, out.Users = b.usages.bytes.Load(), b.usages.users.Load()
+	if b.hooks.observers != nil {
+		out.EventsMissed = b.hooks.observers.missed.Load()
 	}
 	b.limiting.add(&out)
-	out.Waiting += b.gate.waiting()
+	out.Waiting += b.auth.tokens.waiting() + b.auth.passwords.waiting()
 	b.counters.mu.Lock()
 	defer b.counters.mu.Unlock()
 	for label, n := range b.counters.auths {

@@ -2,28 +2,35 @@ package broker
 
 import (
 	"context"
-	"encoding/binary"
-	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
+
+	"github.com/outcry-mqtt/outcry/broker/storage"
 )
 
-// clock tells the time in two ways. now is the time since the broker was made: it never jumps. stamp is what the store
-// keeps deadlines in: milliseconds that go on over restarts. It begins as Unix time and then goes its own way, so that a
-// system clock that jumps while the broker runs, or that has gone back when it starts again, moves no deadline: the
-// store remembers which stamp belonged to which system time, and only time that the system clock says has passed since
-// then counts for what passed while the broker was down.
+// clock has two times. now is the time since the broker was made, and never jumps. stamp is the store's time for deadlines:
+// milliseconds that continue over restarts. It starts as Unix time and then runs on its own, so a jump of the system clock moves no
+// deadline, neither while the broker runs nor over a restart. The store notes a pair of stamp and system time. At the next start,
+// stamp advances by the system time that has passed since the note, or by nothing if the system clock has gone back.
 type clock struct {
 	began time.Time
-	base  int64        // stamp at began
-	skew  atomic.Int64 // nanoseconds that tests have let pass
+	base  int64        // stamp at began, in milliseconds
+	skew  atomic.Int64 // nanoseconds by which tests have advanced the clock
 }
 
-// now is never 0, so that 0 can mean never.
+// after returns the time d after now; unlimitedTime if that exceeds the clock's range.
+func after(now int64, d time.Duration) int64 {
+	if now > 0 && d >= unlimitedTime-time.Duration(now) {
+		return int64(unlimitedTime)
+	}
+	return now + int64(d)
+}
+
+// now returns nanoseconds on the broker's clock. It is never 0, so 0 can mean never.
 func (c *clock) now() int64 { return int64(time.Since(c.began)) + c.skew.Load() + 1 }
 
-// stamp is a time of now as the store keeps it.
+// stamp converts a time of now to the store's milliseconds.
 func (c *clock) stamp(now int64) int64 {
 	if now >= int64(unlimitedTime) {
 		return int64(unlimitedTime)
@@ -31,47 +38,59 @@ func (c *clock) stamp(now int64) int64 {
 	return c.base + now/int64(time.Millisecond)
 }
 
-// wall is the system clock's time at a time of now.
+// wall converts a time of now to the system clock's time.
 func (c *clock) wall(now int64) time.Time { return time.Now().Add(time.Duration(now - c.now())) }
 
-// from is a stamp as a time of now, which may have been before the broker was made.
+// from converts a stamp to a time of now, which may lie before the broker was made.
 func (c *clock) from(stamp int64) int64 {
 	const most = int64(unlimitedTime / time.Millisecond)
-	if stamp >= most { // for ever
+	if stamp >= most { // never expires
 		return int64(unlimitedTime)
 	}
 	return (max(stamp, 0) - c.base) * int64(time.Millisecond)
 }
 
-// The note of the clock is two varints: a stamp, and the Unix milliseconds of the system clock at that moment.
-const clockNote = "clock"
+// expiryStamp converts a message's expiry to a stamp. It returns 0 only for a message that does not expire.
+func (c *clock) expiryStamp(expires int64) int64 {
+	if expires == 0 {
+		return 0
+	}
+	return max(c.stamp(expires), 1)
+}
+
+// fromExpiry is the inverse of expiryStamp.
+func (c *clock) fromExpiry(stamp int64) int64 {
+	if stamp == 0 {
+		return 0
+	}
+	return max(c.from(stamp), 1)
+}
 
 const (
 	clockCheck = 5 * time.Second
-	clockJump  = time.Second // how far the system clock may drift away before the note is written anew
+	clockJump  = time.Second // drift of the system clock after which the note is written again
 )
 
-// restoreClock sets the stamp by what the store noted last.
+// restoreClock sets the stamp from the store's last note.
 func (b *Broker) restoreClock() error {
 	wall := b.options.wallClock().UnixMilli()
 	b.clock.base = wall
 	if b.store == nil {
 		return nil
 	}
-	err := b.store.Load(SpaceNotes, func(key string, value []byte) error {
-		if key != clockNote {
+	err := b.store.Load(storage.SpaceNotes, func(key string, value []byte) error {
+		if key != storage.ClockKey {
 			return nil
 		}
-		stamp, n := binary.Varint(value)
-		noted, m := binary.Varint(value[max(n, 0):])
-		if n <= 0 || m <= 0 {
-			return errors.New("the note of the clock is not one")
+		var noted storage.Clock
+		if err := noted.Parse(key, value); err != nil {
+			return err
 		}
-		if wall < noted {
+		if wall < noted.Wall {
 			b.log.Warn("the system clock has gone back while the broker was down; nothing expires for that time",
-				"by", time.Duration(noted-wall)*time.Millisecond)
+				"by", time.Duration(noted.Wall-wall)*time.Millisecond)
 		}
-		b.clock.base = stamp + max(wall-noted, 0)
+		b.clock.base = min(noted.Stamp+max(wall-noted.Wall, 0), storage.LatestStamp)
 		return nil
 	})
 	if err != nil {
@@ -82,12 +101,11 @@ func (b *Broker) restoreClock() error {
 }
 
 func (b *Broker) noteClock(wall int64) {
-	value := binary.AppendVarint(nil, b.clock.stamp(b.clock.now()))
-	value = binary.AppendVarint(value, wall)
-	b.store.Commit([]Op{{Space: SpaceNotes, Key: clockNote, Value: value}}, func(error) {})
+	r := storage.Clock{Stamp: b.clock.stamp(b.clock.now()), Wall: wall}
+	b.store.Commit([]storage.Op{{Space: storage.SpaceNotes, Key: r.Key(), Value: r.Append(nil)}}, func(error) {})
 }
 
-// watchClock notes when the system clock jumps, until ctx ends, and then once more.
+// watchClock writes the note when the system clock jumps. It checks every clockCheck until ctx ends, and then once more.
 func (b *Broker) watchClock(ctx context.Context) {
 	if b.store == nil {
 		return
@@ -108,7 +126,7 @@ func (b *Broker) watchClock(ctx context.Context) {
 	}
 }
 
-// clockOffset is how far the system clock is from the stamp, in milliseconds.
+// clockOffset returns the difference between the system clock and the stamp, in milliseconds.
 func (b *Broker) clockOffset() int64 {
 	return b.options.wallClock().UnixMilli() - b.clock.stamp(b.clock.now())
 }

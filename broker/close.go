@@ -3,10 +3,11 @@ package broker
 import (
 	"time"
 
-	"github.com/outcry-mqtt/outcry/broker/wire"
+	"github.com/outcry-mqtt/outcry/internal/poller"
+	"github.com/outcry-mqtt/outcry/internal/wire"
 )
 
-// closeReason is why a connection ended.
+// closeReason is the reason for closing a connection.
 type closeReason uint8
 
 const (
@@ -29,12 +30,12 @@ const (
 	closeReasons
 )
 
-// closing is what is told to a connection that ends, and for what.
+// closing lists each reason's label, and the codes and reason string that the client is sent.
 var closing = [closeReasons]struct {
 	label   string
-	code    byte   // of DISCONNECT (MQTT 5 3.14.2.1); 0: it is told nothing
-	frame   uint16 // the WebSocket's close code (RFC 6455 7.4.1)
-	explain string // for the reason string
+	code    byte   // reason code of DISCONNECT (MQTT 5 3.14.2.1); 0: no DISCONNECT
+	frame   uint16 // WebSocket close code (RFC 6455 7.4.1); 0: no close frame
+	explain string // reason string
 }{
 	closeNone:           {label: "none"},
 	closeClient:         {label: "client_disconnect", frame: wsNormal},
@@ -54,15 +55,15 @@ var closing = [closeReasons]struct {
 	closeAdmin:          {label: "administrative", code: wire.AdministrativeAction, frame: wsPolicy},
 }
 
-// lingerTime is how long a peer has to read the last words before its socket is closed. Closing a socket that still has
-// something to be read resets it, and then the peer may never see them.
+// lingerTime is the peer's time to read the last bytes before its socket is closed. Closing a socket with unread input resets it,
+// and the peer may lose them.
 const lingerTime = 2 * time.Second
 
-// close ends the connection for a reason that needs no more words. It is idempotent.
+// close closes the connection with the reason's default code and text. It is idempotent.
 func (c *conn) close(r closeReason) { c.closeWith(r, closing[r].code, closing[r].explain) }
 
-// closeWith ends the connection: the client is told (MQTT 5 only [MQTT-3.14.4]), the session loses it, and the socket
-// is closed once the peer has had time to read.
+// closeWith closes the connection. It sends DISCONNECT (MQTT 5 only [MQTT-3.14.4]), detaches the session, and closes the socket
+// after lingerTime or when the peer has closed.
 func (c *conn) closeWith(r closeReason, code byte, reason string) {
 	if c.state >= stateLingering {
 		return
@@ -70,7 +71,7 @@ func (c *conn) closeWith(r closeReason, code byte, reason string) {
 	s := c.shard
 	wasOpen := c.state == stateOpen
 	if wasOpen && c.version == wire.V5 && code >= 0x80 {
-		if !c.problemInfo {
+		if !c.identity.problemInfo {
 			reason = ""
 		}
 		c.sendDisconnect(code, reason)
@@ -78,6 +79,9 @@ func (c *conn) closeWith(r closeReason, code byte, reason string) {
 	c.state = stateLingering
 	s.stats.closed[r]++
 	c.uncount()
+	if wasOpen && r == closeClient {
+		c.b.guard.Goodbye(c.identity.client.ID, c.remote)
+	}
 	if wasOpen {
 		c.session.lose(c, r)
 	}
@@ -86,15 +90,15 @@ func (c *conn) closeWith(r closeReason, code byte, reason string) {
 
 func (c *conn) sendDisconnect(code byte, reason string) {
 	p := wire.AppendDisconnect(nil, code, reason, "")
-	if c.maxPacket != 0 && len(p) > int(c.maxPacket) {
+	if c.output.maxPacket != 0 && len(p) > int(c.output.maxPacket) {
 		p = wire.AppendDisconnect(nil, code, "", "")
 	}
-	if c.maxPacket == 0 || len(p) <= int(c.maxPacket) {
+	if c.output.maxPacket == 0 || len(p) <= int(c.output.maxPacket) {
 		c.send(wire.TypeDisconnect, p)
 	}
 }
 
-// farewell writes what is left to be said and has the socket closed, at once where nobody listens.
+// farewell writes the remaining output and closes the socket. It does not linger if the peer has gone or there is no output.
 func (c *conn) farewell(frame uint16, r closeReason) {
 	c.dropParked()
 	said := !c.out.empty() || c.ws != nil
@@ -114,35 +118,36 @@ func (c *conn) farewell(frame uint16, r closeReason) {
 		return
 	}
 	if c.carrier != nil {
-		c.release() // its writer sends what it has before it closes
+		c.release() // the carrier's writer sends its output before it closes
 		return
 	}
 	c.linger()
 }
 
-// linger says that nothing more will come, and waits until the peer has closed too.
+// linger shuts down the write side and waits until the peer has closed, too, for lingerTime at most.
 func (c *conn) linger() {
-	if len(c.out.wire) == 0 {
-		shutdownWrite(c.fd)
+	if c.out.wire.len() == 0 {
+		poller.ShutdownWrite(c.fd)
 	}
-	c.paused = 0
-	c.in = nil
+	c.input.paused = 0
+	c.input.partial = nil
 	c.watch()
-	c.shard.wheel.arm(&c.timer, deadline(c.shard.now, lingerTime))
+	c.shard.wheel.Arm(&c.timer, deadline(c.shard.now, lingerTime))
 }
 
-// release closes the socket and forgets the connection. It is idempotent.
+// release closes the socket and frees the connection. It is idempotent.
 func (c *conn) release() {
 	if c.state == stateClosed {
 		return
 	}
 	c.state = stateClosed
-	if c.shard != nil && c.generation != 0 {
+	if c.shard != nil && c.polled.generation != 0 {
+		c.shard.letGo(connBytes + c.out.wire.len())
 		c.releaseOut()
-		if c.deflates {
+		if c.output.deflates {
 			c.ws.deflation.drop(c.shard)
 		}
-		c.watched = false // to close the socket takes it out of the poller
+		c.polled.watched = false // closing the socket removes it from the poller
 		c.leave()
 	}
 	c.uncount()
@@ -152,10 +157,13 @@ func (c *conn) release() {
 		c.carrier.close()
 		return
 	}
-	closeFD(c.fd)
+	poller.CloseFD(c.fd)
 }
 
-// deadline is the tick that is d after now.
+// tick is the resolution of timers. Timers fire at the first tick after they are due, never before.
+const tick = 100 * time.Millisecond
+
+// deadline returns the tick that is d after now.
 func deadline(now int64, d time.Duration) int64 {
 	if d >= unlimitedTime-time.Duration(now) {
 		return unlimitedTick
@@ -163,4 +171,4 @@ func deadline(now int64, d time.Duration) int64 {
 	return (now+int64(d))/int64(tick) + 1
 }
 
-const unlimitedTick = int64(1) << 53 // ticks: further than any clock goes
+const unlimitedTick = int64(1) << 53 // ticks; beyond the range of any clock

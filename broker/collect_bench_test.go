@@ -17,6 +17,7 @@ import (
 
 	"github.com/outcry-mqtt/outcry/bench"
 	"github.com/outcry-mqtt/outcry/broker"
+	"github.com/outcry-mqtt/outcry/broker/storage"
 )
 
 // BenchmarkCollections is of what the garbage collector does to the latency of deliveries: the same work, at a rate that
@@ -190,7 +191,7 @@ func collect(text string) (stop func()) {
 // forgetful is a store that keeps nothing: only what the broker itself has in memory is to be collected.
 type forgetful struct{}
 
-func (forgetful) Load(broker.Space, func(string, []byte) error) error { return nil }
-func (forgetful) Commit(_ []broker.Op, done func(error))              { done(nil) }
-func (forgetful) Later(broker.Op)                                     {}
-func (forgetful) Close() error                                        { return nil }
+func (forgetful) Load(storage.Space, func(string, []byte) error) error { return nil }
+func (forgetful) Commit(_ []storage.Op, done func(error))              { done(nil) }
+func (forgetful) Later(storage.Op)                                     {}
+func (forgetful) Close() error                                         { return nil }

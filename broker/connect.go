@@ -3,24 +3,26 @@ package broker
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"log/slog"
+	"math"
 	"time"
 
 	"github.com/outcry-mqtt/outcry/broker/topic"
-	"github.com/outcry-mqtt/outcry/broker/wire"
+	"github.com/outcry-mqtt/outcry/internal/wire"
 )
 
-// connecting is a connection on its way from its CONNECT to the shard that owns its client identifier. It is a post to
-// that shard.
+// connecting is a connection between its CONNECT and the shard that owns its client identifier. It is a post to that shard.
 type connecting struct {
 	c        *conn
 	packet   wire.Connect
 	client   *Client
 	assigned bool
-	refusal  *Refusal // what the authenticators said; nil: come in
+	refusal  *Refusal // the authenticators' refusal; nil: accepted
 	since    int64    // when its CONNECT came, on the broker's clock
+	usage    *usage   // counts the session to be made; nil: it resumes or replaces one of the same user
 }
 
-// onConnect takes a CONNECT to the authenticators and from there to the shard of the client identifier.
+// onConnect decodes a CONNECT and starts authentication.
 func (c *conn) onConnect(body []byte) error {
 	k := &connecting{c: c, since: c.shard.now}
 	err := wire.DecodeConnect(body, &k.packet)
@@ -28,15 +30,15 @@ func (c *conn) onConnect(body []byte) error {
 	if err != nil {
 		return err
 	}
-	c.problemInfo = k.packet.RequestProblemInfo
-	c.maxPacket = k.packet.MaximumPacketSize
-	if c.hasMethod = k.packet.HasAuthMethod; c.hasMethod && k.packet.AuthMethod != tokenMethod {
-		c.refuse(wire.BadAuthenticationMethod, "no such authentication method [MQTT-4.12.0-1]")
+	c.identity.problemInfo = k.packet.RequestProblemInfo
+	c.output.maxPacket = k.packet.MaximumPacketSize
+	if c.identity.hasMethod = k.packet.HasAuthMethod; c.identity.hasMethod && k.packet.AuthMethod != tokenMethod {
+		k.refuse(refusedMethod)
 		return nil
 	}
 	if w := k.packet.Will; w != nil {
-		if code, reason := c.checkWill(w); code != 0 {
-			c.refuse(code, reason)
+		if refusal := c.checkWill(w); refusal != nil {
+			k.refuse(refusal)
 			return nil
 		}
 	}
@@ -44,35 +46,39 @@ func (c *conn) onConnect(body []byte) error {
 	if k.assigned = id == ""; k.assigned {
 		id = assignedID()
 	}
-	k.client = &Client{ID: id, Listener: c.listener, Remote: c.remote, Version: c.version, Identity: anonymous, Assigned: k.assigned}
+	k.client = &Client{ID: id, Listener: c.listener, Remote: c.remote, Version: c.version, Identity: anonymous, Assigned: k.assigned,
+		Bridge: k.packet.Bridge}
 	c.state = stateChecking
 	c.greet()
-	c.connecting = k // goes on when all that was read with the CONNECT is put aside
+	c.connecting = k // authentication starts when all input read with the CONNECT is saved
 	return nil
 }
 
 var anonymous = &Identity{Method: "anonymous"}
 
-// assignedID names a client that did not name itself [MQTT-3.1.3-6].
+// assignedID returns an identifier for a client without one [MQTT-3.1.3-6].
 func assignedID() string {
 	var b [10]byte
 	_, _ = rand.Read(b[:])
 	return "auto-" + hex.EncodeToString(b[:])
 }
 
-// checkWill looks at what a will must be like, apart from the rules.
-func (c *conn) checkWill(w *wire.Will) (code byte, reason string) {
-	if topic.CheckName(w.Topic) != nil || !c.b.limits.takesTopic(w.Topic) || reserved(w.Topic) {
-		return wire.TopicNameInvalid, "the will's topic is no topic name that can be published to"
+// checkWill validates a will, apart from the authorizers.
+func (c *conn) checkWill(w *wire.Will) *Refusal {
+	if f, err := wire.DecodeProps(w.Props); c.b.limits.refuses(w.Topic) || err == nil && c.b.limits.refuses(f.ResponseTopic) {
+		return refusedWillText
 	}
-	return 0, ""
+	if topic.CheckName(w.Topic) != nil || !c.b.limits.takesTopic(w.Topic) || reserved(w.Topic) {
+		return refusedWillTopic
+	}
+	return nil
 }
 
-// refuse answers a CONNECT with a CONNACK that says why not, and closes (MQTT 5 4.13). A peer that spoke no version that
-// we know is told in the oldest words there are.
+// refuse sends a CONNACK with the reason, and closes the connection (MQTT 5 4.13). A peer with an unsupported protocol version gets
+// an MQTT 3.1.1 return code. A 3.x client gets no CONNACK if 3.x has no return code for the error.
 func (c *conn) refuse(code byte, reason string) {
 	if c.version == 0 && code != wire.UnsupportedProtocolVersion || c.version != 0 && c.version != wire.V5 && code < 0x84 {
-		c.closeWith(closeProtocol, 0, "") // no return code of 3.x says 'malformed' [MQTT-3.1.4-1]
+		c.closeWith(closeProtocol, 0, "") // 3.x has no return code for a malformed packet [MQTT-3.1.4-1]
 		return
 	}
 	version := c.version
@@ -81,7 +87,7 @@ func (c *conn) refuse(code byte, reason string) {
 	}
 	k := wire.Connack{Code: code, ReasonString: reason}
 	p := wire.AppendConnack(nil, version, &k)
-	if !c.problemInfo || c.maxPacket != 0 && len(p) > int(c.maxPacket) {
+	if !c.identity.problemInfo || c.output.maxPacket != 0 && len(p) > int(c.output.maxPacket) {
 		k.ReasonString = ""
 		p = wire.AppendConnack(nil, version, &k)
 	}
@@ -89,10 +95,10 @@ func (c *conn) refuse(code byte, reason string) {
 	c.closeWith(closeRefused, 0, "")
 }
 
-// enter lets the client in, or refuses it, on the shard that owns its client identifier.
+// enter accepts or refuses the client on the shard that owns its client identifier.
 func (k *connecting) enter(s *shard) {
 	c := k.c
-	if s.ending {
+	if s.sched.ending {
 		c.release()
 		return
 	}
@@ -101,47 +107,40 @@ func (k *connecting) enter(s *shard) {
 	if !c.join() {
 		return
 	}
-	c.timer.owner = c
-	c.client = k.client
-	refusal := k.admit(s)
-	s.b.counters.auth(refusal)
-	if refusal != nil {
-		c.refuse(refusal.Code, refusal.Reason)
+	c.timer.Owner = c
+	c.identity.client = k.client
+	if refusal := k.admit(s); refusal != nil {
+		k.refuse(refusal)
 		return
 	}
+	s.b.counters.auth(nil)
 	k.open(s)
 	c.hello = nil
-	c.feed(nil) // what came right behind the CONNECT
+	c.feed(nil) // packets that came behind the CONNECT
 	c.watch()
-	if c.state == stateOpen && c.carrier != nil && c.paused == 0 {
+	if c.state == stateOpen && c.carrier != nil && c.input.paused == 0 {
 		c.carrier.proceed()
 	}
 }
 
 func (k *connecting) drop() { k.c.release() }
 
-var (
-	refusedTaken = &Refusal{
-		Code: CodeClientIDNotValid, Reason: "this client identifier belongs to another user", Label: "client_id_of_another",
-	}
-	refusedWill = &Refusal{
-		Code: CodeNotAuthorized, Reason: "the will is a message that this client may not publish", Label: "will_not_authorized",
-	}
-)
-
-// admit tells why the client may not come in; nil: it may.
+// admit returns the reason to refuse the client; nil: it may connect.
 func (k *connecting) admit(s *shard) *Refusal {
 	if k.refusal != nil {
 		return k.refusal
 	}
 	if refusal := s.b.admit(k.client); refusal != nil {
-		s.log.Info("client refused", "listener", k.c.listener, "remote", k.c.remote, "client", k.client.ID,
-			"user", k.client.Identity.User, "reason", refusal.Reason)
+		if refusal.Failed {
+			return s.b.failedProof(refusal, k.c.remote)
+		}
 		return refusal
 	}
-	old := s.sessions[k.client.ID]
-	if old != nil && old.user != k.client.Identity.User {
-		return refusedTaken
+	old := s.sessionOf(k.client.ID)
+	if old != nil && old.usage.user != k.client.Identity.User {
+		if refusal := s.b.mayTakeOver(old); refusal != nil {
+			return refusal
+		}
 	}
 	if w := k.packet.Will; w != nil && !s.b.grant(k.client, Publish, w.Topic).takes(w.QoS, w.Retain) {
 		return refusedWill
@@ -149,7 +148,7 @@ func (k *connecting) admit(s *shard) *Refusal {
 	return k.limit(s, old)
 }
 
-// open makes c the connection of its session, and says so.
+// open attaches c to its session and sends CONNACK.
 func (k *connecting) open(s *shard) {
 	c, p := k.c, &k.packet
 	ss, present := s.claim(k)
@@ -157,17 +156,17 @@ func (k *connecting) open(s *shard) {
 	c.session = ss
 	ss.conn = c
 	c.count(s)
-	c.maxQuota = min(p.ReceiveMaximum, uint16(s.b.limits.MaxInflight))
-	c.quota = c.maxQuota
+	c.output.maxQuota = min(p.ReceiveMaximum, uint16(s.b.limits.MaxInflight))
+	c.output.quota = c.output.maxQuota
 	if n := min(int(p.TopicAliasMaximum), s.b.limits.MaxTopicAliasOut); n > 0 {
-		c.aliases = &aliases{most: uint16(n)}
+		c.output.aliases = &aliases{most: uint16(n)}
 	}
 	c.joinAddress()
 	ss.setWill(p.Will)
-	ss.saveNext(savingSession) // no later than what is acknowledged next
+	ss.saveNext(savingSession) // no later than the next acknowledgement
 	k.setTimers(s)
 	c.sendConnack(k, present)
-	if s.b.observers != nil {
+	if s.b.hooks.observers != nil {
 		s.observe(c, Connected, "", "")
 	}
 	if present {
@@ -181,29 +180,29 @@ func (k *connecting) setTimers(s *shard) {
 	if most := s.b.limits.ServerKeepAlive; most > 0 && (keep == 0 || keep > most) {
 		keep = most
 		if c.version != wire.V5 {
-			keep = time.Duration(p.KeepAlive) * time.Second // a 3.x client cannot be told
+			keep = time.Duration(p.KeepAlive) * time.Second // a 3.x client cannot be told the server's keep alive
 		}
 	}
-	c.keepAlive = uint32(keep * 3 / 2 / tick) // one and a half times [MQTT-3.1.2-22]
+	c.input.keepAlive = uint32(keep * 3 / 2 / tick) // one and a half times [MQTT-3.1.2-22]
 	c.setIdentityExpiry()
 	c.armTimer()
 }
 
-// sendConnack tells the client that it is in, and everything that differs from what it asked for.
+// sendConnack sends CONNACK with every value that differs from the client's request.
 func (c *conn) sendConnack(k *connecting, present bool) {
 	l := &c.b.limits
 	a := wire.Connack{
 		SessionPresent: present, ReceiveMaximum: uint16(l.ReceiveMaximum), MaximumPacketSize: uint32(l.MaxPacketBytes),
 		TopicAliasMaximum: uint16(l.TopicAliasMaximum),
 	}
-	if c.hasMethod {
+	if c.identity.hasMethod {
 		a.AuthMethod = tokenMethod // [MQTT-4.12.0-5]
 	}
 	if k.assigned {
 		a.AssignedClientID = k.client.ID
 	}
 	if asked := seconds(k.packet.SessionExpiry); c.session.expiry < asked {
-		n := uint32(c.session.expiry / time.Second)
+		n := uint32(min(c.session.expiry/time.Second, math.MaxUint32-1)) // MaxUint32 would mean no expiry
 		a.SessionExpiry = &n
 	}
 	if most := l.ServerKeepAlive; most > 0 && (k.packet.KeepAlive == 0 || time.Duration(k.packet.KeepAlive)*time.Second > most) {
@@ -212,21 +211,29 @@ func (c *conn) sendConnack(k *connecting, present bool) {
 	c.send(wire.TypeConnack, wire.AppendConnack(nil, c.version, &a))
 }
 
-// claim returns the session of a client, and whether it was there before. What held it until now lets go.
+// claim returns the client's session, and whether it existed before. It closes an older connection of the session.
 func (s *shard) claim(k *connecting) (ss *session, present bool) {
 	ss = s.sessions[k.client.ID]
 	if ss != nil && ss.conn != nil {
 		ss.conn.close(closeTakenOver)
 		ss = s.sessions[k.client.ID]
 	}
-	if ss != nil && k.packet.CleanStart {
+	another := ss != nil && ss.usage.user != k.client.Identity.User // admit has allowed the takeover
+	if another {
+		s.b.lines.write(slog.LevelInfo, "takeover", "session of an anonymous client ended for a user",
+			"client", shown(ss.id), "user", shown(k.client.Identity.User), "remote", k.c.remote)
+	}
+	if ss != nil && (k.packet.CleanStart || another) {
 		ss.end()
 		ss = nil
 	}
 	if present = ss != nil; !present {
-		ss = s.newSession(k.client.ID, k.client.Identity.User)
+		if k.usage == nil { // the user's previous session has just ended
+			k.usage = s.b.usages.join(k.client.Identity.User)
+		}
+		ss = s.newSessionOf(k.client.ID, k.usage)
 	} else {
-		s.wheel.stop(&ss.timer)
+		s.wheel.Stop(&ss.timer)
 		s.stats.sessionsOffline--
 	}
 	ss.setExpiry(k.expiry(), s.b.limits.MaxSessionExpiry)
@@ -236,8 +243,7 @@ func (s *shard) claim(k *connecting) (ss *session, present bool) {
 	return ss, present
 }
 
-// expiry is how long the client wants its session to outlive the connection. In 3.x a session is for this connection
-// (clean session) or for good.
+// expiry returns the requested session expiry. A 3.x session ends with its connection (clean session) or never expires.
 func (k *connecting) expiry() time.Duration {
 	switch {
 	case k.c.version == wire.V5:

@@ -2,59 +2,62 @@ package broker
 
 import "math/bits"
 
-// A message that waits in the queue of a session that is not durable, or for its acknowledgement if it may have to be sent
-// again, is mostly one of a few that come and go all the time. Its copy is used again for another one when the last session
-// has released it, so that nothing is allocated for it and no garbage left. Whoever keeps a message for longer, or on
-// another shard, has the copy to itself from then on (keep).
+// A session that is not durable holds copies of messages in its queue, and of messages that may have to be retransmitted. Few such
+// copies exist at a time, and they change all the time. So a copy is reused when the last session has released it: nothing is
+// allocated, and no garbage is left. keep excludes a copy from reuse, for a message that is needed for longer or on another shard.
 
 const (
-	heldClasses = 7       // copies with room for 64, 128, … 4096 bytes
-	spareHeld   = 4 << 20 // bytes of copies that a shard has ready
+	pinClasses  = 7       // size classes: copies with room for 64, 128, … 4096 bytes
+	sparePinned = 4 << 20 // bytes of spare copies that a shard keeps
 )
 
-// heldCopies are the spare copies of a shard, by the room they have.
-type heldCopies struct {
-	spare [heldClasses][]*message
+// pinnedCopies holds a shard's spare copies by size class.
+type pinnedCopies struct {
+	spare [pinClasses][]*message
 	bytes int
 }
 
-// spoilCopies has spare copies overwritten, for tests: whoever still reads one shows.
+// spoilCopies makes tests overwrite spare copies, so that a read after release shows.
 var spoilCopies = false
 
-// heldClass is the class of copies for n bytes; heldClasses or more: none.
-func heldClass(n int) int { return bits.Len(uint(max(n, 1)-1) / smallBytes) }
+// pinClass returns the size class for n bytes; pinClasses or more: none.
+func pinClass(n int) int { return bits.Len(uint(max(n, 1)-1) / smallBytes) }
 
-// holdCopy has a delivery keep its message until it is released.
-func (s *shard) holdCopy(d *delivery) {
-	if d.held {
+// pinCopy pins a delivery's message until unpinCopy.
+func (s *shard) pinCopy(d *delivery) {
+	if d.pinned {
 		return
 	}
-	if d.m.kept == nil {
-		d.m.copyInto(s.copies.take(len(d.m.payload) + len(d.m.props)))
-		d.m.kept.pooled = true
+	if d.m.own == nil {
+		d.m.copyInto(s.pools.copies.take(len(d.m.payload) + len(d.m.props)))
+		d.m.own.pooled = true
 	}
-	d.m = d.m.kept
+	d.m = d.m.own
 	if d.m.pooled {
-		d.held = true
-		d.m.holders++
+		d.pinned = true
+		d.m.pins++
 	}
 }
 
-// letGoCopy undoes holdCopy. The delivery's message must not be used any more.
-func (s *shard) letGoCopy(d *delivery) {
-	if !d.held {
+// unpinCopy unpins a delivery's message. The delivery must not use it any more.
+func (s *shard) unpinCopy(d *delivery) {
+	if !d.pinned {
 		return
 	}
-	d.held = false
-	if d.m.holders--; d.m.holders == 0 && d.m.pooled {
-		s.copies.put(d.m)
+	d.pinned = false
+	if d.m.pins--; d.m.pins > 0 || !d.m.pooled {
+		return
 	}
+	if s.enc.current != nil && s.enc.current.own == d.m { // the message being delivered has more subscribers
+		s.enc.current.own = nil
+	}
+	s.pools.copies.put(d.m)
 }
 
 // take returns a copy with room for n bytes.
-func (h *heldCopies) take(n int) *message {
-	class := heldClass(n)
-	if class >= heldClasses {
+func (h *pinnedCopies) take(n int) *message {
+	class := pinClass(n)
+	if class >= pinClasses {
 		return newKept(n)
 	}
 	spare := h.spare[class]
@@ -68,17 +71,17 @@ func (h *heldCopies) take(n int) *message {
 	return k
 }
 
-// put takes a copy back that nobody uses.
-func (h *heldCopies) put(k *message) {
+// put takes back an unused copy.
+func (h *pinnedCopies) put(k *message) {
 	room := cap(k.payload)
-	class := heldClass(room)
+	class := pinClass(room)
 	if spoilCopies {
 		for i := range k.payload[:room] {
 			k.payload[:room][i] = 0xDB
 		}
 	}
 	*k = message{payload: k.payload[:0]}
-	if class < heldClasses && h.bytes+messageOverhead+room <= spareHeld {
+	if class < pinClasses && h.bytes+messageOverhead+room <= sparePinned {
 		h.spare[class] = append(h.spare[class], k)
 		h.bytes += messageOverhead + room
 	}

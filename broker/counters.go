@@ -5,14 +5,15 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/outcry-mqtt/outcry/broker/wire"
+	"github.com/outcry-mqtt/outcry/broker/histogram"
+	"github.com/outcry-mqtt/outcry/internal/wire"
 )
 
-// dropReason is why a message did not reach somebody.
+// dropReason is the reason for not delivering a message.
 type dropReason uint8
 
 const (
-	dropOffline dropReason = iota // QoS 0, and the client is not connected
+	dropOffline dropReason = iota // a QoS 0 message for an offline client
 	dropParkedFull
 	dropConflated
 	dropSlow
@@ -24,20 +25,27 @@ const (
 	dropClosed
 	dropSessionEnded
 	dropRetainedFull
-	dropMaxRate // a newer one came before its time, and the subscription has a maximum rate
+	dropMaxRate     // a newer message came within the interval of the subscription's maximum rate
+	dropControls    // a stored message's topic has characters that the limits refuse now
+	dropShareGroups // the message matches more groups than Limits.MaxShareGroups
 	dropReasons
 )
 
 var dropLabels = [dropReasons]string{
 	"offline", "parked_full", "conflated", "slow_consumer", "queue_full", "packet_too_large", "expired",
 	"not_authorized", "no_group_member", "connection_closed", "session_ended", "retained_full", "max_rate",
+	"control_characters", "share_groups",
 }
 
-// shardStats is what a shard counts. All but inboxBytes belongs to its loop.
+// shardStats holds a shard's counters. All but inboxBytes, inboxWork and released are owned by its loop.
 type shardStats struct {
-	inboxBytes atomic.Int64
+	released atomic.Uint64 // bytes freed until the last turn
+	letGo    uint64        // bytes freed in this turn
 
-	accepted, turns, lent          uint64
+	inboxBytes atomic.Int64
+	inboxWork  atomic.Int64 // cost in units of delivering the inbox's messages
+
+	accepted, turns, turnsByOthers uint64
 	connections, waiting           int64
 	generation                     uint32
 	open                           map[connKind]*connCount
@@ -49,15 +57,17 @@ type shardStats struct {
 	dropped                        [dropReasons]uint64
 	sessionsOffline                int64
 	sessionsExpired                uint64
+	identifiersOmitted             uint64
 	subscriptions, shared          int64
 	queued, queuedBytes            int64
-	inflight, parked               int64
+	inflight, inflightBytes        int64
+	parked, parkedBytes            int64
 	latency                        latency
 	lag                            int64
 	lags                           [2]lagWindow // of the current and the previous period
 }
 
-// connKind is what connections are counted by.
+// connKind is the key of connection counts.
 type connKind struct {
 	listener string
 	version  byte
@@ -72,7 +82,7 @@ type lagWindow struct{ began, most int64 }
 
 func (t *shardStats) init() { t.open = make(map[connKind]*connCount) }
 
-// turn notes how long a turn took.
+// turn records a turn's duration.
 func (t *shardStats) turn(began, now int64) {
 	t.turns++
 	t.lag = now - began
@@ -82,12 +92,12 @@ func (t *shardStats) turn(began, now int64) {
 	t.lags[0].most = max(t.lags[0].most, t.lag)
 }
 
-// latencyBounds are the upper bounds of the publish-to-flush histogram, in seconds.
+// latencyBounds are the upper bounds in seconds of the publish-to-flush histogram.
 var latencyBounds = []float64{
 	.000025, .00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5,
 }
 
-// latency counts messages by how long they took from being read to being written.
+// latency counts messages by their time from read to write.
 type latency struct {
 	counts [17]uint64
 	sum    float64
@@ -103,7 +113,7 @@ func (l *latency) observe(ns int64, n uint64) {
 	l.sum += sec * float64(n)
 }
 
-// count adds an open connection to those of its listener and version.
+// count adds an open connection to the counts of its listener and version.
 func (c *conn) count(s *shard) {
 	k := connKind{c.listener, c.version}
 	n := s.stats.open[k]
@@ -117,9 +127,9 @@ func (c *conn) count(s *shard) {
 }
 
 func (c *conn) uncount() {
-	if c.countedUser {
-		c.countedUser = false
-		c.b.guard.Exit(c.client.Identity.User)
+	if c.identity.counted {
+		c.identity.counted = false
+		c.b.guard.Exit(c.identity.client.Identity.User)
 	}
 	if c.counted {
 		c.counted = false
@@ -127,14 +137,13 @@ func (c *conn) uncount() {
 	}
 }
 
-// counters is what is counted outside the shards.
+// counters holds the counters that belong to no shard.
 type counters struct {
 	mu    sync.Mutex // guards auths
 	auths map[string]uint64
 }
 
-// auth counts what became of a client that showed who it is: whoever refused it, an Authenticator, an Admitter or the
-// broker itself.
+// auth counts the outcome of a client's CONNECT. r is the refusal by an Authenticator, an Admitter or the broker; nil: accepted.
 func (n *counters) auth(r *Refusal) {
 	label := "ok"
 	if r != nil {
@@ -147,7 +156,13 @@ func (n *counters) auth(r *Refusal) {
 	n.auths[label]++
 }
 
-// add puts what the shard has counted into a snapshot. It runs on the shard, or when that has ended.
+// addStats adds the shard's figures to a snapshot. It runs on the shard, or after the shard has ended.
+func (s *shard) addStats(out *Stats) {
+	out.TopicsCached += int64(len(s.topics.routes))
+	out.TopicCacheBytes += int64(s.topics.bytes)
+	s.stats.add(out, len(s.sessions))
+}
+
 func (t *shardStats) add(out *Stats, sessions int) {
 	for k, n := range t.open {
 		out.addConnections(k, n)
@@ -175,20 +190,23 @@ func (t *shardStats) add(out *Stats, sessions int) {
 	out.Sessions += int64(sessions)
 	out.SessionsOffline += t.sessionsOffline
 	out.SessionsExpired += t.sessionsExpired
+	out.IdentifiersOmitted += t.identifiersOmitted
 	out.Subscriptions += t.subscriptions
 	out.SharedSubscriptions += t.shared
 	out.Queued += t.queued
 	out.QueuedBytes += t.queuedBytes
 	out.Inflight += t.inflight
+	out.InflightBytes += t.inflightBytes
+	out.ParkedBytes += t.parkedBytes
 	out.Parked += t.parked
 	t.latency.add(&out.FlushLatency)
 	out.Shards = append(out.Shards, ShardStats{
-		Connections: t.connections, Turns: t.turns, Lent: t.lent, Lag: time.Duration(t.lag),
+		Connections: t.connections, Turns: t.turns, TurnsByOthers: t.turnsByOthers, Lag: time.Duration(t.lag),
 		MaxLag: time.Duration(max(t.lags[0].most, t.lags[1].most)), InboxBytes: t.inboxBytes.Load(),
 	})
 }
 
-func (l *latency) add(h *Histogram) {
+func (l *latency) add(h *histogram.Histogram) {
 	total := uint64(0)
 	for i, n := range l.counts {
 		total += n
@@ -215,7 +233,7 @@ func newStats(started time.Time) Stats {
 	out := Stats{
 		Started: started, Auth: make(map[string]uint64), Closed: make(map[string]uint64), Dropped: make(map[string]uint64),
 		Limited:      make(map[string]uint64),
-		FlushLatency: Histogram{Bounds: latencyBounds, Counts: make([]uint64, len(latencyBounds)+1)},
+		FlushLatency: histogram.Histogram{Bounds: latencyBounds, Counts: make([]uint64, len(latencyBounds)+1)},
 	}
 	for _, label := range dropLabels {
 		out.Dropped[label] = 0

@@ -2,39 +2,39 @@ package broker
 
 import "encoding/binary"
 
-// rsv1 marks a frame whose message is compressed (RFC 7692 6).
+// rsv1 is the header bit of a compressed message's first frame (RFC 7692 6).
 const rsv1 = 0x40
 
 const (
-	storedHead  = 5     // bytes of a stored block's header (RFC 1951 3.2.4), where it begins at a byte
-	storedBytes = 65535 // what a stored block can hold
-	emptyBlock  = 4     // 00 00 FF FF, what an empty stored block ends with, is not sent (RFC 7692 7.2.1)
+	storedHead  = 5     // bytes of a stored block's header at a byte boundary (RFC 1951 3.2.4)
+	storedBytes = 65535 // most bytes in a stored block
+	emptyBlock  = 4     // the bytes 00 00 FF FF at the end of an empty stored block, which are not sent (RFC 7692 7.2.1)
 )
 
-// deflation is what permessage-deflate (RFC 7692) adds to a WebSocket that has agreed to it, without context takeover.
+// deflation is a WebSocket's permessage-deflate state (RFC 7692), without context takeover.
 //
-// A message to many is compressed once: its payload becomes a row of DEFLATE blocks that refer to nothing before them, so
-// that they can be put into anyone's frame. Such a frame holds the blocks of all the messages of a turn, and what only
-// this connection is sent (acknowledgements, packet identifiers, topic aliases) between them in stored blocks, as it is.
-// A frame without any compressed message is not compressed at all.
+// A message to many subscribers is compressed once. Its payload becomes DEFLATE blocks without references to earlier data, so they
+// fit into any connection's frame. A frame holds the blocks of all messages of a turn. Bytes of this connection alone
+// (acknowledgements, packet identifiers, topic aliases) lie between them, uncompressed, in stored blocks. A frame without a
+// compressed message is not compressed at all.
 type deflation struct {
-	// What is sent.
-	packed bool // the outbox holds blocks: its stretch is one of the packer's
-	open   int  // where the header of the stored block at the outbox's end begins, plus one; 0: there is none
+	// Output.
+	packed bool // the outbox holds blocks: its span refers to the packer's blocks
+	open   int  // offset plus one of the open stored block's header at the outbox's end; 0: none
 
 	receiving
 }
 
-// own is outbox.own where there may be blocks: packets go into a stored block that is still open.
+// own returns the buffer for the connection's own packets. If the outbox holds blocks, they go into an open stored block.
 func (c *conn) own() *[]byte {
-	if !c.deflates || !c.ws.deflation.packed {
+	if !c.output.deflates || !c.ws.deflation.packed {
 		return c.out.own(c.shard)
 	}
 	return c.ws.deflation.own(c)
 }
 
 func (z *deflation) own(c *conn) *[]byte {
-	buf := c.out.unshare(c.shard, c.shard.packer.blocks)
+	buf := c.out.unshare(c.shard, c.shard.enc.packer.blocks)
 	if z.open == 0 {
 		z.open = len(*buf) + 1
 		*buf = append(*buf, make([]byte, storedHead)...)
@@ -42,16 +42,16 @@ func (z *deflation) own(c *conn) *[]byte {
 	return buf
 }
 
-// unshare copies what is shared into the outbox's own buffer, because it will not go out in this turn.
+// unshare copies shared bytes into the outbox's own buffer, because they are not sent in this turn.
 func (c *conn) unshare() {
-	if c.deflates && c.ws.deflation.packed {
-		c.out.unshare(c.shard, c.shard.packer.blocks)
+	if c.output.deflates && c.ws.deflation.packed {
+		c.out.unshare(c.shard, c.shard.enc.packer.blocks)
 		return
 	}
 	c.out.own(c.shard)
 }
 
-// pack has the outbox hold blocks from now on: what is in it becomes a stored one.
+// pack makes the outbox hold blocks from now on. Its packets become a stored block.
 func (z *deflation) pack(c *conn) {
 	if z.packed {
 		return
@@ -65,8 +65,8 @@ func (z *deflation) pack(c *conn) {
 	z.packed, z.open = true, 1
 }
 
-// share adds the blocks of a frame that is shared.
-func (z *deflation) share(c *conn, f stretch) {
+// share adds the blocks of a shared frame.
+func (z *deflation) share(c *conn, f span) {
 	z.pack(c)
 	o := &c.out
 	switch {
@@ -75,28 +75,27 @@ func (z *deflation) share(c *conn, f stretch) {
 	case len(o.buf) == 0 && o.shared.end == f.start:
 		o.shared.end = f.end
 	default:
-		blocks := c.shard.packer.blocks
+		blocks := c.shard.enc.packer.blocks
 		o.unshare(c.shard, blocks)
 		z.add(c, blocks[f.start:f.end])
 	}
 }
 
-// add adds blocks to the outbox's own buffer.
+// add appends blocks to the outbox's own buffer.
 func (z *deflation) add(c *conn, blocks []byte) {
 	z.seal(&c.out)
 	c.out.buf = append(c.out.buf, blocks...)
-	c.shard.pending += len(blocks)
+	c.shard.enc.pending += len(blocks)
 }
 
-// replacePayload puts blocks where the payload, the last n bytes of the outbox's own buffer, is.
+// replacePayload replaces the payload, the last n bytes of the outbox's own buffer, with blocks.
 func (z *deflation) replacePayload(c *conn, n int, blocks []byte) {
 	c.out.buf = c.out.buf[:len(c.out.buf)-n]
-	c.shard.pending -= n
+	c.shard.enc.pending -= n
 	c.shard.stats.bytesSaved += uint64(n - len(blocks))
 	z.add(c, blocks)
 }
 
-// seal completes the stored block that is open.
 func (z *deflation) seal(o *outbox) {
 	if z.open == 0 {
 		return
@@ -105,8 +104,8 @@ func (z *deflation) seal(o *outbox) {
 	z.open = 0
 }
 
-// sealStored fills in the header at b[at:] of a stored block that goes on to the end of b. What one block cannot hold
-// becomes several.
+// sealStored fills in the header at b[at:] of a stored block that extends to the end of b. It splits a block that is larger than
+// storedBytes.
 func sealStored(b []byte, at int) []byte {
 	for {
 		n := len(b) - at - storedHead
@@ -129,13 +128,13 @@ func insert(b []byte, at, n int) []byte {
 	return b
 }
 
-// finish returns the payload of a compressed frame with everything that is in the outbox. Blocks of the packer end with
-// an empty stored block, as a compressed message has to; behind other blocks it is added. Its last four bytes are left out.
+// finish returns the outbox as the payload of a compressed frame. A compressed message ends with an empty stored block without its
+// last four bytes: the packer's blocks already have one, and finish adds it behind other blocks.
 func (z *deflation) finish(c *conn) []byte {
 	o := &c.out
 	switch {
 	case o.shared.end != 0:
-		return c.shard.packer.blocks[o.shared.start : o.shared.end-emptyBlock]
+		return c.shard.enc.packer.blocks[o.shared.start : o.shared.end-emptyBlock]
 	case z.open == 0:
 		return o.buf[:len(o.buf)-emptyBlock]
 	}

@@ -15,7 +15,7 @@ import (
 // patient is limits under which a reader that is slow for a moment loses nothing.
 var patient = broker.Limits{MaxParkedMessages: -1, MaxParkedBytes: -1}
 
-var deflatedLink = broker.Link{Listener: "ws", Framed: true, Deflate: true}
+var deflatedLink = broker.Conn{Listener: "ws", Framed: true, Deflate: true}
 
 // whole is a connection whose descriptor the broker takes, and hidden one that it leaves to a stream, as with TLS.
 func whole(c net.Conn) net.Conn  { return c }

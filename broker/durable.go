@@ -1,61 +1,59 @@
 package broker
 
 import (
-	"encoding/binary"
-	"encoding/json"
-	"errors"
-	"slices"
-	"time"
+	"math"
+
+	"github.com/outcry-mqtt/outcry/broker/storage"
 )
 
-// durable is what a session has that outlives the process. A session is durable if it outlives its connection and there
-// is a store.
+// durable is the state of a session that outlives the process. A session is durable if it outlives its connection and there is a
+// store.
 type durable struct {
-	num     uint64 // names the session in the store, where another with the same client identifier gets another
-	lastSeq uint64 // of the messages that the session was given
-	sentSeq uint64 // messages up to this one have left the queue
-	version uint32 // of its flow, as last handed to the store
-	saved   uint32 // the version that is on disk
+	num     uint64  // the session's number in the store; a new session with the same client identifier gets another
+	lastSeq uint64  // number of the last message given to the session
+	sentSeq uint64  // messages up to this number have left the queue
+	forgone forgone // later messages that have also left it
+	version uint32  // version of the flow last handed to the store
+	saved   uint32  // version of the flow on disk
 
-	unsaved saving // what has changed since it was handed to the store
-	urgent  bool   // the next transaction has to have that
+	unsaved saving // parts changed since they were handed to the store
+	urgent  bool   // the next transaction must include unsaved
 }
 
-// saving is parts of a session that are written whole.
+// saving is a set of parts of a session; each is written whole.
 type saving uint8
 
 const (
-	savingSession saving = 1 << iota // who it belongs to, its expiry and its will
-	savingFlow                       // what is under way in both directions
+	savingSession saving = 1 << iota // owner, expiry and will
+	savingFlow                       // in-flight window, unreleased QoS 2 identifiers, position in the queue and losses
 )
 
-// makeDurable has the store keep the session, from the end of this turn on.
+// makeDurable persists the session, from the end of this turn on.
 func (ss *session) makeDurable() {
-	ss.durable = &durable{num: ss.shard.b.lastSession.Add(1)}
+	ss.durable = &durable{num: ss.shard.b.last.session.Add(1)}
 	ss.saveNext(savingSession)
 }
 
-// save has parts of a durable session written, in this turn or with a later transaction.
+// save writes parts of a durable session, in this turn or with a later transaction.
 func (ss *session) save(what saving) {
 	d := ss.durable
 	if d == nil || ss.ended {
 		return
 	}
 	if d.unsaved == 0 {
-		ss.shard.unsaved = append(ss.shard.unsaved, ss)
+		ss.shard.journal.unsaved = append(ss.shard.journal.unsaved, ss)
 	}
 	d.unsaved |= what
 }
 
-// saveNow has parts of a durable session written in this turn.
+// saveNow writes parts of a durable session in this turn.
 func (ss *session) saveNow(what saving) {
 	if ss.saveNext(what) {
 		ss.shard.openTxn().urgent = true
 	}
 }
 
-// saveNext has parts of a durable session written by the next transaction, whenever that is. It returns false if nothing of
-// the session is kept.
+// saveNext writes parts of a durable session with the next transaction. It returns false if the session is not stored.
 func (ss *session) saveNext(what saving) bool {
 	ss.save(what)
 	d := ss.durable
@@ -64,34 +62,48 @@ func (ss *session) saveNext(what saving) bool {
 	}
 	if !d.urgent {
 		d.urgent = true
-		ss.shard.urgent = append(ss.shard.urgent, ss)
+		ss.shard.journal.urgent = append(ss.shard.journal.urgent, ss)
 	}
 	return true
 }
 
-// saveFlow has the flow written in this turn and returns the version of it that will say so.
+// saveFlow writes the flow in this turn, and returns its new version.
 func (ss *session) saveFlow() uint32 {
 	ss.saveNow(savingFlow)
 	return ss.durable.version + 1
 }
 
-// save puts what has changed of the shard's sessions into a transaction: all of it, unless what nobody waits for is on
-// its way to the disk already.
+// save adds the shard's changed sessions to a transaction: all urgent ones, and lazyAtOnce others unless a transaction with such
+// others is in progress.
 func (s *shard) save(t *txn) {
-	for _, ss := range s.urgent {
+	for _, ss := range s.journal.urgent {
 		ss.saveTo(t)
 	}
-	clear(s.urgent)
-	s.urgent = s.urgent[:0]
-	if s.lazy {
+	clear(s.journal.urgent)
+	s.journal.urgent = s.journal.urgent[:0]
+	if s.journal.lazy {
 		return
 	}
-	for _, ss := range s.unsaved {
-		ss.saveTo(t)
+	s.journal.lazy, t.lazy = true, true
+	most := lazyAtOnce
+	if s.sched.ending {
+		most = math.MaxInt
 	}
-	clear(s.unsaved)
-	s.unsaved = s.unsaved[:0]
-	s.lazy, t.lazy = true, true
+	s.journal.unsaved = saveSome(s.journal.unsaved, most, func(ss *session) { ss.saveTo(t) })
+	s.journal.outdated = saveSome(s.journal.outdated, most, (*subscription).update)
+}
+
+// saveSome calls save for the first most items, and returns the rest.
+func saveSome[T any](all []T, most int, save func(T)) []T {
+	n := min(len(all), most)
+	for _, each := range all[:n] {
+		save(each)
+	}
+	clear(all[:n])
+	if n == len(all) {
+		return all[:0]
+	}
+	return all[n:]
 }
 
 func (ss *session) saveTo(t *txn) {
@@ -102,32 +114,45 @@ func (ss *session) saveTo(t *txn) {
 		return
 	}
 	if what&savingSession != 0 {
-		t.add(Op{Space: SpaceSessions, Key: ss.id, Value: ss.encode()})
+		t.add(ss.put())
 	}
 	if what&savingFlow != 0 {
 		d.version++
-		t.add(Op{Space: SpaceFlows, Key: numberKey(d.num), Value: ss.encodeFlow()})
+		t.add(ss.putFlow())
 	}
 	t.saved = append(t.saved, savedSession{ss, what, d.version})
 }
 
-// forgetting is what deletes all that the store has of a session that ends.
-func (ss *session) forgetting() (ops []Op) {
+// put returns the operation that writes the session's record.
+func (ss *session) put() storage.Op {
+	r := ss.record()
+	return storage.Op{Space: storage.SpaceSessions, Key: r.Key(), Value: r.Append(nil)}
+}
+
+// putFlow returns the operation that writes the session's flow. All sessions use the shard's flow record, so that no lists are
+// allocated.
+func (ss *session) putFlow() storage.Op {
+	f := &ss.shard.journal.flow
+	ss.recordFlow(f)
+	value := make([]byte, 0, 32+8*len(f.Outgoing)+3*len(f.Received))
+	return storage.Op{Space: storage.SpaceFlows, Key: f.Key(), Value: f.Append(value)}
+}
+
+// forgetting returns the operations that delete an ended session and its flow from the store. Its subscriptions are deleted
+// separately.
+func (ss *session) forgetting() []storage.Op {
 	d := ss.durable
 	if d == nil {
 		return nil
 	}
-	ops = append(ops,
-		Op{Space: SpaceSessions, Key: ss.id, Delete: true},
-		Op{Space: SpaceFlows, Key: numberKey(d.num), Delete: true})
-	ss.subs.each(func(sub *subscription) {
-		ops = append(ops, Op{Space: SpaceSubscriptions, Key: sub.storeKey(), Delete: true})
-	})
-	return ops
+	return []storage.Op{
+		{Space: storage.SpaceSessions, Key: ss.id, Delete: true},
+		{Space: storage.SpaceFlows, Key: storage.NumberKey(d.num), Delete: true},
+	}
 }
 
-// keep gives a message that a durable session is to get its place, and has it kept.
-func (ss *session) keep(d *delivery) {
+// persist assigns a durable session's message its sequence number, and persists it for the session.
+func (ss *session) persist(d *delivery) {
 	if ss.durable == nil || d.seq != 0 {
 		return
 	}
@@ -141,7 +166,7 @@ func (ss *session) keep(d *delivery) {
 	}
 }
 
-// release ends the session's need of a message: the store may delete it, and its memory may be used again.
+// release ends the session's need of a message: the store may delete it, and its memory may be reused.
 func (ss *session) release(d *delivery) {
 	if d.seq != 0 && d.m != nil {
 		ss.save(savingFlow)
@@ -149,11 +174,14 @@ func (ss *session) release(d *delivery) {
 			ss.shard.unref(d.m.stored)
 		}
 	}
-	ss.shard.letGoCopy(d)
+	if d.m != nil && !d.pinned && d.m.own == d.m { // a copy that is not reused
+		ss.shard.letGo(d.m.size())
+	}
+	ss.shard.unpinCopy(d)
 }
 
-// onDisk tells whether a message under way may be sent. One of QoS 2 must be on disk with its packet identifier first, and
-// PUBREL must wait until the disk knows that PUBREC came: otherwise a crash would have the client get it twice.
+// onDisk reports whether an in-flight message may be sent. A QoS 2 message must first be on disk with its packet identifier, and
+// PUBREL must wait until PUBREC is on disk: otherwise the client would get the message twice after a crash.
 func (ss *session) onDisk(o *outgoing) bool {
 	if ss.durable == nil || ss.shard.b.options.Relaxed || o.d.qos < 2 {
 		return true
@@ -164,179 +192,10 @@ func (ss *session) onDisk(o *outgoing) bool {
 	return int32(ss.durable.saved-o.after) >= 0
 }
 
-// message is what the store keeps of a message under way; nil: nothing.
-func (o *outgoing) message() *stored {
+// message returns the stored message of an in-flight message; nil: not stored.
+func (o *outgoing) message() *storedMessage {
 	if o.d.m == nil {
 		return nil
 	}
 	return o.d.m.stored
-}
-
-// A stored session is: a version byte, flags, its number, the user, its expiry, when it ends if it is offline, and its
-// will if it has one.
-const (
-	sessionVersion = 1
-	sessionOffline = 1
-	sessionHasWill = 2
-	willQoS        = 3
-	willRetain     = 4
-)
-
-var errSessionRecord = errors.New("not a session of a version that this program knows; run the version that wrote it, or restore a backup")
-
-func (ss *session) encode() []byte {
-	clock := &ss.shard.b.clock
-	flags := byte(0)
-	if ss.conn == nil {
-		flags |= sessionOffline
-	}
-	if ss.will != nil {
-		flags |= sessionHasWill
-	}
-	b := []byte{sessionVersion, flags}
-	b = binary.AppendUvarint(b, ss.durable.num)
-	b = appendBytes(b, ss.user)
-	b = appendDuration(b, ss.expiry)
-	if ss.conn == nil {
-		b = binary.AppendVarint(b, clock.stamp(ss.endsAt))
-	}
-	if ss.will != nil {
-		b = ss.will.append(b)
-		if ss.conn == nil {
-			b = binary.AppendVarint(b, clock.stamp(ss.willAt))
-		}
-	}
-	return b
-}
-
-// append encodes a will with whom it is published as: of that, what rules may ask about.
-func (w *will) append(b []byte) []byte {
-	m := &w.message
-	flags := m.qos & willQoS
-	if m.retain {
-		flags |= willRetain
-	}
-	b = append(b, flags)
-	b = appendDuration(b, w.delay)
-	b = appendDuration(b, w.expiry)
-	b = appendBytes(b, m.topic)
-	b = appendBytes(b, m.props)
-	b = appendBytes(b, m.payload)
-	claims, err := json.Marshal(w.client.Identity.Claims)
-	if err != nil {
-		claims = nil // then rules that ask for claims say no
-	}
-	b = appendBytes(b, claims)
-	b = appendBytes(b, w.client.Identity.Method)
-	b = appendBytes(b, w.client.Listener)
-	b = appendBytes(b, w.client.Remote)
-	return append(b, w.client.Version)
-}
-
-func appendDuration(b []byte, d time.Duration) []byte {
-	if d == unlimitedTime {
-		return binary.AppendVarint(b, int64(unlimitedTime))
-	}
-	return binary.AppendVarint(b, d.Milliseconds())
-}
-
-func (ss *session) decode(value []byte) (online bool, err error) {
-	r := reader{value}
-	if r.byte() != sessionVersion {
-		return false, errSessionRecord
-	}
-	clock := &ss.shard.b.clock
-	flags := r.byte()
-	ss.durable = &durable{num: r.uvarint()}
-	ss.user = string(r.bytes())
-	ss.expiry = r.duration()
-	offline := flags&sessionOffline != 0
-	if offline {
-		ss.endsAt = clock.from(r.varint())
-	}
-	if flags&sessionHasWill != 0 {
-		ss.will, err = r.will(ss)
-		if offline {
-			ss.willAt = clock.from(r.varint())
-		}
-	}
-	if r.failed() {
-		return false, errSessionRecord
-	}
-	return !offline, err
-}
-
-func (r *reader) will(ss *session) (*will, error) {
-	flags := r.byte()
-	w := &will{delay: r.duration(), expiry: r.duration()}
-	w.message = message{topic: string(r.bytes()), qos: flags & willQoS, retain: flags&willRetain != 0, from: ss}
-	w.message.props = append([]byte(nil), r.bytes()...)
-	w.message.payload = append([]byte(nil), r.bytes()...)
-	id := &Identity{User: ss.user}
-	if claims := r.bytes(); len(claims) > 0 {
-		if err := json.Unmarshal(claims, &id.Claims); err != nil {
-			return nil, errSessionRecord
-		}
-	}
-	id.Method = string(r.bytes())
-	w.client = &Client{ID: ss.id, Identity: id, Listener: string(r.bytes()), Remote: string(r.bytes()), Version: r.byte()}
-	return w, nil
-}
-
-// A stored flow is: a version byte, up to where messages have left the queue, the last packet identifier, then the
-// messages under way, the QoS 2 messages that the client has not released, and what the session has lost.
-const (
-	flowVersion   = 1
-	flowStateMask = 3
-)
-
-var errFlowRecord = errors.New("not a session's flow of a version that this program knows; run the version that wrote it, or restore a backup")
-
-func (ss *session) encodeFlow() []byte {
-	b := make([]byte, 0, 32+8*ss.window.live+3*ss.received.len())
-	b = append(b, flowVersion)
-	b = binary.AppendUvarint(b, ss.durable.sentSeq)
-	b = binary.AppendUvarint(b, uint64(ss.window.lastID))
-	b = binary.AppendUvarint(b, uint64(ss.window.live))
-	ss.window.each(func(o *outgoing) {
-		b = binary.AppendUvarint(b, o.d.seq)
-		b = binary.AppendUvarint(b, uint64(o.id))
-		b = append(b, byte(o.state)&flowStateMask)
-	})
-	held := slices.Collect(ss.received.held())
-	b = binary.AppendUvarint(b, uint64(len(held)))
-	for _, id := range held {
-		b = binary.AppendUvarint(b, uint64(id))
-	}
-	return ss.gap.append(b)
-}
-
-// flow is a flow as it was stored, while its session is restored.
-type flow struct {
-	sentSeq uint64
-	lastID  uint16
-	live    []outgoing // of the delivery, only seq is set
-}
-
-func (ss *session) decodeFlow(value []byte) (f flow, err error) {
-	r := reader{value}
-	if r.byte() != flowVersion {
-		return flow{}, errFlowRecord
-	}
-	f.sentSeq, f.lastID = r.uvarint(), uint16(r.uvarint())
-	for range min(r.uvarint(), maxWindow) {
-		o := outgoing{d: delivery{seq: r.uvarint()}, id: uint16(r.uvarint()), state: sendState(r.byte()), sent: true}
-		if o.id == 0 || o.state == settled || o.state > awaitComp {
-			r.fail()
-		}
-		f.live = append(f.live, o)
-	}
-	for range min(r.uvarint(), maxWindow) {
-		ss.received.set(receipt{id: uint16(r.uvarint())})
-	}
-	ss.gap = r.gap()
-	if r.failed() {
-		return flow{}, errFlowRecord
-	}
-	return f, nil
 }

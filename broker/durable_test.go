@@ -9,6 +9,7 @@ import (
 
 	"github.com/outcry-mqtt/outcry/broker"
 	"github.com/outcry-mqtt/outcry/broker/conformance/raw"
+	"github.com/outcry-mqtt/outcry/broker/storage"
 )
 
 func v5Durable(id string) raw.Connect {
@@ -38,7 +39,7 @@ func receive(c *raw.Client, n int) (got []*raw.Received) {
 }
 
 // crash ends a broker as SIGKILL would, as far as its store is concerned, and starts another on what is left.
-func (s *server) crash(store *shelf) (*server, *shelf) {
+func (s *server) crash(store *memoryStore) (*server, *memoryStore) {
 	s.t.Helper()
 	left := store.copied()
 	return start(s.t, broker.Options{Store: left}), left
@@ -48,7 +49,7 @@ func TestDurableSessionOutlivesTheProcess(t *testing.T) {
 	t.Parallel()
 	for _, k := range []raw.Connect{v5Durable("sub"), {Version: raw.V311, ID: "sub"}} {
 		t.Run(fmt.Sprint("version ", k.Version), func(t *testing.T) {
-			store := newShelf()
+			store := newMemoryStore()
 			s := start(t, broker.Options{Store: store})
 			sub := s.connect(k)
 			sub.Subscribe(1, "a/#")
@@ -74,7 +75,7 @@ func TestDurableSessionOutlivesTheProcess(t *testing.T) {
 				}
 			}
 			s.eventually("nothing left", func(st broker.Stats) bool { return st.Inflight == 0 })
-			s.eventually("nothing left in the store", func(broker.Stats) bool { return store.count(broker.SpaceMessages) == 0 })
+			s.eventually("nothing left in the store", func(broker.Stats) bool { return store.count(storage.SpaceMessages) == 0 })
 			pub = s.connect(v5Durable("pub"))
 			pub.Publish(raw.Publish{Topic: "b", Payload: "later", QoS: 1})
 			sub.ExpectPublish("b", "later")
@@ -84,7 +85,7 @@ func TestDurableSessionOutlivesTheProcess(t *testing.T) {
 
 func TestAcknowledgedWhenItIsKeptForEveryDurableSession(t *testing.T) {
 	t.Parallel()
-	store := newShelf()
+	store := newMemoryStore()
 	s := start(t, broker.Options{Store: store})
 	for i := range 8 { // on both shards
 		c := s.connect(v5Durable(fmt.Sprint("sub", i)))
@@ -93,7 +94,7 @@ func TestAcknowledgedWhenItIsKeptForEveryDurableSession(t *testing.T) {
 	}
 	s.eventually("offline", func(st broker.Stats) bool { return st.SessionsOffline == 8 })
 	pub := s.connect(raw.Connect{Version: raw.V5, ID: "pub", Clean: true})
-	store.hold(broker.SpaceMessages)
+	store.hold(storage.SpaceMessages)
 	pub.Send(
 		raw.Publish{Topic: "t", Payload: "1", QoS: 1, ID: 1}.Bytes(raw.V5),
 		raw.Publish{Topic: "t", Payload: "2", QoS: 2, ID: 2}.Bytes(raw.V5),
@@ -103,7 +104,7 @@ func TestAcknowledgedWhenItIsKeptForEveryDurableSession(t *testing.T) {
 	store.release()
 	pub.ExpectAck(raw.PUBACK, 1)
 	pub.ExpectAck(raw.PUBREC, 2)
-	if n := store.count(broker.SpaceMessages); n != 2 {
+	if n := store.count(storage.SpaceMessages); n != 2 {
 		t.Errorf("%d messages in the store for 8 sessions, want 2", n)
 	}
 	s, _ = s.crash(store)
@@ -114,12 +115,12 @@ func TestAcknowledgedWhenItIsKeptForEveryDurableSession(t *testing.T) {
 
 func TestQoS2WaitsForTheDisk(t *testing.T) {
 	t.Parallel()
-	store := newShelf()
+	store := newMemoryStore()
 	s := start(t, broker.Options{Store: store})
 	sub := s.connect(v5Durable("sub"))
 	sub.Subscribe(2, "t")
 	pub := s.connect(v5Durable("pub"))
-	store.hold(broker.SpaceMessages)
+	store.hold(storage.SpaceMessages)
 	pub.Send(raw.Publish{Topic: "t", Payload: "1", QoS: 2, ID: 7}.Bytes(raw.V5))
 	s.eventually("a commit", func(broker.Stats) bool { return store.commits() > 0 })
 	sub.ExpectNothing()
@@ -128,7 +129,7 @@ func TestQoS2WaitsForTheDisk(t *testing.T) {
 	pub.ExpectAck(raw.PUBREC, 7)
 	got := sub.ExpectPublish("t", "1")
 
-	store.hold(broker.SpaceFlows)
+	store.hold(storage.SpaceFlows)
 	sub.Send(raw.Ack(raw.PUBREC, got.ID))
 	pub.Send(raw.Ack(raw.PUBREL, 7))
 	s.eventually("a commit", func(broker.Stats) bool { return store.commits() > 0 })
@@ -138,12 +139,12 @@ func TestQoS2WaitsForTheDisk(t *testing.T) {
 	sub.ExpectAck(raw.PUBREL, got.ID)
 	pub.ExpectAck(raw.PUBCOMP, 7)
 	sub.Send(raw.Ack(raw.PUBCOMP, got.ID))
-	s.eventually("nothing left in the store", func(broker.Stats) bool { return store.count(broker.SpaceMessages) == 0 })
+	s.eventually("nothing left in the store", func(broker.Stats) bool { return store.count(storage.SpaceMessages) == 0 })
 }
 
 func TestInflightKeepsItsPacketIdentifiers(t *testing.T) {
 	t.Parallel()
-	store := newShelf()
+	store := newMemoryStore()
 	s := start(t, broker.Options{Store: store})
 	sub := s.connect(v5Durable("sub"))
 	sub.Subscribe(2, "#")
@@ -195,7 +196,7 @@ func TestInflightKeepsItsPacketIdentifiers(t *testing.T) {
 
 func TestStoreThatFailsLosesNothingThatIsAcknowledged(t *testing.T) {
 	t.Parallel()
-	store := newShelf()
+	store := newMemoryStore()
 	s := start(t, broker.Options{Store: store})
 	sub := s.connect(v5Durable("sub"))
 	sub.Subscribe(2, "t")
@@ -215,13 +216,14 @@ func TestStoreThatFailsLosesNothingThatIsAcknowledged(t *testing.T) {
 	}
 	store.setFail(nil)
 	s.Advance(2 * time.Second) // it tries again every second
+	s.eventually("the store works again", func(broker.Stats) bool { return !s.StoreFails() })
 	pub.Send(raw.Publish{Topic: "t", Payload: "lost 2", QoS: 2, ID: 1, Dup: true}.Bytes(raw.V5))
 	pub.ExpectAck(raw.PUBREC, 1)
 	if got := receive(sub, 1); got[0].Payload != "lost 2" {
 		t.Errorf("got %v", got)
 	}
 	sub.ExpectNothing()
-	s.eventually("nothing left in the store", func(broker.Stats) bool { return store.count(broker.SpaceMessages) == 0 })
+	s.eventually("nothing left in the store", func(broker.Stats) bool { return store.count(storage.SpaceMessages) == 0 })
 	s, _ = s.crash(store)
 	if st := s.Stats(); st.Sessions != 2 || st.Subscriptions != 1 || st.Queued != 0 {
 		t.Errorf("%+v", st)
@@ -230,31 +232,31 @@ func TestStoreThatFailsLosesNothingThatIsAcknowledged(t *testing.T) {
 
 func TestSubscriptionIsAcknowledgedWhenItIsOnDisk(t *testing.T) {
 	t.Parallel()
-	store := newShelf()
+	store := newMemoryStore()
 	s := start(t, broker.Options{Store: store})
 	c := s.connect(v5Durable("c"))
 	c.Publish(raw.Publish{Topic: "r", Payload: "retained", Retain: true, QoS: 1})
-	store.hold(broker.SpaceSubscriptions)
+	store.hold(storage.SpaceSubscriptions)
 	c.Send(raw.Subscribe{ID: 5, Filters: []raw.Filter{{Name: "r", Options: 1}}}.Bytes(raw.V5))
 	s.eventually("a commit", func(broker.Stats) bool { return store.commits() == 1 })
 	c.ExpectNothing()
 	store.release()
 	c.Expect(raw.SUBACK)
 	c.ExpectPublish("r", "retained")
-	store.hold(broker.SpaceSubscriptions)
+	store.hold(storage.SpaceSubscriptions)
 	c.Send(raw.Unsubscribe{ID: 6, Filters: []string{"r"}}.Bytes(raw.V5))
 	s.eventually("a commit", func(broker.Stats) bool { return store.commits() == 1 })
 	c.ExpectNothing()
 	store.release()
 	c.Expect(raw.UNSUBACK)
-	if n := store.count(broker.SpaceSubscriptions); n != 0 {
+	if n := store.count(storage.SpaceSubscriptions); n != 0 {
 		t.Errorf("%d subscriptions in the store", n)
 	}
 }
 
 func TestSessionThatEndsLeavesNothingInTheStore(t *testing.T) {
 	t.Parallel()
-	store := newShelf()
+	store := newMemoryStore()
 	s := start(t, broker.Options{Store: store})
 	c := s.connect(v5Durable("c"))
 	c.Subscribe(2, "a", "b/#", "$share/g/c")
@@ -264,19 +266,19 @@ func TestSessionThatEndsLeavesNothingInTheStore(t *testing.T) {
 	for _, name := range []string{"a", "b/1", "c"} {
 		pub.Publish(raw.Publish{Topic: name, Payload: "x", QoS: 2})
 	}
-	if n := store.count(broker.SpaceMessages); n != 3 {
+	if n := store.count(storage.SpaceMessages); n != 3 {
 		t.Errorf("%d messages in the store", n)
 	}
 	s.connect(raw.Connect{Version: raw.V5, ID: "c", Clean: true})
 	s.eventually("nothing left in the store", func(broker.Stats) bool {
-		return store.count(broker.SpaceMessages)+store.count(broker.SpaceSessions)+store.count(broker.SpaceFlows)+
-			store.count(broker.SpaceSubscriptions) == 0
+		return store.count(storage.SpaceMessages)+store.count(storage.SpaceSessions)+store.count(storage.SpaceFlows)+
+			store.count(storage.SpaceSubscriptions) == 0
 	})
 }
 
 func TestSharedSubscriptionOutlivesTheProcess(t *testing.T) {
 	t.Parallel()
-	store := newShelf()
+	store := newMemoryStore()
 	s := start(t, broker.Options{Store: store})
 	for _, id := range []string{"a", "b", "c"} {
 		c := s.connect(v5Durable(id))
@@ -317,7 +319,7 @@ func TestExpiryGoesOnWhileTheBrokerIsDown(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var gone atomic.Int64 // on the system clock
 			begin := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
-			store := newShelf()
+			store := newMemoryStore()
 			options := broker.Options{}
 			broker.SetWallClock(&options, func() time.Time { return begin.Add(time.Duration(gone.Load())) })
 			options.Store = store
@@ -328,7 +330,7 @@ func TestExpiryGoesOnWhileTheBrokerIsDown(t *testing.T) {
 			c.Close()
 			s.eventually("offline", func(st broker.Stats) bool { return st.SessionsOffline == 1 })
 			s.Advance(test.before)
-			s.eventually("all is in the store", func(broker.Stats) bool { return store.count(broker.SpaceSessions) > 0 || test.expired })
+			s.eventually("all is in the store", func(broker.Stats) bool { return store.count(storage.SpaceSessions) > 0 || test.expired })
 			gone.Store(int64(test.before + test.down + test.jump))
 			options.Store = store.copied()
 			s = start(t, options)
@@ -349,7 +351,7 @@ func TestClockThatJumpsWhileTheBrokerRuns(t *testing.T) {
 	t.Parallel()
 	var jump atomic.Int64
 	base := time.Now()
-	options := broker.Options{Store: newShelf()}
+	options := broker.Options{Store: newMemoryStore()}
 	broker.SetWallClock(&options, func() time.Time { return base.Add(time.Duration(jump.Load())) })
 	s := start(t, options)
 	k := raw.Connect{Version: raw.V5, ID: "c", Props: raw.Props{raw.Num(raw.SessionExpiry, 100)}}
@@ -375,7 +377,7 @@ func TestClockThatJumpsWhileTheBrokerRuns(t *testing.T) {
 // TestWillOutlivesTheProcess publishes the will of a client that does not come back to a broker that was away.
 func TestWillOutlivesTheProcess(t *testing.T) {
 	t.Parallel()
-	store := newShelf()
+	store := newMemoryStore()
 	s := start(t, broker.Options{Store: store})
 	will := func(id string, delay int) raw.Connect {
 		return raw.Connect{Version: raw.V5, ID: id, Props: raw.Props{raw.Num(raw.SessionExpiry, 3600)},
@@ -386,7 +388,7 @@ func TestWillOutlivesTheProcess(t *testing.T) {
 	late := s.connect(will("late", 60))
 	watcher := s.connect(v5Durable("watcher"))
 	watcher.Subscribe(1, "will/#")
-	s.eventually("all is in the store", func(broker.Stats) bool { return store.count(broker.SpaceSessions) == 4 })
+	s.eventually("all is in the store", func(broker.Stats) bool { return store.count(storage.SpaceSessions) == 4 })
 	late.Close() // its delay goes on
 	s.eventually("offline", func(st broker.Stats) bool { return st.SessionsOffline == 1 })
 	s.eventually("no will", func(st broker.Stats) bool { return st.MessagesSent[1] == 0 })
@@ -402,7 +404,7 @@ func TestWillOutlivesTheProcess(t *testing.T) {
 	if got := receive(watcher, 1); got[0].Topic != "will/late" {
 		t.Errorf("got %v", got[0])
 	}
-	s.eventually("the wills are done with", func(broker.Stats) bool { return store.count(broker.SpaceMessages) == 0 })
+	s.eventually("the wills are done with", func(broker.Stats) bool { return store.count(storage.SpaceMessages) == 0 })
 	s, _ = s.crash(store)
 	s.Advance(11 * time.Second)
 	watcher = s.connect(v5Durable("watcher"))
@@ -416,33 +418,133 @@ func TestWillOutlivesTheProcess(t *testing.T) {
 // works again.
 func TestWillOfASessionThatEndsWhileTheStoreFails(t *testing.T) {
 	t.Parallel()
-	store := newShelf()
+	store := newMemoryStore()
 	s := start(t, broker.Options{Store: store})
 	watcher := s.connect(v5Durable("watcher"))
 	watcher.Subscribe(2, "will")
 	mortal := s.connect(raw.Connect{Version: raw.V5, ID: "mortal", Props: raw.Props{raw.Num(raw.SessionExpiry, 1)},
 		Will: &raw.Will{Topic: "will", Payload: "gone", QoS: 2}})
-	s.eventually("both are in the store", func(broker.Stats) bool { return store.count(broker.SpaceSessions) == 2 })
+	s.eventually("both are in the store", func(broker.Stats) bool { return store.count(storage.SpaceSessions) == 2 })
 	store.setFail(errors.New("disk full"))
 	mortal.Close()
 	s.eventually("offline", func(st broker.Stats) bool { return st.SessionsOffline == 1 })
 	s.Advance(1500 * time.Millisecond)
 	s.eventually("the session has ended", func(st broker.Stats) bool { return st.Sessions == 1 })
 	store.setFail(nil)
+	s.expectWillOnce(store, watcher)
+}
+
+// expectWillOnce expects the will of an ended session after the store has begun to work again, and that the store has only the session
+// of its subscriber then.
+func (s *server) expectWillOnce(store *memoryStore, watcher *raw.Client) {
+	s.t.Helper()
 	s.Advance(2 * time.Second) // it tries again every second
 	if got := receive(watcher, 1); got[0].Payload != "gone" {
-		t.Errorf("got %v", got[0])
+		s.t.Errorf("got %v", got[0])
 	}
 	watcher.ExpectNothing()
 	s.eventually("nothing is left of it", func(broker.Stats) bool {
-		return store.count(broker.SpaceSessions) == 1 && store.count(broker.SpaceMessages) == 0
+		return store.count(storage.SpaceSessions) == 1 && store.count(storage.SpaceMessages) == 0
 	})
+}
+
+// TestWillOfASessionThatEndsBeforeTheStoreFails has a session end while its will is on the way to the store, which then fails.
+func TestWillOfASessionThatEndsBeforeTheStoreFails(t *testing.T) {
+	t.Parallel()
+	store := newMemoryStore()
+	s := start(t, broker.Options{Store: store})
+	watcher := s.connect(v5Durable("watcher"))
+	watcher.Subscribe(2, "will")
+	mortal := s.connect(raw.Connect{Version: raw.V5, ID: "mortal", Props: raw.Props{raw.Num(raw.SessionExpiry, 1)},
+		Will: &raw.Will{Topic: "will", Payload: "gone", QoS: 2}})
+	s.eventually("both are in the store", func(broker.Stats) bool { return store.count(storage.SpaceSessions) == 2 })
+	store.hold(storage.SpaceMessages)
+	mortal.Close()
+	s.eventually("the will is on its way", func(broker.Stats) bool { return store.commits() == 1 })
+	s.Advance(1500 * time.Millisecond)
+	s.eventually("the session has ended", func(st broker.Stats) bool { return st.Sessions == 1 })
+	store.finish(0, errDiskFull)
+	store.release()
+	s.Advance(2 * time.Second) // it tries again every second
+	receive(watcher, 1)
+	s.eventually("nothing is left of it", func(broker.Stats) bool {
+		return store.count(storage.SpaceSessions) == 1 && store.count(storage.SpaceMessages) == 0
+	})
+}
+
+// TestWillThatWasWrittenThoughTheStoreFailed has the store fail after it has written a will, and the process killed before the store
+// answers again. Meanwhile another shard stores the state of the subscriber's session. The subscriber must get the will after the start.
+func TestWillThatWasWrittenThoughTheStoreFailed(t *testing.T) {
+	t.Parallel()
+	for _, qos := range []byte{1, 2} {
+		store := newMemoryStore()
+		s := start(t, broker.Options{Store: store})
+		watching := v5Durable(s.idOn(1, "watcher"))
+		watcher := s.connect(watching)
+		watcher.Subscribe(qos, "will", "other")
+		mortal := s.connect(raw.Connect{Version: raw.V5, ID: s.idOn(0, "mortal"), Props: raw.Props{raw.Num(raw.SessionExpiry, 60)},
+			Will: &raw.Will{Topic: "will", Payload: "gone", QoS: 2}})
+		s.eventually("both are in the store", func(broker.Stats) bool { return store.count(storage.SpaceSessions) == 2 })
+		bye(watcher)
+		s.eventually("the watcher is away", func(st broker.Stats) bool { return st.SessionsOffline == 1 })
+		store.hold(storage.SpaceMessages)
+		mortal.Close()
+		s.eventually("the will is on its way", func(broker.Stats) bool { return store.commits() == 1 })
+		store.finish(0, errSync)
+		s.connect(watching).Close() // stores the session's flow; with QoS 1 the will is sent already
+		s.eventually("the watcher is away again", func(st broker.Stats) bool { return st.SessionsOffline == 2 })
+		s, _ = s.crash(store)
+		watcher = s.connect(watching)
+		if got := receive(watcher, 1); got[0].Payload != "gone" {
+			t.Errorf("QoS %d: got %v", qos, got[0])
+		}
+		watcher.ExpectNothing()
+	}
+}
+
+// TestMessageThatWasWrittenThoughTheStoreFailed has the store fail after it has written a QoS 2 message with its publisher's state, and
+// the process killed before the message is deleted. Meanwhile another shard stores the state of the subscriber, which has passed the
+// message over. The publisher repeats it, and the subscriber must get it once.
+func TestMessageThatWasWrittenThoughTheStoreFailed(t *testing.T) {
+	t.Parallel()
+	store := newMemoryStore()
+	s := start(t, broker.Options{Store: store})
+	watching, publishing := v5Durable(s.idOn(1, "watcher")), v5Durable(s.idOn(0, "publisher"))
+	watcher := s.connect(watching)
+	watcher.Subscribe(2, "jobs")
+	publisher := s.connect(publishing)
+	publisher.Publish(raw.Publish{Topic: "jobs", Payload: "first", QoS: 2, ID: 1})
+	id := watcher.ExpectPublish("jobs", "first").ID
+	watcher.Send(raw.Ack(raw.PUBREC, id))
+	watcher.ExpectAck(raw.PUBREL, id)
+	watcher.Send(raw.Ack(raw.PUBCOMP, id))
+	watcher.ExpectNothing()
+	store.hold(storage.SpaceMessages)
+	lost := raw.Publish{Topic: "jobs", Payload: "second", QoS: 2, ID: 2}
+	publisher.Send(lost.Bytes(raw.V5))
+	s.eventually("the message is on its way", func(broker.Stats) bool { return store.commits() == 1 })
+	store.finish(0, errSync)
+	publisher.ExpectEnd(0x89)
+	watcher.ExpectNothing()
+	watcher.Close() // stores the session's flow
+	s.eventually("both are away", func(st broker.Stats) bool { return st.SessionsOffline == 2 })
+	s.connect(watching).Close()
+	s.eventually("both are away again", func(st broker.Stats) bool { return st.SessionsOffline == 2 && st.Connections[0].Total == 3 })
+	s, _ = s.crash(store)
+	publisher = s.connect(publishing)
+	lost.Dup = true
+	if code := publisher.Publish(lost); code != 0 {
+		t.Errorf("code %#x", code)
+	}
+	watcher = s.connect(watching)
+	watcher.ExpectPublish("jobs", "second")
+	watcher.ExpectNothing()
 }
 
 // TestReplayOutlivesTheProcess cuts off the replay of retained messages to a client with a small window.
 func TestReplayOutlivesTheProcess(t *testing.T) {
 	t.Parallel()
-	store := newShelf()
+	store := newMemoryStore()
 	s := start(t, broker.Options{Store: store})
 	pub := s.connect(v5Durable("pub"))
 	const topics = 50
@@ -452,7 +554,7 @@ func TestReplayOutlivesTheProcess(t *testing.T) {
 	k := v5Durable("sub")
 	k.Props = append(k.Props, raw.Num(raw.ReceiveMaximum, 5))
 	s.connect(k).Subscribe(1, "r/#")
-	s.eventually("the first are on their way", func(broker.Stats) bool { return store.count(broker.SpaceMessages) >= 5 })
+	s.eventually("the first are on their way", func(broker.Stats) bool { return store.count(storage.SpaceMessages) >= 5 })
 	s, store = s.crash(store)
 	sub := s.connect(k)
 	seen := map[string]bool{}
@@ -470,14 +572,14 @@ func TestReplayOutlivesTheProcess(t *testing.T) {
 			t.Fatalf("got %v, %v", p, err)
 		}
 	}
-	s.eventually("nothing left in the store", func(broker.Stats) bool { return store.count(broker.SpaceMessages) == 0 })
+	s.eventually("nothing left in the store", func(broker.Stats) bool { return store.count(storage.SpaceMessages) == 0 })
 	s, _ = s.crash(store)
 	s.connect(k).ExpectNothing()
 }
 
 func TestCheckStore(t *testing.T) {
 	t.Parallel()
-	store := newShelf()
+	store := newMemoryStore()
 	s := start(t, broker.Options{Store: store})
 	sub := s.connect(v5Durable("sub"))
 	sub.Subscribe(2, "t/#", "$share/g/u")
@@ -486,9 +588,9 @@ func TestCheckStore(t *testing.T) {
 		pub.Send(raw.Publish{Topic: "t/1", Payload: "x", QoS: 2, ID: i + 1, Retain: true}.Bytes(raw.V5))
 		pub.ExpectAck(raw.PUBREC, i+1)
 	}
-	check := func(of *shelf) (problems []error) {
+	check := func(of *memoryStore) (problems []error) {
 		t.Helper()
-		if err := broker.CheckStore(of.Load, func(err error) { problems = append(problems, err) }); err != nil {
+		if err := storage.Check(of, func(err error) { problems = append(problems, err) }); err != nil {
 			t.Fatal(err)
 		}
 		return problems
@@ -496,13 +598,13 @@ func TestCheckStore(t *testing.T) {
 	if problems := check(store.copied()); len(problems) > 0 {
 		t.Errorf("a sound store has problems: %v", problems)
 	}
-	for _, space := range []broker.Space{
-		broker.SpaceRetained, broker.SpaceSessions, broker.SpaceSubscriptions, broker.SpaceFlows, broker.SpaceMessages,
+	for _, space := range []storage.Space{
+		storage.SpaceRetained, storage.SpaceSessions, storage.SpaceSubscriptions, storage.SpaceFlows, storage.SpaceMessages,
 	} {
 		left := store.copied()
 		for key, value := range left.values[space] {
 			left.values[space][key] = value[:len(value)/2]
-			if space == broker.SpaceRetained {
+			if space == storage.SpaceRetained {
 				left.values[space][key] = nil
 			}
 		}

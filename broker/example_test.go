@@ -88,7 +88,7 @@ func accept(b *broker.Broker, ln net.Listener) {
 		if err != nil {
 			return
 		}
-		if err := b.Attach(broker.Link{Conn: conn, Listener: "tcp"}); err != nil {
+		if err := b.Attach(broker.Conn{Conn: conn, Listener: "tcp"}); err != nil {
 			log.Print(err)
 		}
 	}

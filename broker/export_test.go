@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"fmt"
 	"math"
 	"strconv"
 	"time"
@@ -9,14 +10,68 @@ import (
 // SetWallClock gives a broker that will be made of o a system clock of the test's own.
 func SetWallClock(o *Options, now func() time.Time) { o.wallClock = now }
 
+// SetLastWords changes how long a stop publishes wills while connections still hear of them.
+func SetLastWords(o *Options, d time.Duration) { o.lastWords = d }
+
+// MostStoringUnits is how many operations on messages of a shard may wait for the store.
+const MostStoringUnits = mostStoringUnits
+
+// StoringOps is how many operations wait for the store.
+func (b *Broker) StoringOps() (n int64) {
+	b.inTurns(func(s *shard) { n += s.journal.units })
+	return n
+}
+
+// HeldForStore is how many connections are held because too much waits for the store.
+func (b *Broker) HeldForStore() (n int) {
+	b.inTurns(func(s *shard) { n += len(s.pressure.throttled) })
+	return n
+}
+
+// DoomAll dooms every connection of a broker with one shard in a turn that has no time left, and returns how many are not closed then.
+func (b *Broker) DoomAll() (left int) {
+	b.inTurns(func(s *shard) {
+		for _, c := range s.conns.slots {
+			if c != nil {
+				s.doomConn(c, closeAdmin)
+			}
+		}
+		s.sweep(0)
+		left = len(s.ends.doomed)
+	})
+	return left
+}
+
+// inTurns has every shard call fn, one after another.
+func (b *Broker) inTurns(fn func(*shard)) {
+	for _, s := range b.shards {
+		s.await(fn)
+	}
+}
+
+// LeaveInSteps has sessions lose one subscription in a turn when they have ended.
+func LeaveInSteps(o *Options) { o.leaving = leaveRules{atOnce: -1, piece: 1, time: 1} }
+
 // HostAlways has the first shard of a broker that will be made of o host the others all the time.
 func HostAlways(o *Options) {
-	o.hosting = hostRules{below: math.Inf(1), above: math.Inf(1), writes: math.MaxInt}
+	o.hosting = hostingRules{below: math.Inf(1), above: math.Inf(1), writes: math.MaxInt}
 }
 
 // HostInTurns has the others come and go all the time.
 func HostInTurns(o *Options) {
-	o.hosting = hostRules{below: math.Inf(1), above: math.Inf(1), writes: 1}
+	o.hosting = hostingRules{below: math.Inf(1), above: math.Inf(1), writes: 1}
+}
+
+// ComeTwiceAtTheEnd has the second shard be refused twice by the first one, as at its end, and takes no signal to leave.
+func (b *Broker) ComeTwiceAtTheEnd() {
+	b.shards[0].await(func(s *shard) {
+		s.sched.ending = true
+		for range 2 {
+			s.takeHosted(b.shards[1])
+		}
+		s.sched.ending = false
+		<-b.shards[1].sched.release
+	})
 }
 
 // Advance lets time pass for the broker: every deadline within d has passed when it returns.
@@ -26,13 +81,16 @@ func (b *Broker) Advance(d time.Duration) {
 		done := make(chan struct{})
 		if s.post(call(func(s *shard) {
 			s.now = b.clock.now()
-			s.wheel.advance(s.now / int64(tick))
+			s.wheel.Advance(s.now/int64(tick), func() bool { return false })
 			close(done)
 		})) {
 			<-done
 		}
 	}
 }
+
+// Skip lets time pass, and leaves it to the shards to see that.
+func (b *Broker) Skip(d time.Duration) { b.clock.skew.Add(int64(d)) }
 
 // AddSessions makes n durable sessions that are offline and subscribe with QoS 1 to the topics that topic names.
 func (b *Broker) AddSessions(n int, topic func(i int) string) {
@@ -47,10 +105,78 @@ func (b *Broker) AddSessions(n int, topic func(i int) string) {
 			sub := &subscription{session: ss, qos: 1}
 			s.subscribe(sub, subscriptionKey{filter: topic(i)}, 0)
 			ss.subs.add(sub)
-			sub.keep()
+			sub.persist()
 		}))
 	}
 }
 
 // A search for slow clients goes over several turns here, and nobody may read a message's copy that was released.
 func init() { slowestStep, spoilCopies = 2, true }
+
+// Audit adds up what waits in every session, while no shard does a turn, and tells where the account differs.
+func (b *Broker) Audit() error {
+	var queued, inflight, parked int64
+	for _, s := range b.shards {
+		s.sched.turning.Lock()
+		defer s.sched.turning.Unlock()
+	}
+	for _, s := range b.shards {
+		for _, ss := range s.sessions {
+			for _, d := range ss.queue.items[ss.queue.head:] {
+				if d.m != nil {
+					queued += int64(d.m.size())
+				}
+			}
+			ss.inflight.each(func(o *outgoing) {
+				if o.d.m != nil {
+					inflight += int64((o.d.m.size() + inflightUnit - 1) / inflightUnit * inflightUnit)
+				}
+			})
+		}
+		for _, c := range s.conns.slots {
+			if c == nil || c.output.blocked == nil {
+				continue
+			}
+			for _, d := range c.output.blocked.items[c.output.blocked.head:] {
+				if d.m != nil {
+					parked += int64(d.m.size())
+				}
+			}
+		}
+		for _, t := range s.pacing.due {
+			parked += int64(len(t.topic) + pacingOverhead)
+			if t.waiting != nil {
+				parked += int64(t.waiting.size())
+			}
+		}
+	}
+	a := &b.account
+	if got := a.bytes.Load(); got != queued+inflight {
+		return fmt.Errorf("the account has %d bytes, queues have %d and windows %d", got, queued, inflight)
+	}
+	if got := a.parked.Load(); got != parked {
+		return fmt.Errorf("the account has %d parked bytes, connections have %d", got, parked)
+	}
+	return nil
+}
+
+// StoreFails tells whether a shard waits to try the store again, or for the answer to that.
+func (b *Broker) StoreFails() (fails bool) {
+	for _, s := range b.shards {
+		s.sched.turning.Lock()
+		fails = fails || s.journal.failing
+		s.sched.turning.Unlock()
+	}
+	return fails
+}
+
+// AllStored tells whether the store has everything that it is to keep of what the shards have done.
+func (b *Broker) AllStored() bool {
+	stored := true
+	for _, s := range b.shards {
+		s.sched.turning.Lock()
+		stored = stored && s.journal.txn == nil && len(s.journal.unsaved) == 0 && len(s.journal.closed) == 0 && !s.journal.committing
+		s.sched.turning.Unlock()
+	}
+	return stored
+}

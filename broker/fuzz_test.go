@@ -10,6 +10,7 @@ import (
 
 	"github.com/outcry-mqtt/outcry/broker"
 	"github.com/outcry-mqtt/outcry/broker/conformance/raw"
+	"github.com/outcry-mqtt/outcry/broker/storage"
 )
 
 // FuzzConnection sends whatever bytes to a broker that another client uses: on a new connection, behind a CONNECT of
@@ -79,11 +80,11 @@ func runBroker(tb testing.TB) *broker.Broker {
 // attach connects to the broker over a socket of its own.
 func attach(t testing.TB, b *broker.Broker, framed bool) net.Conn {
 	t.Helper()
-	return attachLink(t, b, broker.Link{Listener: "fuzz", Framed: framed})
+	return attachLink(t, b, broker.Conn{Listener: "fuzz", Framed: framed})
 }
 
 // attachLink is attach for a link of any kind.
-func attachLink(t testing.TB, b *broker.Broker, link broker.Link) net.Conn {
+func attachLink(t testing.TB, b *broker.Broker, link broker.Conn) net.Conn {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -126,7 +127,7 @@ func seeds() [][]byte {
 
 // FuzzStoreRecord starts a broker on a store with a record of any bytes: it is refused, or nothing is wrong with it.
 func FuzzStoreRecord(f *testing.F) {
-	store := newShelf()
+	store := newMemoryStore()
 	runOn(f, store, func(b *broker.Broker) {
 		b.AddSessions(3, func(int) string { return "t" })
 		for qos := range byte(3) {
@@ -142,23 +143,23 @@ func FuzzStoreRecord(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, space uint8, key string, value []byte) {
-		if int(space) >= broker.Spaces {
+		if int(space) >= storage.Spaces {
 			return
 		}
 		one := store.copied()
 		one.values[space][key] = value
 		problems := 0
-		if err := broker.CheckStore(one.Load, func(error) { problems++ }); err != nil {
+		if err := storage.Check(one, func(error) { problems++ }); err != nil {
 			t.Fatal(err)
 		}
-		if started := runOn(t, one, func(*broker.Broker) {}); !started && problems == 0 && space != uint8(broker.SpaceNotes) {
+		if started := runOn(t, one, func(*broker.Broker) {}); !started && problems == 0 {
 			t.Error("a broker did not start where the check found nothing")
 		}
 	})
 }
 
 // runOn runs a broker on a store for as long as do takes. It returns false if the broker does not start.
-func runOn(tb testing.TB, store broker.Store, do func(*broker.Broker)) bool {
+func runOn(tb testing.TB, store storage.Store, do func(*broker.Broker)) bool {
 	b, err := broker.New(broker.Options{Store: store, Shards: 1})
 	if err != nil {
 		return false

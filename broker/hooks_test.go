@@ -11,6 +11,7 @@ import (
 
 	"github.com/outcry-mqtt/outcry/broker"
 	"github.com/outcry-mqtt/outcry/broker/conformance/raw"
+	"github.com/outcry-mqtt/outcry/broker/storage"
 )
 
 // keeper lets in whose password is "open", as the user of that name, and refuses others.
@@ -177,6 +178,46 @@ func TestRulesOnResumedSessions(t *testing.T) {
 	c.ExpectNothing()
 	if st := s.Stats(); st.Subscriptions != 1 || st.Dropped["not_authorized"] != 1 {
 		t.Errorf("%d subscriptions, %d not authorized", st.Subscriptions, st.Dropped["not_authorized"])
+	}
+}
+
+// TestRulesEndManySubscriptions has rules end more subscriptions of a durable session than may wait for a store that stands
+// still. Those that the client makes anew meanwhile stay.
+func TestRulesEndManySubscriptions(t *testing.T) {
+	t.Parallel()
+	const n, again = 3000, 10
+	rules, disk := new(list), newDisk()
+	var all []string
+	for _, f := range many("topic", n) {
+		all = append(all, "subscribe "+f)
+	}
+	rules.set(all...)
+	s := start(t, broker.Options{Store: disk, Shards: 1, Hooks: []any{rules}})
+	t.Cleanup(disk.flow)
+	c := s.connect(v5Durable("c"))
+	c.Subscribe(1, many("topic", n)...)
+	s.eventually("the store rests", func(broker.Stats) bool { return s.StoringOps() == 0 && disk.replaying() == 0 })
+	disk.stall(0)
+	rules.set("subscribe other")
+	s.RulesChanged()
+	s.eventually("subscriptions ended", func(st broker.Stats) bool { return st.Subscriptions == 0 })
+	if ops := s.StoringOps(); ops > broker.MostStoringUnits/2 {
+		t.Errorf("%d operations wait for the store", ops)
+	}
+	rules.set(all...)
+	s.RulesChanged()
+	anew := raw.Subscribe{ID: 9}
+	for _, f := range many("topic", n)[n-again:] {
+		anew.Filters = append(anew.Filters, raw.Filter{Name: f, Options: 0x21}) // nothing retained is sent, so they are written once
+	}
+	c.Send(anew.Bytes(raw.V5))
+	s.eventually("subscribed anew", func(st broker.Stats) bool { return st.Subscriptions == again })
+	disk.flow()
+	c.ExpectAck(raw.SUBACK, 9)
+	s.eventually("the others are forgotten", func(broker.Stats) bool { return disk.count(storage.SpaceSubscriptions) == again })
+	s.eventually("the store rests", func(broker.Stats) bool { return s.StoringOps() == 0 })
+	if left := disk.count(storage.SpaceSubscriptions); left != again {
+		t.Errorf("%d subscriptions are stored, want %d", left, again)
 	}
 }
 

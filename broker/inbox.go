@@ -2,7 +2,7 @@ package broker
 
 import "sync"
 
-// A post is something for a shard to do, from another goroutine.
+// A post is work for a shard from another goroutine.
 type post interface{ run(s *shard) }
 
 // call is a post made of a function.
@@ -10,14 +10,39 @@ type call func(s *shard)
 
 func (f call) run(s *shard) { f(s) }
 
-// inbox is what others want of a shard. Posting never waits for the shard.
+// question is a post with a waiting caller. It is answered even if the shard closes first: then the shard's loop has ended, and no
+// other goroutine uses the shard.
+type question struct {
+	s        *shard
+	ask      func(s *shard)
+	answered chan struct{}
+}
+
+func (q *question) run(s *shard) {
+	q.ask(s)
+	close(q.answered)
+}
+
+func (q *question) drop() { q.run(q.s) }
+
+// await runs ask in one of the shard's turns and waits for it; false: the shard has closed. No shard may call it.
+func (s *shard) await(ask func(s *shard)) bool {
+	q := &question{s, ask, make(chan struct{})}
+	if !s.post(q) {
+		return false
+	}
+	<-q.answered
+	return true
+}
+
+// inbox holds a shard's new posts. Posting never waits for the shard.
 type inbox struct {
-	mu     sync.Mutex // guards what follows; held for an append or a swap only
+	mu     sync.Mutex // guards the fields below; held for an append or a swap only
 	posts  []post
 	closed bool
 }
 
-// put adds a post; it returns false once the shard has ended, and then the post will not run.
+// put adds a post. It returns false once the shard has ended: the post will not run.
 func (in *inbox) put(p post) bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -28,7 +53,7 @@ func (in *inbox) put(p post) bool {
 	return true
 }
 
-// take returns everything posted and leaves spare, emptied, to be filled next.
+// take returns all posts. spare, whose posts have run, becomes the inbox's next buffer.
 func (in *inbox) take(spare []post) []post {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -37,7 +62,7 @@ func (in *inbox) take(spare []post) []post {
 	return taken
 }
 
-// close refuses further posts and returns those that were not taken.
+// close refuses further posts and returns the remaining ones.
 func (in *inbox) close() []post {
 	in.mu.Lock()
 	defer in.mu.Unlock()

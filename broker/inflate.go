@@ -10,28 +10,27 @@ import (
 
 const (
 	inflateChunk   = 16 << 10 // bytes inflated at once
-	inflateFeed    = 64 << 10 // compressed bytes that may come without anything in them
-	spareInflaters = 4        // kept by a shard
+	inflateFeed    = 64 << 10 // compressed bytes that may come without any output
+	spareInflaters = 4        // inflaters that a shard keeps for reuse
 )
 
-// inflateTail is what is appended to a compressed message: the end of an empty stored block, which the peer has left out
-// (RFC 7692 7.2.2), and an empty final block, so that the end is not taken for a cut.
+// inflateTail is appended to a compressed message. It is the end of an empty stored block, omitted by the peer (RFC 7692 7.2.2),
+// and an empty final block, so that the end is not mistaken for truncation.
 const inflateTail = "\x00\x00\xFF\xFF\x01\x00\x00\xFF\xFF"
 
-// errStingy tells that a compressed message has many blocks with nothing in them.
+// errStingy means that a compressed message has many empty blocks.
 var errStingy = errors.New("much is compressed to nothing")
 
-// receiving is the part of a deflation that is about what the peer sends. A compressed message is kept as it is until it
-// is complete, and then inflated in pieces: in a turn no more than would be read of one that is not compressed. What is
-// behind it waits, and the peer is not read.
+// receiving is the input side of a deflation. A compressed message is buffered until it is complete, and then inflated in pieces. A
+// turn inflates no more than it would read of uncompressed input. Later input waits, and the peer is not read.
 type receiving struct {
 	in         []byte    // the compressed message so far
 	message    *inflater // the message being inflated; nil: none
-	room       int       // what it may still come to
-	budget     int       // what may still be inflated in this turn
-	later      []byte    // what was read and has to wait
-	compressed bool      // the message whose frames are coming in is compressed
-	posted     bool      // a post that goes on is on its way
+	room       int       // bytes that the message may still inflate to
+	budget     int       // bytes that may still be inflated in this turn
+	later      []byte    // input that has to wait
+	compressed bool      // the incoming message is compressed
+	posted     bool      // a post that continues inflating is on its way
 }
 
 // inflater inflates one message at a time.
@@ -40,7 +39,7 @@ type inflater struct {
 	flate io.ReadCloser
 }
 
-// source is compressed bytes. It gives up when many of them have been taken for nothing.
+// source is compressed bytes. It fails after left bytes without output.
 type source struct {
 	bytes.Reader
 	left int
@@ -53,45 +52,44 @@ func (r *source) ReadByte() (byte, error) {
 	return r.Reader.ReadByte()
 }
 
-// holds tells whether what comes next has to wait, and keeps it: while a message is being inflated, and whenever reading
-// would stop, since what was read may be much more than it looks.
+// holds buffers input that has to wait, and reports whether it did. Input waits while a message is being inflated, and while
+// reading is paused or the turn's budget is used up, because it may inflate to much more.
 func (z *deflation) holds(c *conn, data []byte) bool {
-	if z.message == nil && z.budget > 0 && c.paused&pauseRate == 0 && (c.state == stateOpen || c.state == stateNew) {
+	if z.message == nil && z.budget > 0 && c.input.paused&(pauseRate|pauseTurn) == 0 && (c.state == stateOpen || c.state == stateNew) {
 		return false
 	}
 	if z.later == nil {
-		z.later = c.shard.buffer()
+		z.later = c.shard.pools.buffer()
 	}
 	z.later = append(z.later, data...)
 	z.wait(c)
 	return true
 }
 
-// wait stops reading. A connection that is on its way to the authenticators goes on when it is let in.
+// wait pauses reading. A connection that is being authenticated continues when it is admitted.
 func (z *deflation) wait(c *conn) {
 	if c.state == stateChecking {
-		c.paused |= pauseInflate
+		c.input.paused |= pauseInflate
 		return
 	}
 	c.setPause(pauseInflate, true)
 }
 
-// admits tells whether a frame of n bytes may come, given what the message may come to: deflating may make a message
-// larger, but not by much.
+// admits reports whether a frame of n bytes fits the message's size limit. Deflating may make a message slightly larger.
 func (z *deflation) admits(c *conn, n uint64) bool {
 	most := c.mostBytes()
 	return uint64(len(z.in))+n <= uint64(most+most/64+1024)
 }
 
-// keep keeps a piece of a compressed message.
+// keep buffers a piece of a compressed message.
 func (z *deflation) keep(c *conn, chunk []byte) {
 	if z.in == nil {
-		z.in = c.shard.buffer()
+		z.in = c.shard.pools.buffer()
 	}
 	z.in = append(z.in, chunk...)
 }
 
-// begin inflates the message that is complete.
+// begin inflates the complete message.
 func (z *deflation) begin(c *conn) {
 	if len(z.in) == 0 {
 		return
@@ -102,25 +100,25 @@ func (z *deflation) begin(c *conn) {
 	z.inflate(c)
 }
 
-// inflate handles what is in the message, as much as this turn may.
+// inflate handles the message's packets, within this turn's budget.
 func (z *deflation) inflate(c *conn) {
-	s := c.shard // not always the one on which the message began
-	if s.inflated == nil {
-		s.inflated = make([]byte, inflateChunk)
+	s := c.shard // may differ from the shard on which the message began
+	if s.input.inflated == nil {
+		s.input.inflated = make([]byte, inflateChunk)
 	}
 	for z.message != nil {
-		if z.budget <= 0 || c.paused&pauseRate != 0 {
+		if z.budget <= 0 || c.input.paused&(pauseRate|pauseTurn) != 0 {
 			z.wait(c)
 			return
 		}
-		n, taken, err := z.message.read(s.inflated)
+		n, taken, err := z.message.read(s.input.inflated)
 		z.budget -= max(n, taken, 1)
 		if z.room -= n; z.room < 0 {
 			z.refuse(c, wsTooBig)
 			return
 		}
 		if n > 0 {
-			c.feed(s.inflated[:n])
+			c.feed(s.input.inflated[:n])
 		}
 		switch {
 		case c.state == stateLingering || c.state == stateClosed:
@@ -128,7 +126,7 @@ func (z *deflation) inflate(c *conn) {
 		case err == io.EOF && z.message.src.Len() == 0:
 			z.end(s)
 		case err == io.EOF:
-			z.message.next() // a final block need not be the last one (RFC 7692 7.2.3.4)
+			z.message.next() // a message may continue after a final block (RFC 7692 7.2.3.4)
 		case err != nil:
 			z.refuse(c, wsInvalid)
 		}
@@ -140,24 +138,24 @@ func (z *deflation) refuse(c *conn, code uint16) {
 	c.ws.fail(c, code)
 }
 
-// end gives back what inflating the message took.
+// end releases the message's inflater and buffer.
 func (z *deflation) end(s *shard) {
 	s.recycleInflater(z.message)
-	s.recycle(z.in)
+	s.pools.recycle(z.in)
 	z.message, z.in = nil, nil
 }
 
-// drop gives back everything; nothing more will be handled.
+// drop releases everything. No more input is handled.
 func (z *deflation) drop(s *shard) {
 	if z.message != nil {
 		s.recycleInflater(z.message)
 	}
-	s.recycle(z.in)
-	s.recycle(z.later)
+	s.pools.recycle(z.in)
+	s.pools.recycle(z.later)
 	z.receiving = receiving{posted: z.posted}
 }
 
-// resume goes on with what waits, in another turn.
+// resume continues with waiting input, in another turn.
 func (z *deflation) resume(c *conn) {
 	if z.posted || c.state != stateOpen && c.state != stateNew {
 		return
@@ -169,10 +167,10 @@ func (z *deflation) resume(c *conn) {
 	}))
 }
 
-// proceed handles what waits, unless reading is stopped for another reason, too: then watch resumes it when that is over.
+// proceed handles waiting input, unless reading is paused for another reason, too. Then watch resumes it later.
 func (c *conn) proceed() {
 	z := c.ws.deflation
-	if c.state != stateOpen && c.state != stateNew || c.paused != pauseInflate || c.stores && c.shard.throttle(c) {
+	if c.state != stateOpen && c.state != stateNew || c.input.paused != pauseInflate || c.input.stores && c.shard.throttle(c) {
 		return
 	}
 	z.budget = readBytes
@@ -180,7 +178,7 @@ func (c *conn) proceed() {
 	if later := z.later; z.message == nil && later != nil {
 		z.later = nil
 		c.ws.receive(c, later)
-		c.shard.recycle(later)
+		c.shard.pools.recycle(later)
 	}
 	if c.state == stateLingering || c.state == stateClosed {
 		z.drop(c.shard)
@@ -192,11 +190,11 @@ func (c *conn) proceed() {
 	c.handOver()
 }
 
-// inflater returns one that inflates b.
+// inflater returns an inflater for b.
 func (s *shard) inflater(b []byte) *inflater {
-	if n := len(s.inflaters); n > 0 {
-		f := s.inflaters[n-1]
-		s.inflaters = s.inflaters[:n-1]
+	if n := len(s.pools.inflaters); n > 0 {
+		f := s.pools.inflaters[n-1]
+		s.pools.inflaters = s.pools.inflaters[:n-1]
 		f.begin(b)
 		return f
 	}
@@ -211,10 +209,10 @@ func (f *inflater) begin(b []byte) {
 	f.next()
 }
 
-// next begins anew with what follows.
+// next restarts with the remaining input.
 func (f *inflater) next() { _ = f.flate.(flate.Resetter).Reset(&f.src, nil) }
 
-// read inflates into b, and tells how many bytes that has taken.
+// read inflates into b. taken is the number of compressed bytes consumed.
 func (f *inflater) read(b []byte) (n, taken int, err error) {
 	before := f.src.Len()
 	f.src.left = inflateFeed
@@ -222,10 +220,9 @@ func (f *inflater) read(b []byte) (n, taken int, err error) {
 	return n, before - f.src.Len(), err
 }
 
-// recycleInflater takes back an inflater that is no longer needed.
 func (s *shard) recycleInflater(f *inflater) {
 	f.src.Reader.Reset(nil)
-	if len(s.inflaters) < spareInflaters {
-		s.inflaters = append(s.inflaters, f)
+	if len(s.pools.inflaters) < spareInflaters {
+		s.pools.inflaters = append(s.pools.inflaters, f)
 	}
 }

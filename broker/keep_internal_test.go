@@ -12,8 +12,8 @@ func BenchmarkKeep(b *testing.B) {
 			m := message{topic: "t", payload: c.payload}
 			b.ReportAllocs()
 			for b.Loop() {
-				m.kept = nil
-				m.keep()
+				m.own = nil
+				m.ownCopy()
 			}
 		})
 	}

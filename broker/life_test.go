@@ -44,7 +44,7 @@ func TestShutdownSaysGoodbye(t *testing.T) {
 	}
 	a, b := net.Pipe()
 	defer b.Close()
-	if err := s.Attach(broker.Link{Conn: a}); !errors.Is(err, broker.ErrClosed) {
+	if err := s.Attach(broker.Conn{Conn: a}); !errors.Is(err, broker.ErrClosed) {
 		t.Errorf("Attach after Shutdown: %v", err)
 	}
 	if err := s.Publish(broker.Message{Topic: "t"}); !errors.Is(err, broker.ErrClosed) {
@@ -115,7 +115,7 @@ func TestLimitsBeforeConnect(t *testing.T) {
 func TestStream(t *testing.T) {
 	t.Parallel()
 	s := start(t, broker.Options{})
-	addr := s.listen(broker.Link{Listener: "wrapped"}, func(c net.Conn) net.Conn { return struct{ net.Conn }{c} })
+	addr := s.listen(broker.Conn{Listener: "wrapped"}, func(c net.Conn) net.Conn { return struct{ net.Conn }{c} })
 	dial := func(id string) *raw.Client {
 		c := raw.New(t, s.conn(addr), raw.V5)
 		c.Connect(raw.Connect{Version: raw.V5, ID: id, Clean: true})

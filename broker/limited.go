@@ -7,7 +7,7 @@ import (
 	"github.com/outcry-mqtt/outcry/broker/guard"
 )
 
-// limit is a limit that holds clients up.
+// limit is a limit that refuses or slows down clients.
 type limit uint8
 
 const (
@@ -23,15 +23,20 @@ const (
 	limitReconnects
 	limitMessages
 	limitBytes
+	limitSessions
+	limitUserSessions
+	limitSubscriptions
+	limitUserSubscriptions
+	limitSessionSubscriptions
 	limitKinds
 )
 
 var limitLabels = [limitKinds]string{
 	"none", "connections", "address_connections", "address_half_open", "address_connect_rate", "address_message_rate",
 	"address_byte_rate", "failed_logins", "user_connections", "reconnects", "message_rate", "byte_rate",
+	"sessions", "user_sessions", "subscriptions", "user_subscriptions", "session_subscriptions",
 }
 
-// limitOf are the limits of the guard.
 var limitOf = [...]limit{
 	guard.None: limitNone, guard.AddressConnections: limitAddress, guard.AddressHalfOpen: limitHalfOpen,
 	guard.AddressRate: limitAddressRate, guard.AddressMessages: limitAddressMessages, guard.AddressBytes: limitAddressBytes,
@@ -40,7 +45,7 @@ var limitOf = [...]limit{
 
 var (
 	refusedForLogins = &Refusal{
-		Code: CodeConnectionRate, Reason: "too many failed logins from this address; come back later", Label: "backed_off",
+		Code: CodeConnectionRate, Reason: "too many failed logins; come back later", Label: "backed_off",
 	}
 	refusedForReturns = &Refusal{
 		Code: CodeConnectionRate, Reason: "this client identifier connects too often; wait before coming back", Label: "reconnects",
@@ -48,29 +53,41 @@ var (
 	refusedForUser = &Refusal{
 		Code: CodeQuotaExceeded, Reason: "this user has as many connections as a user may have", Label: "user_connections",
 	}
+	refusedForSessions = &Refusal{
+		Code: CodeQuotaExceeded, Reason: "there are as many sessions as there may be", Label: "sessions",
+		hint: "limits.max_sessions bounds them; sessions of clients that are away end after their session expiry, or by outcry store drop-session",
+	}
+	refusedForUserSessions = &Refusal{
+		Code: CodeQuotaExceeded, Reason: "this user has as many sessions as a user may have", Label: "user_sessions",
+		hint: "limits.max_sessions_per_user bounds them, those of clients that are away included; they end after their session expiry, by outcry store drop-session, or all of them by outcry deny",
+	}
 )
 
-// limitLogEvery is how often it is logged that a limit was reached.
+// limitLogEvery is the least time between two log lines about a limit.
 const limitLogEvery = 10 * time.Second
 
-// limiting counts what limits did.
+// limiting counts how often each limit was reached.
 type limiting struct {
 	counts [limitKinds]atomic.Uint64
 	logged [limitKinds]struct {
-		next  atomic.Int64  // when it may be logged again, in Unix nanoseconds
-		count atomic.Uint64 // up to when it was logged last
+		next  atomic.Int64  // earliest time of the next log line, in Unix nanoseconds
+		count atomic.Uint64 // count at the last log line
 	}
 }
 
-// limited counts that a limit held a client up, and logs the first of them, and of those that come in the next while.
+// limited counts that a limit refused or slowed down a client. It logs the first time at once, and later times together, once per
+// limitLogEvery.
 func (b *Broker) limited(l limit, remote, client string) {
 	n := b.limiting.counts[l].Add(1)
 	if times := b.limiting.due(l, n, time.Now()); times > 0 {
-		b.log.Warn("limit reached", "limit", limitLabels[l], "times", times, "remote", remote, "client", client)
+		b.log.Warn("limit reached", "limit", limitLabels[l], "times", times, "remote", remote, "client", shown(client))
 	}
 }
 
-// due returns how often a limit was reached since that was logged last, or 0 if it need not be logged yet.
+// limitedConnect counts that a limit refused a CONNECT, which is logged as a refusal.
+func (b *Broker) limitedConnect(l limit) { b.limiting.counts[l].Add(1) }
+
+// due returns how often a limit was reached since the last log line; 0: no line is due yet.
 func (t *limiting) due(l limit, n uint64, now time.Time) uint64 {
 	last := &t.logged[l]
 	next := last.next.Load()
@@ -86,22 +103,40 @@ func (t *limiting) add(out *Stats) {
 	}
 }
 
-// limit tells why a client that may come in has to come back later. What it counts is taken back when the connection is
-// closed.
+// limit returns the refusal of an admitted client because of a limit; nil: none. The client's counts are undone when the connection
+// is closed.
 func (k *connecting) limit(s *shard, old *session) *Refusal {
 	b, c := s.b, k.c
 	if reached := b.guard.Return(k.client.ID, c.remote, s.now); reached != guard.None {
-		b.limited(limitOf[reached], c.remote, k.client.ID)
+		b.limitedConnect(limitOf[reached])
 		return refusedForReturns
 	}
 	instead := 0
-	if old != nil && old.conn != nil {
+	if old != nil && old.conn != nil && old.usage.user == k.client.Identity.User {
 		instead = 1
 	}
 	var reached guard.Limit
-	if c.countedUser, reached = b.guard.Enter(k.client.Identity.User, instead); reached != guard.None {
-		b.limited(limitOf[reached], c.remote, k.client.ID)
+	if c.identity.counted, reached = b.guard.Enter(k.client.Identity.User, instead); reached != guard.None {
+		b.limitedConnect(limitOf[reached])
 		return refusedForUser
 	}
-	return nil
+	return k.limitSessions(b, old)
+}
+
+// limitSessions returns the refusal of a client that needs a new session and may not have one; nil: none.
+func (k *connecting) limitSessions(b *Broker, old *session) *Refusal {
+	user := k.client.Identity.User
+	if old != nil && old.usage.user == user {
+		return nil
+	}
+	usage, reached := b.usages.tryJoin(user)
+	switch k.usage = usage; reached {
+	case limitNone:
+		return nil
+	case limitUserSessions:
+		b.limitedConnect(reached)
+		return refusedForUserSessions
+	}
+	b.limitedConnect(reached)
+	return refusedForSessions
 }

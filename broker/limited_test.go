@@ -20,7 +20,7 @@ import (
 // from opens connections as if they came from an address.
 func (s *server) from(remote string) func(version byte) *raw.Client {
 	s.t.Helper()
-	addr := s.listen(broker.Link{Listener: "tcp", Remote: remote}, func(c net.Conn) net.Conn { return c })
+	addr := s.listen(broker.Conn{Listener: "tcp", Remote: remote}, func(c net.Conn) net.Conn { return c })
 	return func(version byte) *raw.Client {
 		s.t.Helper()
 		return raw.New(s.t, s.conn(addr), version)
@@ -68,35 +68,134 @@ func TestConnectsPerSecondOfAnAddress(t *testing.T) {
 	here(raw.V5).Connect(raw.Connect{Version: raw.V5, Clean: true})
 }
 
-func TestFailedLoginsHoldAnAddressOff(t *testing.T) {
+// attempt shows credentials, and expects a code of CONNACK.
+func (s *server) attempt(dial func(byte) *raw.Client, k raw.Connect, want byte) {
+	s.t.Helper()
+	c := dial(k.Version)
+	c.SendConnect(k)
+	if got := c.Expect(raw.CONNACK); got.Code != want {
+		s.t.Errorf("%q as %q: %v, want 0x%02X", *k.Password, *k.User, got, want)
+	}
+}
+
+func TestFailedLoginsAreHeldOff(t *testing.T) {
 	t.Parallel()
 	s := start(t, broker.Options{
 		Hooks:  []any{keeper{}},
 		Limits: broker.Limits{Guard: guard.Options{FailedLogins: 2, LoginWait: time.Hour, LoginMaxWait: time.Hour}},
 	})
 	here, there := s.from("192.0.2.1:1"), s.from("192.0.2.2:1")
-	try := func(dial func(byte) *raw.Client, version byte, password string, want byte) {
-		t.Helper()
-		k := login("a", "ann", password)
-		k.Version = version
-		c := dial(version)
-		c.SendConnect(k)
-		if got := c.Expect(raw.CONNACK); got.Code != want {
-			t.Errorf("%q: %v, want 0x%02X", password, got, want)
-		}
-	}
-	try(here, raw.V5, "wrong", 0x86)
-	try(here, raw.V5, "open", 0)
-	try(here, raw.V5, "wrong", 0x86)
-	try(here, raw.V5, "open", 0x9F)
-	try(here, raw.V311, "open", 3)
-	try(there, raw.V5, "open", 0)
+	s.attempt(here, login("a", "ann", "open"), 0)
+	s.attempt(here, login("b", "ann", "guess 1"), 0x86)
+	s.attempt(here, login("b", "ann", "guess 2"), 0x86)
+	s.attempt(here, login("b", "ann", "open"), 0x9F)
+	old := login("b", "ann", "open")
+	old.Version = raw.V311
+	s.attempt(here, old, 3)
+	s.attempt(here, login("a", "ann", "open"), 0) // the client that has succeeded before
+	s.attempt(here, login("c", "bob", "open"), 0)
+	s.attempt(there, login("b", "ann", "open"), 0)
 	s.limited("failed_logins", 2)
 	if n := s.Stats().Auth["backed_off"]; n != 2 {
 		t.Errorf("%d counted as backed off, want 2", n)
 	}
 	s.Advance(time.Hour)
-	try(here, raw.V5, "open", 0)
+	s.attempt(here, login("b", "ann", "open"), 0)
+}
+
+// A device with an old password does not keep others out, whether they have its address or its user name.
+func TestOldPasswordKeepsNobodyOut(t *testing.T) {
+	t.Parallel()
+	s := start(t, broker.Options{Hooks: []any{keeper{}}, Limits: broker.Limits{Guard: guard.Options{FailedLogins: 10}}})
+	here := s.from("192.0.2.1:1")
+	for i := range 60 {
+		c := here(raw.V5)
+		c.SendConnect(login("old", "ann", "old password"))
+		if got := c.Expect(raw.CONNACK); got.Code != 0x86 && got.Code != 0x9F {
+			t.Fatalf("%v for an old password", got)
+		}
+		s.attempt(here, login(fmt.Sprint("new-", i), "ann", "open"), 0)
+		s.attempt(here, login(fmt.Sprint("other-", i), fmt.Sprint("user-", i), "open"), 0)
+		s.Advance(2 * time.Second)
+	}
+	if n := s.Stats().Limited["failed_logins"]; n < 40 {
+		t.Errorf("the old password was held off %d times", n)
+	}
+}
+
+// cached is a keeper that knows right passwords at once.
+type cached struct{ keeper }
+
+func (c cached) AuthenticateQuickly(cred *broker.Credentials) (*broker.Identity, bool) {
+	if string(cred.Password) != "open" {
+		return nil, false
+	}
+	id, _ := c.Authenticate(context.Background(), cred)
+	return id, true
+}
+
+// One who is held off learns nothing from what is known at once, either.
+func TestQuickAnswersHelpNoGuesser(t *testing.T) {
+	t.Parallel()
+	s := start(t, broker.Options{Hooks: []any{cached{}}, Limits: broker.Limits{Guard: guard.Options{FailedLogins: 2, LoginWait: time.Hour}}})
+	here := s.from("192.0.2.1:1")
+	s.attempt(here, login("a", "ann", "guess 1"), 0x86)
+	s.attempt(here, login("a", "ann", "guess 2"), 0x86)
+	s.attempt(here, login("a", "ann", "open"), 0x9F)
+	s.attempt(here, login("a", "bob", "open"), 0)
+}
+
+// signed is a keeper of what cannot be guessed.
+type signed struct{ keeper }
+
+func (signed) Guessable(*broker.Credentials) bool { return false }
+
+// Forged tokens are refused as failed logins, and keep no good one out.
+func TestForgedTokensKeepNobodyOut(t *testing.T) {
+	t.Parallel()
+	s := start(t, broker.Options{Hooks: []any{signed{}}, Limits: broker.Limits{Guard: guard.Options{FailedLogins: 10, LoginWait: time.Hour}}})
+	here := s.from("192.0.2.1:1")
+	for i := range 30 {
+		want := byte(0x86)
+		if i >= 10 {
+			want = 0x9F
+		}
+		s.attempt(here, login("a", "ann", "forged"), want)
+	}
+	s.attempt(here, login("a", "ann", "open"), 0)
+	s.limited("failed_logins", 20)
+}
+
+// What is not the client's fault is no failed login.
+func TestBrokenAuthenticatorHoldsNobodyOff(t *testing.T) {
+	t.Parallel()
+	s := start(t, broker.Options{Hooks: []any{keeper{}}, Limits: broker.Limits{Guard: guard.Options{FailedLogins: 2}}})
+	here := s.from("192.0.2.1:1")
+	for range 10 {
+		s.attempt(here, login("a", "ann", "broken"), 0x88)
+	}
+	s.attempt(here, login("a", "ann", "open"), 0)
+}
+
+// A client that is kept out comes back as often as it likes: that counts as failed logins.
+func TestDeniedClientsAreHeldOff(t *testing.T) {
+	t.Parallel()
+	s := start(t, broker.Options{Hooks: []any{keeper{}, bouncer{}}, Limits: broker.Limits{Guard: guard.Options{FailedLogins: 2, LoginWait: time.Hour}}})
+	here := s.from("192.0.2.1:1")
+	for _, want := range []byte{0x87, 0x87, 0x9F, 0x9F} {
+		s.attempt(here, login("denied", "ann", "open"), want)
+	}
+	s.attempt(here, login("a", "ann", "open"), 0)
+}
+
+// bouncer keeps the client "denied" out.
+type bouncer struct{}
+
+func (bouncer) Admit(c *broker.Client) *broker.Refusal {
+	if c.ID == "denied" {
+		return &broker.Refusal{Code: broker.CodeNotAuthorized, Reason: "kept out", Label: "denied_client", Failed: true}
+	}
+	return nil
 }
 
 func TestConnectionsPerUser(t *testing.T) {
@@ -144,6 +243,31 @@ func TestReconnectsAreHeldOff(t *testing.T) {
 	here(raw.V5).Connect(raw.Connect{Version: raw.V5, ID: "peace", Clean: true})
 	s.Advance(time.Hour)
 	here(raw.V5).Connect(hello)
+}
+
+// A client that connects often and disconnects in good order is not flapping; one that is cut as often is.
+func TestOrderlyClientsAreNotHeldOff(t *testing.T) {
+	t.Parallel()
+	s := start(t, broker.Options{Limits: broker.Limits{Guard: guard.Options{ReconnectsPerMinute: 3, ReconnectWait: time.Hour}}})
+	here := s.from("192.0.2.1:1")
+	for _, version := range []byte{raw.V311, raw.V5} {
+		for range 20 {
+			c := here(version)
+			c.Connect(raw.Connect{Version: version, ID: "sensor", Clean: true})
+			bye(c)
+		}
+	}
+	s.limited("reconnects", 0)
+	for range 3 {
+		c := here(raw.V5)
+		c.Connect(raw.Connect{Version: raw.V5, ID: "sensor", Clean: true})
+		c.Close()
+	}
+	c := here(raw.V5)
+	c.SendConnect(raw.Connect{Version: raw.V5, ID: "sensor", Clean: true})
+	if got := c.Expect(raw.CONNACK); got.Code != 0x9F {
+		t.Errorf("%v, want 0x9F", got)
+	}
 }
 
 // journal keeps what is logged.

@@ -6,9 +6,10 @@ import (
 	"time"
 )
 
-// loads is moving averages over one, five and fifteen minutes of what happens in a minute.
+// loads holds moving averages over one, five and fifteen minutes of rates per minute. They start at 0 when the broker is made.
+// Updates need not be at equal intervals; within an interval events count as evenly spread.
 type loads struct {
-	last   time.Time
+	last   int64 // last update, on the broker's clock
 	before [loadKinds]uint64
 	rates  [loadKinds][len(loadSpans)]float64
 }
@@ -24,8 +25,8 @@ var (
 	loadWords = [...]string{"/1min", "/5min", "/15min"}
 )
 
-// update takes a snapshot into the averages. The first one only sets where they begin.
-func (l *loads) update(st *Stats, now time.Time) {
+// update adds a snapshot to the averages.
+func (l *loads) update(st *Stats, now int64) {
 	total := uint64(0)
 	for _, c := range st.Connections {
 		total += c.Total
@@ -34,9 +35,9 @@ func (l *loads) update(st *Stats, now time.Time) {
 		sum(st.PacketsReceived[:]), sum(st.PacketsSent[:]), sum(st.MessagesReceived[:]), sum(st.MessagesSent[:]),
 		st.BytesReceived, st.BytesSent, total,
 	}
-	if since := now.Sub(l.last); !l.last.IsZero() && since > 0 {
+	if since := time.Duration(now - l.last); since > 0 {
 		for i := range values {
-			perMinute := float64(values[i]-l.before[i]) / since.Minutes()
+			perMinute := float64(values[i]-min(l.before[i], values[i])) / since.Minutes() // the sum falls when a shard has ended
 			for j, span := range loadSpans {
 				weight := math.Exp(-since.Seconds() / span.Seconds())
 				l.rates[i][j] = perMinute + weight*(l.rates[i][j]-perMinute)

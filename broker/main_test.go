@@ -22,6 +22,7 @@ type server struct {
 	t           testing.TB
 	tcp, framed string
 	ended       chan error
+	cancel      context.CancelFunc // ends the context of Run
 }
 
 // start runs a broker until the end of the test.
@@ -36,9 +37,10 @@ func start(t testing.TB, o broker.Options) *server {
 	}
 	s := &server{Broker: b, t: t, ended: make(chan error, 1)}
 	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel = cancel
 	go func() { s.ended <- b.Run(ctx) }()
-	s.tcp = s.listen(broker.Link{Listener: "tcp"}, func(c net.Conn) net.Conn { return c })
-	s.framed = s.listen(broker.Link{Listener: "ws", Framed: true}, func(c net.Conn) net.Conn { return c })
+	s.tcp = s.listen(broker.Conn{Listener: "tcp"}, func(c net.Conn) net.Conn { return c })
+	s.framed = s.listen(broker.Conn{Listener: "ws", Framed: true}, func(c net.Conn) net.Conn { return c })
 	t.Cleanup(func() {
 		cancel()
 		if err := <-s.ended; err != nil {
@@ -49,7 +51,7 @@ func start(t testing.TB, o broker.Options) *server {
 }
 
 // listen attaches every connection to a new port, and returns its address.
-func (s *server) listen(like broker.Link, wrap func(net.Conn) net.Conn) string {
+func (s *server) listen(like broker.Conn, wrap func(net.Conn) net.Conn) string {
 	s.t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

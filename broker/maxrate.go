@@ -7,41 +7,93 @@ import (
 	"time"
 )
 
-// A subscription may have a maximum rate: of each topic it is sent so many messages a second at most, always the newest.
-// Subscriptions of one filter with one rate are paced together, so that what they are sent is encoded once.
+// A subscription may have a maximum rate: a limit of messages per second for each topic. It is always sent the newest
+// message. Subscriptions with the same filter and rate are paced together, so that each message is encoded once for all of
+// them.
 
-// longestPace is the longest time between two messages of a topic that a maximum rate can ask for.
+// longestPace is the longest interval between two messages of a topic that a maximum rate can set.
 const longestPace = int64(time.Hour)
 
-// pace is the subscriptions of a filter on a shard that have the same maximum rate.
+// pace is the subscriptions of one filter on one shard with the same maximum rate.
 type pace struct {
-	audience
-	of     *audience // of the same filter, in which the others are
-	every  int64     // at least, between two messages of a topic
-	next   *pace     // of the same filter
+	subscriberList
+	of     *subscriberList // subscriber list of the same filter, without a rate limit
+	every  int64           // minimum interval between two messages of a topic, in ns
+	next   *pace           // next pace of the same filter
 	topics map[string]*pacing
-	bytes  int // of the messages that wait
+	bytes  int      // of topics and of waiting messages
+	payer  *session // subscriber whose session limit counts these bytes; nil: none
 }
 
-// pacing is a topic that was sent less than the interval ago.
+// pacingOverhead is the estimated memory of a paced topic in bytes, without its name and its message.
+const pacingOverhead = 160
+
+// count adds n to the waiting bytes; n may be negative.
+func (p *pace) count(s *shard, n int) {
+	p.bytes += n
+	s.countBlocked(n)
+	s.pacing.bytes[p.payer] += n
+	if s.pacing.bytes[p.payer] == 0 {
+		delete(s.pacing.bytes, p.payer)
+	}
+}
+
+// pays charges the waiting bytes to the limit of one of the subscribers.
+func (p *pace) pays(s *shard) {
+	n := p.bytes
+	p.count(s, -n)
+	p.payer = nil
+	if subs := p.all(); len(subs) > 0 {
+		p.payer = subs[0].session
+	}
+	p.count(s, n)
+}
+
+// fits reports whether n more bytes may wait.
+func (p *pace) fits(s *shard, n int) bool {
+	return s.pacing.bytes[p.payer]+n <= s.blockedRoom(s.b.limits.MaxParkedBytes)
+}
+
+// pacing is a topic that was sent less than one interval ago.
 type pacing struct {
 	pace    *pace
 	topic   string
-	due     int64    // when the next message may be sent, on the broker's clock
-	waiting *message // the newest that came since; nil: none
+	due     int64    // earliest time of the next message, on the broker's clock
+	waiting *message // newest message since the last one sent; nil: none
+	index   int      // in the heap
 }
 
-// pacings is a heap of them, the one that is due first at its top.
+// next returns the time of the next action: the message may be sent, or it has expired.
+func (t *pacing) next() int64 {
+	if m := t.waiting; m != nil && m.expires != 0 {
+		return min(t.due, m.expires)
+	}
+	return t.due
+}
+
+// pacer holds the topics of a shard that wait because of a maximum rate.
+type pacer struct {
+	due   pacings
+	bytes map[*session]int // waiting bytes, by the session that is charged for them
+}
+
+// pacings is a heap of paced topics, with the earliest at the top.
 type pacings []*pacing
 
 func (h pacings) Len() int           { return len(h) }
-func (h pacings) Less(i, j int) bool { return h[i].due < h[j].due }
-func (h pacings) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h pacings) Less(i, j int) bool { return h[i].next() < h[j].next() }
 
-// Push is for container/heap.
-func (h *pacings) Push(x any) { *h = append(*h, x.(*pacing)) }
+func (h pacings) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].index, h[j].index = i, j
+}
 
-// Pop is for container/heap.
+func (h *pacings) Push(x any) {
+	t := x.(*pacing)
+	t.index = len(*h)
+	*h = append(*h, t)
+}
+
 func (h *pacings) Pop() any {
 	last := len(*h) - 1
 	p := (*h)[last]
@@ -50,17 +102,18 @@ func (h *pacings) Pop() any {
 	return p
 }
 
-// deliverPaced sends a message to the subscriptions of a pace, or has it wait in the place of an older one. What would
-// be too much to wait, or to know of, is sent at once.
+// deliverPaced sends a message to the subscriptions of a pace, or lets it wait in place of an older one. It sends the message
+// at once if the limit of waiting bytes or of noted topics is reached.
 func (s *shard) deliverPaced(m *message, p *pace) {
 	t := p.topics[m.topic]
 	if t != nil && p.wait(s, t, m) {
 		return
 	}
-	if t == nil && len(p.topics) < s.b.limits.MaxParkedMessages {
+	if t == nil && len(p.topics) < s.b.limits.MaxParkedMessages && p.fits(s, len(m.topic)+pacingOverhead) {
 		t = &pacing{pace: p, topic: m.topic, due: s.now + p.every}
+		p.count(s, len(m.topic)+pacingOverhead)
 		p.topics[m.topic] = t
-		heap.Push(&s.paced, t)
+		heap.Push(&s.pacing.due, t)
 	}
 	p.send(s, m)
 }
@@ -71,69 +124,105 @@ func (p *pace) send(s *shard, m *message) {
 	}
 }
 
-// wait keeps a message as the newest of its topic, unless what waits would be too much.
+// wait keeps a message as the newest of its topic. It returns false if the limit of waiting bytes is reached.
 func (p *pace) wait(s *shard, t *pacing, m *message) bool {
+	before := t.next()
+	defer func() {
+		if t.next() != before {
+			heap.Fix(&s.pacing.due, t.index)
+		}
+	}()
 	if t.waiting != nil {
 		s.stats.dropped[dropMaxRate] += uint64(len(p.all()))
-		p.bytes -= t.waiting.size()
+		p.count(s, -t.waiting.size())
+		if !m.retain {
+			p.miss(t.waiting)
+		}
 		t.waiting = nil
 	}
-	if p.bytes+m.size() > s.b.limits.MaxParkedBytes {
+	if !p.fits(s, m.size()) {
 		return false
 	}
-	t.waiting = m.keep()
-	p.bytes += m.size()
+	t.waiting = m.ownCopy()
+	p.count(s, m.size())
 	return true
 }
 
-// sendPaced sends what was held back and is due.
+// miss notes that the subscriptions will not be sent a message that waited.
+func (p *pace) miss(m *message) {
+	for _, sub := range p.all() {
+		sub.session.miss(&delivery{m: m})
+	}
+}
+
+// sendPaced sends the waiting messages that are due.
 func (s *shard) sendPaced() {
-	for len(s.paced) > 0 && s.paced[0].due <= s.now {
-		t := s.paced[0]
+	for len(s.pacing.due) > 0 && s.pacing.due[0].next() <= s.now {
+		t := s.pacing.due[0]
 		p, m := t.pace, t.waiting
 		if m == nil {
-			heap.Pop(&s.paced)
-			delete(p.topics, t.topic)
+			s.forgetPacing(t)
+			continue
+		}
+		if m.expired(s.now) {
+			t.waiting = nil
+			heap.Fix(&s.pacing.due, 0)
+			p.count(s, -m.size())
+			s.stats.dropped[dropExpired] += uint64(len(p.all()))
 			continue
 		}
 		t.waiting, t.due = nil, s.now+p.every
-		heap.Fix(&s.paced, 0)
-		p.bytes -= m.size()
+		heap.Fix(&s.pacing.due, 0)
+		p.count(s, -m.size())
 		s.begin(m)
-		s.ticking = s.routeOf(m.topic).policy == Conflate
+		s.fan.conflates = s.topics.of(m.topic).policy == Conflate
 		p.send(s, m)
-		s.current, s.ticking = nil, false
+		s.enc.current, s.fan.conflates = nil, false
 		s.relieve()
 	}
 }
 
-// paceOf returns the pace of an audience's filter with an interval, which is made if there is none.
-func (s *shard) paceOf(a *audience, every int64) *pace {
+// forgetPacing removes a topic and its waiting message.
+func (s *shard) forgetPacing(t *pacing) {
+	p := t.pace
+	heap.Remove(&s.pacing.due, t.index)
+	delete(p.topics, t.topic)
+	p.count(s, -len(t.topic)-pacingOverhead)
+	if t.waiting != nil {
+		p.count(s, -t.waiting.size())
+	}
+}
+
+// paceOf returns the pace with the given interval for the filter of a subscriber list. It makes one if there is none.
+func (s *shard) paceOf(a *subscriberList, every int64) *pace {
 	for p := a.paces(); p != nil; p = p.next {
 		if p.every == every {
 			return p
 		}
 	}
-	p := &pace{audience: audience{filter: a.filter}, of: a, every: every, next: a.paces(), topics: make(map[string]*pacing)}
-	p.crowd = &crowd{pace: p}
-	a.gather().paces = p
+	p := &pace{subscriberList: subscriberList{filter: a.filter}, of: a, every: every, next: a.paces(), topics: make(map[string]*pacing)}
+	p.long = &longList{pace: p}
+	a.grow().paces = p
 	s.b.router.version.Add(1)
 	return p
 }
 
-// endPaces takes out the paces that nobody has any more. What waits for them is forgotten when it is due.
-func (s *shard) endPaces(a *audience) {
-	for at := &a.crowd.paces; *at != nil; {
+// endPaces removes the paces that have no subscribers, with their waiting messages.
+func (s *shard) endPaces(a *subscriberList) {
+	for at := &a.long.paces; *at != nil; {
 		if p := *at; len(p.all()) == 0 {
 			*at = p.next
 			s.b.router.version.Add(1)
+			for _, t := range p.topics {
+				s.forgetPacing(t)
+			}
 		} else {
 			at = &p.next
 		}
 	}
 }
 
-// lowerRate is the lower of two rates, of which 0 is no limit.
+// lowerRate returns the lower of two rates; 0 means no limit.
 func lowerRate(rate, other float64) float64 {
 	if rate == 0 || other != 0 && other < rate {
 		return other
@@ -141,16 +230,17 @@ func lowerRate(rate, other float64) float64 {
 	return rate
 }
 
-// interval is the time between two messages of a topic at a rate of messages a second; 0: no limit. A rate of a thousand
-// and more is none.
+// interval returns the time in ns between two messages of a topic at a rate in messages per second; 0: no limit. A rate of
+// 1000 or more counts as no limit.
 func interval(rate float64) int64 {
 	if rate == 0 || rate >= 1000 {
 		return 0
 	}
-	return min(int64(float64(time.Second)/rate), longestPace)
+	// Apply the limit before the conversion: the quotient of a tiny rate overflows int64.
+	return int64(min(float64(time.Second)/rate, float64(longestPace)))
 }
 
-// parseRate reads the user property max_rate of a SUBSCRIBE; no text is no limit.
+// parseRate reads the user property max_rate of a SUBSCRIBE. An empty text means no limit.
 func parseRate(text string) (rate float64, ok bool) {
 	if text == "" {
 		return 0, true
@@ -159,10 +249,17 @@ func parseRate(text string) (rate float64, ok bool) {
 	return rate, err == nil && rate > 0 && !math.IsInf(rate, 0)
 }
 
-// setPace gives a subscription that publishers know already another interval.
+// setPace changes the interval of a subscription that publishers already see.
 func (s *shard) setPace(sub *subscription, every int64) {
 	if every != sub.every() {
 		k := sub.key()
+		if c := sub.list.long; c != nil && c.pace != nil {
+			for _, t := range c.pace.topics { // it is not sent these topics any more
+				if t.waiting != nil {
+					sub.session.miss(&delivery{m: t.waiting})
+				}
+			}
+		}
 		s.unsubscribe(sub)
 		s.subscribe(sub, k, every)
 	}

@@ -131,7 +131,7 @@ func TestMaxRateThatIsNone(t *testing.T) {
 // is made anew, and leave nothing behind when it ends.
 func TestMaxRateIsKept(t *testing.T) {
 	t.Parallel()
-	store := newShelf()
+	store := newMemoryStore()
 	s := start(t, broker.Options{Store: store})
 	subscribeAt(s.connect(v5Durable("c")), "0.001", 0, "a")
 	s, _ = s.crash(store)

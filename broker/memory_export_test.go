@@ -19,7 +19,7 @@ func (p *pipe) settle(*shard)         {}
 func (p *pipe) proceed()              {}
 func (p *pipe) close()                {}
 
-func (p *pipe) write(head, data []byte) int {
+func (p *pipe) write(head, data []byte, _ bool) int {
 	p.writes++
 	p.bytes += len(data)
 	return len(head) + len(data)
@@ -57,12 +57,13 @@ func (m *Memory) Connect(all []Arrival) (first int) {
 
 func (m *Memory) add(a *Arrival) {
 	home := m.b.owner(a.ID).index
-	p, _ := m.b.Enter(a.Remote)
+	p, _ := m.b.Admit(a.Remote)
 	m.b.connections.Add(1)
-	c := &conn{b: m.b, listener: "memory", remote: a.Remote, problemInfo: true, fd: -1, carrier: &m.pipes[home]}
+	c := &conn{b: m.b, listener: "memory", remote: a.Remote, identity: identity{problemInfo: true}, fd: -1, carrier: &m.pipes[home]}
 	c.use(p)
 	if a.Framed {
 		c.ws = new(webSocket)
+		c.ws.ping = 250
 	}
 	m.conns, m.homes = append(m.conns, c), append(m.homes, uint8(home))
 }
@@ -84,8 +85,8 @@ func (m *Memory) Send(from, to int, packet func(client int) []byte) {
 
 // read is what readable does with a socket.
 func (c *conn) read(packet []byte) {
-	n := copy(c.shard.rbuf, packet)
-	c.received(c.shard.rbuf[:n])
+	n := copy(c.shard.input.read, packet)
+	c.received(c.shard.input.read[:n])
 }
 
 // Repeat has a client send a packet a number of times, each in a turn of its own.

@@ -31,7 +31,7 @@ var subscribings = []subscribing{
 // measure returns the memory of each subscription beyond the first one of a client, and how long each took.
 func (w subscribing) measure(tb testing.TB, b *broker.Broker) (heap float64, took time.Duration) {
 	tb.Helper()
-	c := newCrowd(tb, b, w.clients, false)
+	c := newMemoryClients(tb, b, w.clients, false)
 	c.connect(w.clients)
 	c.subscribe(0, 1, w.filter)
 	before := measureMemory(tb)
@@ -81,7 +81,7 @@ func (w subscribing) bench(b *testing.B) {
 func BenchmarkMatching(b *testing.B) {
 	for _, filters := range []int{1, 10, 100, 1000, 10_000} {
 		b.Run(fmt.Sprintf("filters=%d", filters), func(b *testing.B) {
-			c := newCrowd(b, runBroker(b), 2, false)
+			c := newMemoryClients(b, runBroker(b), 2, false)
 			c.connect(1)
 			c.subscribe(0, filters, wildcards)
 			c.publisher()

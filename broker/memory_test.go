@@ -22,8 +22,8 @@ const (
 	maxFramedBytes = 2560
 )
 
-// crowd is clients of a broker through memory.
-type crowd struct {
+// memoryClients is clients of a broker through memory.
+type memoryClients struct {
 	*broker.Memory
 	tb      testing.TB
 	framed  bool
@@ -35,12 +35,12 @@ type crowd struct {
 // chunk is how many clients do something at once: as many as a poller reports.
 const chunk = 256
 
-func newCrowd(tb testing.TB, b *broker.Broker, clients int, framed bool) *crowd {
-	return &crowd{Memory: broker.NewMemory(b, clients), tb: tb, framed: framed}
+func newMemoryClients(tb testing.TB, b *broker.Broker, clients int, framed bool) *memoryClients {
+	return &memoryClients{Memory: broker.NewMemory(b, clients), tb: tb, framed: framed}
 }
 
 // await waits until the broker has written so many times more, and adds the time that it took since began.
-func (c *crowd) await(more int, began time.Time) {
+func (c *memoryClients) await(more int, began time.Time) {
 	c.tb.Helper()
 	c.writes += more
 	for n, _ := c.Written(); n < c.writes; n, _ = c.Written() {
@@ -51,7 +51,7 @@ func (c *crowd) await(more int, began time.Time) {
 	c.took += time.Since(began)
 }
 
-func (c *crowd) packet(p []byte) []byte {
+func (c *memoryClients) packet(p []byte) []byte {
 	if c.framed {
 		return raw.Frame(2, true, p)
 	}
@@ -59,7 +59,7 @@ func (c *crowd) packet(p []byte) []byte {
 }
 
 // connect lets n clients in.
-func (c *crowd) connect(n int) {
+func (c *memoryClients) connect(n int) {
 	c.tb.Helper()
 	for ; n > 0; n -= chunk {
 		some := make([]broker.Arrival, min(n, chunk))
@@ -79,7 +79,7 @@ func (c *crowd) connect(n int) {
 }
 
 // subscribe has every client subscribe to the filters from one number to before another, so many in a packet.
-func (c *crowd) subscribe(from, to int, filter func(client, i int) string) {
+func (c *memoryClients) subscribe(from, to int, filter func(client, i int) string) {
 	c.tb.Helper()
 	const perPacket = 1000
 	for ; from < to; from += perPacket {
@@ -89,7 +89,7 @@ func (c *crowd) subscribe(from, to int, filter func(client, i int) string) {
 	}
 }
 
-func (c *crowd) subscribeSome(first, last, from, to int, filter func(client, i int) string) {
+func (c *memoryClients) subscribeSome(first, last, from, to int, filter func(client, i int) string) {
 	c.tb.Helper()
 	packets := make([][]byte, 0, last-first)
 	for client := first; client < last; client++ {
@@ -105,7 +105,7 @@ func (c *crowd) subscribeSome(first, last, from, to int, filter func(client, i i
 }
 
 // publisher lets one more client in, who does not subscribe. It is the last.
-func (c *crowd) publisher() {
+func (c *memoryClients) publisher() {
 	c.tb.Helper()
 	framed := c.framed
 	c.framed = false
@@ -114,13 +114,13 @@ func (c *crowd) publisher() {
 }
 
 // publish has the publisher send messages to the room that everybody is in, and waits until all of them are written to all.
-func (c *crowd) publish(messages int) {
+func (c *memoryClients) publish(messages int) {
 	c.tb.Helper()
 	c.send("room", messages)
 }
 
 // send has the publisher send messages to a topic, and waits until all of them are written to all.
-func (c *crowd) send(topic string, messages int) {
+func (c *memoryClients) send(topic string, messages int) {
 	c.tb.Helper()
 	packet := raw.Publish{Topic: topic, Payload: strings.Repeat("x", 64)}.Bytes(raw.V311)
 	subscribers := c.clients - 1
@@ -169,7 +169,7 @@ func TestMemoryOfConnections(t *testing.T) {
 		most   float64
 	}{"TCP": {false, maxConnBytes}, "WebSocket": {true, maxFramedBytes}} {
 		t.Run(name, func(t *testing.T) {
-			c := newCrowd(t, runBroker(t), clients+1, tt.framed)
+			c := newMemoryClients(t, runBroker(t), clients+1, tt.framed)
 			before := measureMemory(t)
 			c.connect(clients)
 			if each, _ := measureMemory(t).since(before, clients); each > tt.most {
@@ -194,7 +194,7 @@ func BenchmarkMemory(b *testing.B) {
 
 func benchmarkMemory(b *testing.B, n int, framed bool) {
 	br := runBroker(b)
-	c := newCrowd(b, br, n+1, framed)
+	c := newMemoryClients(b, br, n+1, framed)
 	empty := measureMemory(b)
 	c.connect(n)
 	connects := float64(n) / c.took.Seconds()

@@ -1,56 +1,57 @@
 package broker
 
 import (
+	"math"
 	"time"
 
-	"github.com/outcry-mqtt/outcry/broker/wire"
+	"github.com/outcry-mqtt/outcry/internal/wire"
 )
 
-// message is an application message on its way. Its bytes lie in the buffer it was read into, and are good for the
-// turn only, until keep gives it bytes of its own. What is kept is immutable and may be shared by everyone.
+// message is an application message in transit. Its bytes lie in the read buffer and are valid for this turn only, until keep
+// copies them. A kept copy is immutable and may be shared.
 type message struct {
 	topic   string // never in a read buffer
 	payload []byte
-	props   []byte   // MQTT 5 properties that go on unaltered, in their wire form
-	expires int64    // on the broker's clock; 0: never
-	read    int64    // on the broker's clock, when its turn began
-	from    *session // the publisher's, for no-local; nil: the broker or the program around it
-	kept    *message // the copy that may be kept, shared by all on this shard who need one
-	group   *group   // the shared subscription that this copy goes to; nil: everybody else
-	stored  *stored  // what the store keeps of it; nil: nothing
-	serial  uint64   // of a retained message: which came after which
+	props   []byte         // MQTT 5 properties that are forwarded unchanged, in wire format
+	expires int64          // on the broker's clock; 0: never
+	read    int64          // start of the turn in which it was read, on the broker's clock
+	from    *session       // session of the publisher, for no-local; nil: the broker or the embedding program
+	own     *message       // copy that outlives the turn, shared on this shard; nil: none yet
+	group   *group         // target shared subscription; nil: all other subscribers
+	stored  *storedMessage // its persisted form; nil: not persisted
+	serial  uint64         // sequence number of a retained message; a later one has a higher number
 	qos     byte
-	retain  bool  // as published
-	pooled  bool  // a copy that is used again when nobody holds it any more
-	holders int32 // of such a copy: sessions it waits in
+	retain  bool  // RETAIN flag as published
+	pooled  bool  // the copy is reused when holders is 0
+	pins    int32 // of a pooled copy: number of sessions in which it waits
 }
 
-// keep returns a copy of m that outlives the turn, for good. It is made once.
-func (m *message) keep() *message {
-	if m.kept == nil {
+// ownCopy returns a copy of m that stays valid after the turn and is never reused. It copies at most once.
+func (m *message) ownCopy() *message {
+	if m.own == nil {
 		m.copyInto(newKept(len(m.payload) + len(m.props)))
 	}
-	if m.kept.pooled { // this shard's alone; others may look at what is kept already
-		m.kept.pooled = false
+	if m.own.pooled { // only this shard sees a pooled copy; others may already read an unpooled one
+		m.own.pooled = false
 	}
-	return m.kept
+	return m.own
 }
 
-// copyInto makes k the copy of m that is kept. What k.payload has room for takes the bytes of both parts.
+// copyInto makes k the kept copy of m. The payload and the properties share the buffer of k.payload if it is large enough.
 func (m *message) copyInto(k *message) {
 	own := k.payload[:0]
 	*k = *m
 	own = append(append(own, m.payload...), m.props...)
 	n := len(m.payload)
 	k.payload, k.props = own[:n], own[n:]
-	k.pooled, k.holders = false, 0
-	k.kept, m.kept = k, k
+	k.pooled, k.pins = false, 0
+	k.own, m.own = k, k
 }
 
-// smallBytes is how many bytes a message may have beside it: one allocation in place of two.
+// smallBytes is the largest size in bytes that is allocated together with the message: one allocation instead of two.
 const smallBytes = 64
 
-// newKept makes a message with room for n bytes.
+// newKept returns a message with room for n bytes.
 func newKept(n int) *message {
 	if n <= smallBytes {
 		k := new(struct {
@@ -63,26 +64,34 @@ func newKept(n int) *message {
 	return &message{payload: make([]byte, 0, n)}
 }
 
-// size is what a message counts for where bytes are bounded.
+// size returns the bytes that a message counts for wherever bytes are limited.
 func (m *message) size() int { return len(m.topic) + len(m.payload) + len(m.props) + messageOverhead }
 
 const messageOverhead = 160
 
-// expired tells whether the message's time is over (MQTT 5 3.3.2.3.3).
+// expired reports whether the message has expired (MQTT 5 3.3.2.3.3).
 func (m *message) expired(now int64) bool { return m.expires != 0 && now >= m.expires }
 
-// fill sets what every encoding of m has in common. The remaining lifetime is what was received less the time spent
-// waiting here [MQTT-3.3.2-6], in whole seconds, rounded up.
+// fill sets the fields that all encodings of m share. The message expiry interval is the received one minus the time spent
+// here [MQTT-3.3.2-6], in whole seconds, rounded up.
 func (m *message) fill(o *wire.Outgoing, now int64) {
 	*o = wire.Outgoing{}
 	o.Topic, o.Payload, o.Props, o.QoS, o.Retain = m.topic, m.payload, m.props, m.qos, m.retain
 	if m.expires != 0 {
 		o.HasExpiry = true
-		o.Expiry = uint32(max(m.expires-now+int64(time.Second)-1, 0) / int64(time.Second)) // 0 if it is sent again too late
+		o.Expiry = lifetime(m.expires - now)
 	}
 }
 
-// public returns m as hooks see it.
+// lifetime converts a duration in ns to whole seconds for a packet, rounded up. It returns 0 if the time is over.
+func lifetime(left int64) uint32 {
+	if left <= 0 {
+		return 0
+	}
+	return uint32(min((left-1)/int64(time.Second)+1, math.MaxUint32))
+}
+
+// public converts m for hooks. It fails if its properties cannot be decoded.
 func (m *message) public(now int64) (Message, error) {
 	f, err := wire.DecodeProps(m.props)
 	if err != nil {
@@ -102,7 +111,7 @@ func (m *message) public(now int64) (Message, error) {
 	return out, nil
 }
 
-// internal returns a hook's or program's message as the broker carries it, sharing the payload, or an error if its
+// internal converts a message of a hook or of the program to the broker's form and shares its payload. It fails if the
 // properties cannot be sent.
 func (p *Message) internal(now int64) (message, error) {
 	f := wire.Forwarded{
@@ -117,7 +126,7 @@ func (p *Message) internal(now int64) (message, error) {
 	}
 	m := message{topic: p.Topic, payload: p.Payload, props: f.Append(nil), qos: p.QoS, retain: p.Retain, read: now}
 	if p.MessageExpiry > 0 {
-		m.expires = now + int64(p.MessageExpiry)
+		m.expires = after(now, p.MessageExpiry)
 	}
 	return m, nil
 }

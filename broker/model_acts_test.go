@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/outcry-mqtt/outcry/broker/conformance/raw"
@@ -28,6 +29,10 @@ func (w *world) connect(d *device, st step) error {
 			return nil
 		}
 		version, clean, expiry = s.version, false, s.expiry
+		if s.will != nil {
+			return nil
+		}
+		delete(st.n, "will")
 	}
 	old := *d
 	if d.conn != nil {
@@ -51,6 +56,7 @@ func (w *world) connect(d *device, st step) error {
 		}
 	}
 	s.online, s.expiry, s.version, s.receive = true, expiry, version, 0
+	s.will = w.newTestament(st)
 	if version >= raw.V5 {
 		s.receive = st.n["receive"]
 	}
@@ -63,6 +69,7 @@ func (w *world) connect(d *device, st step) error {
 		}
 	}
 	if present {
+		w.replayMissed(s)
 		w.replayAgain(s)
 		d.resend()
 	} else {
@@ -76,9 +83,9 @@ func (w *world) greet(d *device, s *account, clean, present bool) error {
 	if err := d.dial(s.version); err != nil {
 		return err
 	}
-	k := raw.Connect{Version: s.version, ID: d.id, Clean: clean}
+	k := raw.Connect{Version: s.version, ID: d.id, Clean: clean, Will: s.will.packet(s.version)}
 	if s.version >= raw.V5 && s.expiry < 0 {
-		k.Props = append(k.Props, raw.Num(raw.SessionExpiry, 1<<32-1))
+		k.Props = append(k.Props, raw.Num(raw.SessionExpiry, raw.Never))
 	} else if s.version >= raw.V5 && s.expiry > 0 {
 		k.Props = append(k.Props, raw.Num(raw.SessionExpiry, int(s.expiry.Seconds())))
 	}
@@ -105,8 +112,9 @@ func (w *world) drop(d *device, s *account, st step) error {
 		p := raw.Plain(raw.DISCONNECT)
 		if st.n["changed"] == 1 && d.version >= raw.V5 && s.expiry != 0 && !w.uneasy() {
 			s.expiry = seconds(st.n["expiry"])
-			p = raw.Disconnect(0, raw.Num(raw.SessionExpiry, st.n["expiry"]&(1<<32-1)))
+			p = raw.Disconnect(0, raw.Num(raw.SessionExpiry, st.n["expiry"]))
 		}
+		s.will = nil
 		d.write(p)
 		w.lose(d)
 		return d.readEnd(0)
@@ -119,7 +127,7 @@ func (w *world) drop(d *device, s *account, st step) error {
 const subscribeID = 60000
 
 func (w *world) subscribe(d *device, s *account, st step) {
-	if w.uneasy() || s.pending(st.name) {
+	if w.uneasy() || s.pending(st.name) || isShare(st.name) && st.n["qos"] == 0 {
 		return
 	}
 	sub := &interest{qos: byte(st.n["qos"])}
@@ -128,7 +136,7 @@ func (w *world) subscribe(d *device, s *account, st step) {
 	if d.version >= raw.V5 {
 		sub.noLocal, sub.retain, sub.id, handling = st.n["nolocal"] == 1, st.n["retain"] == 1, st.n["id"], st.n["handling"]
 		options |= byte(handling << 4)
-		if sub.noLocal {
+		if sub.noLocal = sub.noLocal && !isShare(st.name); sub.noLocal { // [MQTT-3.8.3-4]
 			options |= raw.NoLocal
 		}
 		if sub.retain {
@@ -142,8 +150,9 @@ func (w *world) subscribe(d *device, s *account, st step) {
 	isNew := s.subs[st.name] == nil
 	s.subs[st.name] = sub
 	d.wants = append(d.wants, &raw.Received{Type: raw.SUBACK, ID: p.ID, Codes: []byte{sub.qos}})
-	if handling == 0 || handling == 1 && isNew {
-		w.replay(s, st.name, sub, false)
+	if !isShare(st.name) && (handling == 0 || handling == 1 && isNew) {
+		sub.replaying = true
+		w.replay(s, st.name, sub, everything, false)
 	}
 	d.write(p.Bytes(d.version))
 }
@@ -152,22 +161,45 @@ func (w *world) subscribe(d *device, s *account, st step) {
 func (w *world) replayAgain(s *account) {
 	for filter, sub := range s.subs {
 		if sub.again != off {
-			w.replay(s, filter, sub, sub.again == maybe)
+			sub.replaying, s.behind = true, true
+			w.replay(s, filter, sub, everything, sub.again == maybe)
 			sub.again = off
 		}
 	}
 }
 
-// replay makes what is retained due to a subscription.
-func (w *world) replay(s *account, filter string, sub *interest, ghost bool) {
-	sub.replaying = true
+// replayMissed makes due what a session has missed with QoS 0 while it was offline, and what is retained since.
+func (w *world) replayMissed(s *account) {
+	since, ghost := s.missed, s.mayMiss
+	s.behind = since != 0
+	if since == 0 {
+		return
+	}
+	if s.mayMiss = w.uneasy(); !s.mayMiss { // otherwise the disk may never hear that it is sent them
+		s.missed = 0
+	}
+	for filter, sub := range s.subs {
+		if sub.again == off {
+			other := !s.missedBy[""] && !s.missedBy[filter]
+			w.replay(s, filter, sub, func(r *attempt) bool { return r.serial >= since && min(r.qos, sub.qos) == 0 }, ghost || other)
+		}
+	}
+	if s.missed == 0 {
+		s.missedBy = nil
+	}
+}
+
+func everything(*attempt) bool { return true }
+
+// replay makes due to a subscription what is retained, of that what is wanted.
+func (w *world) replay(s *account, filter string, sub *interest, wanted func(*attempt) bool, ghost bool) {
 	for topic, r := range w.retained {
-		if !matches(filter, topic) || r.expires != 0 && w.now() >= r.expires {
+		if !matches(filter, topic) || !wanted(r) || r.expires != 0 && w.now() >= r.expires {
 			continue
 		}
 		a := *r
 		a.acked = true
-		it := &item{a: newAttempt(a), qos: min(r.qos, sub.qos), retain: true, filter: filter, ghost: ghost}
+		it := &item{a: newAttempt(a), qos: min(r.qos, sub.qos), retain: true, filter: filter, replay: true, loose: true, ghost: ghost}
 		it.a.given[s], it.a.ends = []*item{it}, []time.Duration{r.expires}
 		if sub.id > 0 {
 			it.ids = []int{sub.id}
@@ -195,6 +227,7 @@ func (w *world) unsubscribe(d *device, s *account, st step) {
 		code = 0x11
 	}
 	delete(s.subs, st.name)
+	w.vacate()
 	s.replayed(func(it *item) { it.ghost = it.ghost || it.filter == st.name })
 	d.wants = append(d.wants, &raw.Received{Type: raw.UNSUBACK, ID: subscribeID, Codes: []byte{code}})
 	d.write(raw.Unsubscribe{ID: subscribeID, Filters: []string{st.name}}.Bytes(d.version))
@@ -205,6 +238,12 @@ func (w *world) publish(d *device, s *account, st step) {
 	a := attempt{
 		topic: st.name, payload: fmt.Sprint("m", w.payloads), qos: byte(st.n["qos"]), from: s,
 		retain: st.n["retain"] == 1 && !w.uneasy(), lasts: st.n["expiry"],
+	}
+	if strings.HasPrefix(st.name, "$") {
+		if w.uneasy() {
+			return
+		}
+		a.retain, a.lasts = false, 0
 	}
 	if a.retain && st.n["empty"] == 1 {
 		a.payload, a.lasts = "", 0 // those of a topic are all alike
@@ -225,11 +264,27 @@ func (w *world) publish(d *device, s *account, st step) {
 
 // retain makes a message its topic's retained one. The one before need not be sent any more.
 func (w *world) retain(a *attempt) {
+	w.serial++
+	a.serial = w.serial
 	for _, s := range w.accounts {
 		s.replayed(func(it *item) { it.ghost = it.ghost || it.a.topic == a.topic })
 	}
 	if delete(w.retained, a.topic); a.payload != "" {
 		w.retained[a.topic] = a
+	}
+	for _, s := range w.accounts {
+		if s.online && s.behind {
+			w.replayToo(s, a)
+		}
+	}
+}
+
+// replayToo has a session that still has to be sent what it has missed be sent a newer message with that, perhaps.
+func (w *world) replayToo(s *account, a *attempt) {
+	for filter, sub := range s.subs {
+		if !isShare(filter) {
+			w.replay(s, filter, sub, func(r *attempt) bool { return r == a && min(r.qos, sub.qos) == 0 }, true)
+		}
 	}
 }
 

@@ -1,9 +1,6 @@
 package broker_test
 
-import (
-	"context"
-	"time"
-)
+import "time"
 
 // advance lets time pass, and sessions end that were offline for too long.
 func (w *world) advance(by time.Duration) {
@@ -28,6 +25,7 @@ func (w *world) expire() {
 			w.end(name)
 		}
 	}
+	w.publishWills()
 }
 
 // change changes how the disk works.
@@ -47,6 +45,9 @@ func (w *world) change(st step) {
 		w.disk.setFail(nil)
 		w.passed.Add(int64(seconds(2)))
 		w.b.Advance(seconds(2)) // what nobody waits for is tried again
+		for w.b.StoreFails() {
+			time.Sleep(time.Millisecond) // the answer is on its way
+		}
 	default:
 		return
 	}
@@ -77,44 +78,31 @@ func (w *world) restart(st step) error {
 		w.passed.Add(int64(seconds(st.n["down"])))
 	}
 	w.loseAll(uneasy)
+	for _, s := range w.accounts {
+		s.forgetMissed()
+	}
 	if err := w.start(); err != nil {
 		return err
 	}
+	w.passed.Add(int64(modelGrace))
+	w.b.Advance(modelGrace)
 	w.expire()
 	return nil
 }
 
 // loseAll notes that the broker has gone.
 func (w *world) loseAll(uneasy bool) {
-	for name, s := range w.accounts {
+	for _, s := range w.accounts {
 		if s.online {
 			s.lose(w.now(), uneasy)
+			w.depart(s, true)
 		}
+	}
+	for name, s := range w.accounts {
 		if s.expiry == 0 {
 			w.end(name)
 		}
 	}
-}
-
-// shutDown ends the broker in good order.
-func (w *world) shutDown() error {
-	done := make(chan error, 1)
-	go func() { done <- w.b.Shutdown(context.Background()) }()
-	for _, d := range w.devices {
-		if d.conn == nil {
-			continue
-		}
-		if err := d.readEnd(0x8B); err != nil {
-			return err
-		}
-	}
-	w.loseAll(false)
-	for _, s := range w.accounts {
-		for _, it := range s.items {
-			it.restart()
-		}
-	}
-	return <-done
 }
 
 // crash leaves to the next broker only what is on the disk.
@@ -126,7 +114,7 @@ func (w *world) crash(uneasy bool) {
 	for name, d := range w.devices {
 		d.close()
 		if s := w.accounts[name]; s != nil && !s.durable {
-			w.end(name)
+			w.vanish(s)
 		} else if s != nil {
 			s.crash(uneasy)
 		}

@@ -52,7 +52,7 @@ func (d *device) dial(version byte) error {
 		return err
 	}
 	d.conn, d.r, d.version = conn, bufio.NewReader(conn), version
-	return d.w.b.Attach(broker.Link{Conn: peer, Listener: "model"})
+	return d.w.b.Attach(broker.Conn{Conn: peer, Listener: "model"})
 }
 
 // write sends packets. That the broker has closed is found out by who reads.

@@ -5,12 +5,12 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/outcry-mqtt/outcry/broker"
+	"github.com/outcry-mqtt/outcry/broker/storage"
 )
 
 // disk is a store in memory that can stall, and then takes nothing until it flows again, or fail. It never reorders.
 type disk struct {
-	*shelf
+	*memoryStore
 
 	mu      sync.Mutex // guards what follows
 	stalls  bool
@@ -18,13 +18,13 @@ type disk struct {
 	pending []func()
 }
 
-func newDisk() *disk { return &disk{shelf: newShelf()} }
+func newDisk() *disk { return &disk{memoryStore: newMemoryStore()} }
 
-func (d *disk) Commit(ops []broker.Op, done func(error)) {
-	d.take(func() { d.shelf.Commit(ops, done) })
+func (d *disk) Commit(ops []storage.Op, done func(error)) {
+	d.take(func() { d.memoryStore.Commit(ops, done) })
 }
 
-func (d *disk) Later(op broker.Op) { d.take(func() { d.shelf.Later(op) }) }
+func (d *disk) Later(op storage.Op) { d.take(func() { d.memoryStore.Later(op) }) }
 
 func (d *disk) take(change func()) {
 	d.mu.Lock()
@@ -54,14 +54,26 @@ func (d *disk) flow() {
 	d.stalls, d.pending = false, nil
 }
 
+// failWaiting fails every write since the disk stalled; later writes succeed.
+func (d *disk) failWaiting(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.setFail(err)
+	for _, change := range d.pending {
+		change()
+	}
+	d.setFail(nil)
+	d.stalls, d.pending = false, nil
+}
+
 var errDiskFull = errors.New("disk full")
 
-// left is the disk that a process finds which starts after one was killed now.
-func (d *disk) afterCrash() *disk { return &disk{shelf: d.copied()} }
+// afterCrash is the disk that a process finds which starts after one was killed now.
+func (d *disk) afterCrash() *disk { return &disk{memoryStore: d.copied()} }
 
 // used is how many values the spaces of sessions have, by space.
-func (d *disk) used() (n [broker.Spaces]int) {
-	for _, s := range []broker.Space{broker.SpaceSessions, broker.SpaceSubscriptions, broker.SpaceFlows, broker.SpaceMessages} {
+func (d *disk) used() (n [storage.Spaces]int) {
+	for _, s := range []storage.Space{storage.SpaceSessions, storage.SpaceSubscriptions, storage.SpaceFlows, storage.SpaceMessages} {
 		n[s] = d.count(s)
 	}
 	return n
@@ -69,9 +81,9 @@ func (d *disk) used() (n [broker.Spaces]int) {
 
 // has tells whether a session is on the disk.
 func (d *disk) has(id string) bool {
-	d.shelf.mu.Lock()
-	defer d.shelf.mu.Unlock()
-	return slices.Contains(keys(d.values[broker.SpaceSessions]), id)
+	d.memoryStore.mu.Lock()
+	defer d.memoryStore.mu.Unlock()
+	return slices.Contains(keys(d.values[storage.SpaceSessions]), id)
 }
 
 func keys[V any](m map[string]V) (all []string) {

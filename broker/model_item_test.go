@@ -21,6 +21,7 @@ type attempt struct {
 	acked          bool
 	first          *attempt // at the same message
 	from           *account
+	serial         int                  // if it is retained: which came after which
 	given          map[*account][]*item // of first: what became of the message
 }
 
@@ -41,8 +42,11 @@ type item struct {
 	qos    byte
 	retain bool
 	ids    []int  // subscription identifiers
-	filter string // a retained message, sent because of this subscription: it has no place among the others yet
+	filter string // a retained message, to be sent because of this subscription
+	replay bool   // a retained message, sent because of a subscription
 	queued bool   // of those: it waits in the session
+	loose  bool   // it has no place among the others yet
+	share  *share // by which it may come, or has come; nil: none
 
 	state     progress
 	delivered bool // at least once
@@ -66,9 +70,12 @@ const (
 	on
 )
 
-// matches tells whether a topic filter matches a topic (MQTT 5 4.7). Neither begins with '$'.
+// matches tells whether a topic filter matches a topic (MQTT 5 4.7). No filter begins with '$'.
 func matches(filter, topic string) bool {
 	f, t := strings.Split(filter, "/"), strings.Split(topic, "/")
+	if topic[0] == '$' && (f[0] == "#" || f[0] == "+") {
+		return false // [MQTT-4.7.2-1]
+	}
 	for i, level := range f {
 		if level == "#" {
 			return true

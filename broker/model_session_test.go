@@ -23,6 +23,14 @@ type account struct {
 	subs    map[string]*interest
 	items   []*item // in the order in which the client has to get them
 	due     []*item // QoS 0, now
+	will    *testament
+	left    bool // it ends, and is nobody's member any more
+
+	missed  int  // the serial of the oldest retained message that it was to get with QoS 0 while it was offline; 0: none
+	mayMiss bool // the broker may not know it
+
+	missedBy map[string]bool // the subscriptions that must be sent what was missed; with "" all
+	behind   bool            // it has come back and may still have to be sent what it has missed
 }
 
 // interest is a subscription.
@@ -42,7 +50,7 @@ func (s *account) give(a *attempt) {
 	it := &item{a: a, ghost: a.known()}
 	found := false
 	for filter, sub := range s.subs {
-		if !matches(filter, a.topic) || sub.noLocal && a.from == s {
+		if isShare(filter) || !matches(filter, a.topic) || sub.noLocal && a.from == s {
 			continue
 		}
 		found = true
@@ -58,7 +66,32 @@ func (s *account) give(a *attempt) {
 		s.append(it)
 	case s.online:
 		s.due = append(s.due, it)
+	case a.retain:
+		s.miss(a, "", false)
 	}
+}
+
+// miss notes that the session did not get a retained message, because of one subscription or, with "", of any. When only a replay
+// was cut off the other subscriptions need not be sent it: the broker may not have got as far as that message.
+func (s *account) miss(a *attempt, filter string, ghost bool) {
+	if s.missedBy == nil {
+		s.missedBy = map[string]bool{}
+	}
+	s.missedBy[filter] = true
+	if s.missed == 0 || a.serial < s.missed {
+		s.missed = a.serial
+	}
+	s.mayMiss = s.mayMiss || ghost
+}
+
+// forgetMissed notes that the broker knows only that it has missed something, because it was started again.
+func (s *account) forgetMissed() {
+	for _, sub := range s.subs {
+		if s.missed != 0 && sub.again == off {
+			sub.again = maybe
+		}
+	}
+	s.missed, s.mayMiss, s.missedBy = 0, false, nil
 }
 
 // append puts a message behind the others. If it is a further attempt it is for those that did not get an earlier one:
@@ -108,10 +141,10 @@ func (s *account) next(p *raw.Received, now time.Duration) (*item, error) {
 // free finds a message among those that have no place yet: best one that is as it has to be, and that must come.
 func (s *account) free(p *raw.Received, now time.Duration) (best *item) {
 	for _, it := range s.items {
-		if it.filter == "" || p.Type != raw.PUBLISH || !it.is(p) {
+		if !it.loose || p.Type != raw.PUBLISH || !it.is(p) {
 			continue
 		}
-		if best == nil || s.checkContent(it, p, now) == nil && (best.ghost || s.checkContent(best, p, now) != nil) {
+		if best == nil || s.check(it, p, now) == nil && (best.ghost || s.check(best, p, now) != nil) {
 			best = it
 		}
 	}
@@ -120,7 +153,7 @@ func (s *account) free(p *raw.Received, now time.Duration) (best *item) {
 
 func (s *account) nextInOrder(p *raw.Received, now time.Duration) (*item, error) {
 	for i, it := range s.items {
-		if it.here || it.state == done || it.filter != "" {
+		if it.here || it.state == done || it.loose {
 			continue
 		}
 		if it.is(p) && !s.isRather(it, p, now) {
@@ -150,7 +183,7 @@ func (s *account) isRather(it *item, p *raw.Received, now time.Duration) bool {
 // passed is what is before place i and has not come, but for what nobody can tell from what has.
 func (s *account) passed(i int, p *raw.Received, now time.Duration) (all []*item) {
 	for _, it := range s.items[:i] {
-		if !it.here && it.state != done && it.filter == "" && it.optional(now) && !it.is(p) {
+		if !it.here && it.state != done && !it.loose && it.optional(now) && !it.is(p) {
 			all = append(all, it)
 		}
 	}
@@ -160,12 +193,12 @@ func (s *account) passed(i int, p *raw.Received, now time.Duration) (all []*item
 // place gives a retained message its place: it is the last that was sent.
 func (s *account) place(it *item) {
 	s.items = slices.DeleteFunc(s.items, func(other *item) bool { return other == it })
-	i := slices.IndexFunc(s.items, func(other *item) bool { return !other.here && other.state != done && other.filter == "" })
+	i := slices.IndexFunc(s.items, func(other *item) bool { return !other.here && other.state != done && !other.loose })
 	if i < 0 {
 		i = len(s.items)
 	}
 	s.items = slices.Insert(s.items, i, it)
-	it.filter = ""
+	it.filter, it.loose = "", false
 }
 
 // underWay is how many messages were sent on this connection and are not done with.
@@ -193,6 +226,7 @@ func (s *account) arrive(p *raw.Received, now time.Duration) error {
 	}
 	it.state, it.id, it.dup, it.here, it.counts, it.ghost, it.either = got, p.ID, on, true, true, false, false
 	it.delivered = true
+	it.share.arrived(s)
 	it.sure = it.sure || it.qos == 2
 	for _, other := range it.a.first.given[s] {
 		switch {
@@ -271,20 +305,36 @@ func (s *account) checkContent(it *item, p *raw.Received, now time.Duration) err
 	return fmt.Errorf("want a message expiry of %v [MQTT-3.3.2-6]", it.a.expires-now)
 }
 
-// arriveQoS0 takes a QoS 0 message.
+// arriveQoS0 takes a QoS 0 message: of several of the same content one that is as it has to be, and that must come.
 func (s *account) arriveQoS0(p *raw.Received, now time.Duration) error {
-	for i, it := range s.due {
-		if it.a.payload == p.Payload && it.a.topic == p.Topic {
-			s.due = slices.Delete(s.due, i, i+1)
-			return s.checkContent(it, p, now)
+	err := errors.New("want no such message")
+	var best *item
+	for _, it := range s.due {
+		if it.a.payload != p.Payload || it.a.topic != p.Topic {
+			continue
+		}
+		if wrong := s.checkContent(it, p, now); wrong != nil {
+			err = wrong
+		} else if best == nil || best.ghost {
+			best = it
 		}
 	}
-	return fmt.Errorf("want no such message")
+	if best == nil {
+		return err
+	}
+	s.due = slices.DeleteFunc(s.due, func(it *item) bool { return it == best })
+	best.share.arrived(s)
+	return nil
 }
 
 // lose notes that the connection has gone: what was sent will be sent again. uneasy tells that the disk may not know what
 // the broker does.
 func (s *account) lose(now time.Duration, uneasy bool) {
+	s.replayed(func(it *item) {
+		if it.qos == 0 {
+			s.miss(it.a, it.filter, it.ghost || uneasy)
+		}
+	})
 	s.online, s.due = false, nil
 	s.endsAt = now + s.expiry
 	for _, it := range s.items {
@@ -312,15 +362,18 @@ func (s *account) crash(uneasy bool) {
 	}
 	for _, it := range s.items {
 		if it.filter != "" && it.state == waiting && !it.queued {
-			it.ghost = true // it is sent again with all that is retained
-			if sub := s.subs[it.filter]; sub != nil && !uneasy && s.online {
+			if sub := s.subs[it.filter]; sub != nil && !uneasy && s.online && !it.ghost {
 				sub.again = on
 			}
+			it.ghost = true // it is sent again with all that is retained
 		}
 		if uneasy {
 			it.crash()
 		}
 		it.restart()
+		if uneasy && it.replay && it.state == got && it.id == 0 {
+			it.loose = true // the disk may not have it, and then it is sent with all that is retained, behind what waits
+		}
 	}
 }
 
@@ -343,6 +396,9 @@ func (s *account) settle(now time.Duration) error {
 			return fmt.Errorf("%s did not get %v", s.name, it)
 		}
 	}
+	if err := s.settleShares(s.due); err != nil {
+		return err
+	}
 	s.due = slices.DeleteFunc(s.due, func(it *item) bool { return it.filter == "" || n < s.most() })
 	s.items = slices.DeleteFunc(s.items, func(it *item) bool { return it.state == done })
 	for _, it := range s.items {
@@ -362,8 +418,10 @@ func (s *account) settle(now time.Duration) error {
 			return fmt.Errorf("%s did not get %v, while %d messages are under way of %d", s.name, it, n, s.most())
 		}
 	}
+	s.behind = false
+	err := s.settleShares(s.items)
 	s.items = slices.DeleteFunc(s.items, func(it *item) bool { return !it.here }) // and will not come
-	return nil
+	return err
 }
 
 // replayed calls fn with what is retained that a subscription has not yet been sent.

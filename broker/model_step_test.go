@@ -22,7 +22,7 @@ type step struct {
 
 // verbs say what a step has: a client, and a topic or filter.
 var verbs = map[string]struct{ who, name bool }{
-	"connect":     {who: true},             // version, clean, expiry, receive: takes over where it is connected already
+	"connect":     {who: true},             // version, clean, expiry, receive, will (1 and up: its topic), willqos, willretain, willdelay: takes over where it is connected already
 	"drop":        {who: true},             // the connection is lost
 	"disconnect":  {who: true},             // expiry if changed: the session's from now on
 	"subscribe":   {who: true, name: true}, // qos, nolocal, retain (as published), handling (of retained messages), id
@@ -121,7 +121,7 @@ type source interface {
 var (
 	modelClients = []string{"a", "b", "c"}
 	modelTopics  = []string{"x", "x/1", "x/2", "y"}
-	modelFilters = []string{"x/#", "x/1", "x/+", "#", "y", "x"}
+	modelFilters = append([]string{"x/#", "x/1", "x/+", "#", "y", "x"}, modelShares...)
 )
 
 // generate makes steps of a source.
@@ -170,6 +170,11 @@ func (st step) filled(s source) step {
 		st.n["clean"] = choose(0, 0, 0, 1)
 		st.n["expiry"] = choose(-1, 1500, 3500, 0)
 		st.n["receive"] = choose(0, 1, 2)
+		if st.n["will"] = choose(0, 0, 1+s.draw(len(modelTopics)+len(modelJobs))); st.n["will"] > 0 {
+			st.n["willqos"] = choose(1, 2, 0)
+			st.n["willretain"] = choose(0, 0, 1)
+			st.n["willdelay"] = choose(0, 0, 500, 1500)
+		}
 	case "disconnect":
 		if st.n["changed"] = choose(0, 0, 1); st.n["changed"] == 1 {
 			st.n["expiry"] = choose(0, 1500, -1)
@@ -184,7 +189,8 @@ func (st step) filled(s source) step {
 	case "unsubscribe":
 		st.name = modelFilters[s.draw(len(modelFilters))]
 	case "publish":
-		st.name = modelTopics[s.draw(len(modelTopics))]
+		topics := slices.Concat(modelTopics, modelJobs)
+		st.name = topics[s.draw(len(topics))]
 		st.n["qos"] = choose(2, 1, 2, 1, 0)
 		st.n["retain"] = choose(0, 0, 0, 1)
 		st.n["expiry"] = choose(0, 0, 0, 1500)

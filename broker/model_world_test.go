@@ -13,6 +13,7 @@ import (
 
 	"github.com/outcry-mqtt/outcry/broker"
 	"github.com/outcry-mqtt/outcry/broker/conformance/raw"
+	"github.com/outcry-mqtt/outcry/broker/storage"
 )
 
 // world is a broker, its disk, its clients, and what the specification has to say of their sessions. Every step ends when
@@ -30,6 +31,8 @@ type world struct {
 	stalled  bool
 	failing  bool
 	payloads int
+	serial   int           // of the newest retained message
+	starts   int           // of brokers
 	patience time.Duration // that a client or the broker is given
 	trace    []string
 }
@@ -68,6 +71,9 @@ func (w *world) start() error {
 	o := broker.Options{Shards: 2, Store: w.disk}
 	o.Limits.MaxSessionExpiry, o.Limits.MaxInflight = -1, modelInflight
 	broker.HostInTurns(&o)
+	if w.starts++; w.starts%2 == 1 {
+		broker.LeaveInSteps(&o)
+	}
 	broker.SetWallClock(&o, func() time.Time { return time.Now().Add(time.Duration(w.passed.Load())) })
 	b, err := broker.New(o)
 	if err != nil {
@@ -137,6 +143,9 @@ func (w *world) do(st step) error {
 
 func (w *world) act(d *device, st step) error {
 	s := w.accounts[d.name]
+	if w.uneasy() && s.will != nil { // nothing that the connection could end by: its will would be published
+		return nil
+	}
 	switch st.verb {
 	case "drop", "disconnect":
 		return w.drop(d, s, st)
@@ -201,13 +210,30 @@ func (w *world) sync(d *device, mayEnd bool) error {
 func (w *world) lose(d *device) {
 	s := w.accounts[d.name]
 	s.lose(w.now(), w.uneasy())
-	if s.expiry == 0 {
+	if w.depart(s, false); s.expiry == 0 {
 		w.end(d.name)
 	}
 }
 
 // end ends a session.
-func (w *world) end(name string) { delete(w.accounts, name) }
+func (w *world) end(name string) {
+	s := w.accounts[name]
+	delete(w.accounts, name)
+	w.leave(s, false)
+}
+
+// vanish forgets a session of which nothing is on the disk.
+func (w *world) vanish(s *account) {
+	delete(w.accounts, s.name)
+	s.left, s.will = true, nil
+	for _, it := range s.items {
+		if sh := it.share; sh != nil {
+			sh.optional = true
+			delete(sh.candidates, s)
+		}
+	}
+	w.vacate()
+}
 
 // counted waits until the broker has as many sessions and subscriptions as it has to, online and offline.
 func (w *world) counted() error {
@@ -233,7 +259,7 @@ func (w *world) counted() error {
 
 // checkDisk makes sure that the disk has what the sessions need, and nothing else.
 func (w *world) checkDisk() error {
-	var want [broker.Spaces]int
+	var want [storage.Spaces]int
 	kept := map[*attempt]bool{}
 	for _, s := range w.accounts {
 		if !s.exact(w.now()) {
@@ -242,17 +268,17 @@ func (w *world) checkDisk() error {
 		if !s.durable {
 			continue
 		}
-		want[broker.SpaceSessions]++
-		want[broker.SpaceSubscriptions] += len(s.subs)
+		want[storage.SpaceSessions]++
+		want[storage.SpaceSubscriptions] += len(s.subs)
 		for _, it := range s.items {
 			if it.state == waiting || it.state == got {
 				kept[it.a.first] = true
 			}
 		}
 	}
-	want[broker.SpaceMessages] = len(kept)
+	want[storage.SpaceMessages] = len(kept)
 	used := w.disk.used()
-	used[broker.SpaceFlows] = 0 // not every session has one
+	used[storage.SpaceFlows] = 0 // not every session has one
 	if used != want {
 		return fmt.Errorf("the disk has %v values by space, want %v", used, want)
 	}
@@ -263,7 +289,7 @@ func (w *world) checkDisk() error {
 func (w *world) wanted(a *attempt) bool {
 	for _, s := range w.accounts {
 		for filter := range s.subs {
-			if matches(filter, a.topic) {
+			if covers(filter, a.topic) {
 				return true
 			}
 		}
@@ -276,6 +302,7 @@ func (w *world) spread(a *attempt) {
 	for _, s := range w.accounts {
 		s.give(a)
 	}
+	w.spreadShares(a)
 }
 
 // newAttempt is the first attempt at a message.
@@ -304,7 +331,7 @@ func (w *world) finish() error {
 			return fmt.Errorf("at the end, of %s: %w", name, err)
 		}
 	}
-	if used := w.disk.used(); used != [broker.Spaces]int{} {
+	if used := w.disk.used(); used != [storage.Spaces]int{} {
 		return fmt.Errorf("at the end the disk has %v values by space, want none", used)
 	}
 	return nil
@@ -328,6 +355,11 @@ func (w *world) finishOne(name string) error {
 // readEnd reads the last words of the broker: in MQTT 5 a DISCONNECT with a code, before that nothing.
 func (d *device) readEnd(code byte) error {
 	p, err := d.read()
+	return d.ends(p, err, code)
+}
+
+// ends takes the last words, of which the first packet has been read.
+func (d *device) ends(p *raw.Received, err error, code byte) error {
 	if d.version >= raw.V5 && err == nil && p.Type == raw.DISCONNECT && p.Code == code {
 		p, err = d.read()
 	}

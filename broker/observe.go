@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// observedEvents is how many events wait for the observers before some are missed.
+// observedEvents is the largest number of events that wait for the observers. Further events are missed.
 const observedEvents = 8192
 
-// observers tells SessionObservers what happens, from one goroutine.
+// observers passes events to the SessionObservers, from one goroutine.
 type observers struct {
 	all    []SessionObserver
 	events chan Event
@@ -23,7 +23,7 @@ func newObservers(all []SessionObserver) *observers {
 	return &observers{all: all, events: make(chan Event, observedEvents)}
 }
 
-// tell queues an event, or counts it as missed.
+// tell queues an event, or counts it as missed if the queue is full.
 func (o *observers) tell(e Event) {
 	select {
 	case o.events <- e:
@@ -32,7 +32,7 @@ func (o *observers) tell(e Event) {
 	}
 }
 
-// run passes events on until ctx ends, and then what is still queued.
+// run passes events on until ctx ends, and then the events still queued.
 func (o *observers) run(ctx context.Context) {
 	for {
 		select {
@@ -58,10 +58,9 @@ func (o *observers) pass(e Event) {
 	}
 }
 
-// observe tells of an event of a connection.
 func (s *shard) observe(c *conn, kind EventKind, topic, reason string) {
-	s.b.observers.tell(Event{
-		Kind: kind, Time: time.Now(), ClientID: c.client.ID, User: c.client.Identity.User,
+	s.b.hooks.observers.tell(Event{
+		Kind: kind, Time: time.Now(), ClientID: c.identity.client.ID, User: c.identity.client.Identity.User,
 		Listener: c.listener, Remote: c.remote, Topic: topic, Reason: reason,
 	})
 }

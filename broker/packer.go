@@ -2,25 +2,27 @@ package broker
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/klauspost/compress/flate"
 )
 
 const (
-	minDeflate   = 256 // bytes of a payload from which compressing it pays
-	deflateLevel = 5   // costs little more than 1 where messages are small
+	minDeflate   = 256 // smallest payload in bytes that is worth compressing
+	deflateLevel = 5   // costs little more than level 1 for small messages
 )
 
-// packer is a shard's compressor. Each message that someone gets compressed is compressed once.
+// packer is a shard's compressor. It compresses each message once for all subscribers.
 type packer struct {
-	flate    *flate.Writer // nil until it is used
-	blocks   []byte        // the turn's shared frames in blocks, for those who get them so
-	payload  sink          // of the message that is being delivered, in blocks; empty: not worth it
-	delivery uint64        // of the message that payload and forms are of
-	forms    [8]stretch    // of blocks, as in shard.encoded
+	flate    *flate.Writer // nil until its first use
+	blocks   []byte        // the turn's shared frames in DEFLATE blocks
+	payload  sink          // of the current message, in blocks; empty: not worth compressing
+	own      []byte        // copy of payload for connections that write it later; nil: none
+	delivery uint64        // number of the message in payload and forms
+	forms    [8]span       // spans of blocks, by form as in shard.encoded
 }
 
-// sink is bytes that are written to.
+// sink is an io.Writer that appends to a slice.
 type sink []byte
 
 func (b *sink) Write(p []byte) (int, error) {
@@ -28,16 +30,16 @@ func (b *sink) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// packed returns the payload of the message that is being delivered in DEFLATE blocks that end with an empty stored one,
-// or nothing if it is not worth it.
+// packed returns the payload of the current message in DEFLATE blocks, the last of them an empty stored block. It returns
+// nothing if compression does not pay.
 func (p *packer) packed(s *shard) []byte {
-	if p.delivery == s.delivery {
+	if p.delivery == s.fan.number {
 		return p.payload
 	}
-	p.delivery = s.delivery
-	p.payload = p.payload[:0]
-	p.forms = [len(p.forms)]stretch{}
-	payload := s.current.payload
+	p.delivery = s.fan.number
+	p.payload, p.own = p.payload[:0], nil
+	p.forms = [len(p.forms)]span{}
+	payload := s.enc.current.payload
 	if len(payload) < minDeflate {
 		return nil
 	}
@@ -48,57 +50,66 @@ func (p *packer) packed(s *shard) []byte {
 	return p.payload
 }
 
+// ownPayload returns an immutable copy of the current message's blocks, without the final block that a WebSocket message omits.
+func (p *packer) ownPayload() []byte {
+	if p.own == nil {
+		p.own = slices.Clone(p.payload[:len(p.payload)-emptyBlock])
+	}
+	return p.own
+}
+
 func (p *packer) compress(payload []byte) {
 	if p.flate == nil {
-		p.flate, _ = flate.NewWriter(nil, deflateLevel) // fails for a wrong level only
+		p.flate, _ = flate.NewWriter(nil, deflateLevel) // fails only for an invalid level
 	}
 	p.flate.Reset(&p.payload)
-	_, _ = p.flate.Write(payload) // a sink takes everything
+	_, _ = p.flate.Write(payload) // a sink never fails
 	_ = p.flate.Flush()
 }
 
-// frame returns the blocks of a frame that is shared: all but its payload in a stored block, and the compressed payload. It
+// frame returns the blocks of a shared frame: a stored block with everything but the payload, then the compressed payload. It
 // is empty if the payload is not worth compressing.
-func (p *packer) frame(s *shard, form int, f stretch) stretch {
+func (p *packer) frame(s *shard, form int, f span) span {
 	payload := p.packed(s)
 	if len(payload) == 0 {
-		return stretch{}
+		return span{}
 	}
 	z := &p.forms[form]
 	if z.end == 0 {
 		start := len(p.blocks)
-		head := s.frames[f.start : int(f.end)-len(s.current.payload)]
+		head := s.enc.frames[f.start : int(f.end)-len(s.enc.current.payload)]
 		p.blocks = append(p.blocks, 0)
 		p.blocks = binary.LittleEndian.AppendUint16(p.blocks, uint16(len(head)))
 		p.blocks = binary.LittleEndian.AppendUint16(p.blocks, ^uint16(len(head)))
 		p.blocks = append(append(p.blocks, head...), payload...)
-		*z = stretch{uint32(start), uint32(len(p.blocks))}
+		*z = span{uint32(start), uint32(len(p.blocks))}
 	}
 	return *z
 }
 
-// forget drops the turn's blocks.
-func (p *packer) forget() {
+// forget drops the turn's blocks. Lent blocks are not reused.
+func (p *packer) forget(lent bool) {
+	p.own = nil
+	if cap(p.payload) > 4*largeBuffer {
+		p.payload, p.delivery = nil, 0
+	}
 	if len(p.blocks) == 0 {
 		return
 	}
 	p.blocks = p.blocks[:0]
-	p.forms = [len(p.forms)]stretch{}
-	if cap(p.blocks) > 4*logBytes {
+	p.forms = [len(p.forms)]span{}
+	if lent || cap(p.blocks) > 4*logBytes {
 		p.blocks = nil
-	}
-	if cap(p.payload) > 4*largeBuffer {
-		p.payload, p.delivery = nil, 0
 	}
 }
 
-// blocksOf returns the payload of a message in blocks, if it is the one that is being delivered, the connection takes
-// blocks and it is worth it. The connection's outbox then holds blocks.
+// blocksOf returns the payload of a message in blocks, if it is the current one, the connection takes blocks and compression
+// pays. The connection's outbox then holds blocks.
 func (c *conn) blocksOf(d *delivery) []byte {
-	if !c.deflates || d.m != c.shard.current {
+	if !c.output.deflates || d.m != c.shard.enc.current {
 		return nil
 	}
-	blocks := c.shard.packer.packed(c.shard)
+	blocks := c.shard.enc.packer.packed(c.shard)
 	if len(blocks) == 0 {
 		return nil
 	}
@@ -107,10 +118,10 @@ func (c *conn) blocksOf(d *delivery) []byte {
 }
 
 // sharePacked is outbox.share for a connection that takes blocks.
-func (c *conn) sharePacked(d *delivery, f stretch) {
+func (c *conn) sharePacked(d *delivery, f span) {
 	s, z := c.shard, c.ws.deflation
-	if d.m == s.current {
-		if blocks := s.packer.frame(s, form(c.version, d), f); blocks.end != 0 {
+	if d.m == s.enc.current {
+		if blocks := s.enc.packer.frame(s, form(c.version, d), f); blocks.end != 0 {
 			s.stats.bytesSaved += uint64(f.len() - blocks.len())
 			z.share(c, blocks)
 			return
@@ -121,6 +132,6 @@ func (c *conn) sharePacked(d *delivery, f stretch) {
 		return
 	}
 	buf := z.own(c)
-	*buf = append(*buf, s.frames[f.start:f.end]...)
-	s.pending += f.len()
+	*buf = append(*buf, s.enc.frames[f.start:f.end]...)
+	s.enc.pending += f.len()
 }

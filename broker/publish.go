@@ -1,37 +1,46 @@
 package broker
 
 import (
+	"bytes"
 	"errors"
 	"math/bits"
 	"time"
 
-	"github.com/outcry-mqtt/outcry/broker/wire"
+	"github.com/outcry-mqtt/outcry/broker/topic"
+	"github.com/outcry-mqtt/outcry/internal/wire"
 )
 
 var (
 	errReceiveMaximum = &wire.Error{Code: wire.ReceiveMaximumExceeded, Reason: "more messages under way than the receive maximum [MQTT-3.3.4-7]"}
 	errAliasInvalid   = &wire.Error{Code: wire.TopicAliasInvalid, Reason: "topic alias above the maximum (MQTT 5 3.3.2.3.4)"}
+	errResponseChars  = &wire.Error{Code: wire.MalformedPacket, Reason: "response topic has a control character or a non-character (MQTT 5 1.5.4)"}
 	errAliasUnknown   = &wire.Error{Code: wire.ProtocolError, Reason: "topic alias without a topic (MQTT 5 3.3.2.3.4)"}
 )
 
-// onPublish takes a message from a client: who may not publish it, and what is a duplicate, ends here.
+// onPublish handles a PUBLISH of a client. It ends here for duplicates and for topics that the client may not publish to.
 func (c *conn) onPublish(flags byte, body []byte) error {
-	s, p := c.shard, &c.shard.pub
+	s, p := c.shard, &c.shard.input.publish
 	if err := wire.DecodePublish(flags, body, c.version, p); err != nil {
 		return err
 	}
-	s.stats.messagesReceived[p.QoS]++
 	r, err := c.topicOf(p)
 	if err != nil {
 		return err
+	}
+	if !r.isCurrent(s) && !s.settle(r) {
+		return errYield
+	}
+	s.stats.messagesReceived[p.QoS]++
+	if p.ResponseTopic != nil && !s.b.limits.AllowControls && bytes.ContainsFunc(p.ResponseTopic, topic.IsControl) {
+		return errResponseChars
 	}
 	if p.QoS > 0 {
 		if err := c.admitQoS(p); err != nil || p.QoS == 2 && c.duplicate(p.PacketID) {
 			return err
 		}
 	}
-	m := &s.incoming
-	*m = message{} // and then field by field: a literal would be made elsewhere and copied here
+	m := &s.input.message
+	*m = message{} // then set field by field: a literal would be built elsewhere and copied here
 	m.topic, m.payload, m.props, m.qos, m.retain = r.topic, p.Payload, p.Props, p.QoS, p.Retain
 	m.read, m.from = s.now, c.session
 	if p.HasExpiry {
@@ -41,14 +50,16 @@ func (c *conn) onPublish(flags byte, body []byte) error {
 		c.onToken(p)
 		return nil
 	}
-	code := wire.Success
+	code, asked := wire.Success, r
 	if r.reserved || !c.mayPublish(r).takes(p.QoS, p.Retain) {
 		code = wire.NotAuthorized
-	} else if s.b.interceptors != nil {
+		c.logDenied("publish", r.topic)
+	} else if s.b.hooks.interceptors != nil {
 		r, code = c.intercept(m, r)
 	}
 	if code != wire.Success {
 		c.turnDown(p, code)
+		c.tellDenied(asked.topic, p.QoS, code)
 		return nil
 	}
 	c.accept(m, r, p.PacketID)
@@ -56,53 +67,52 @@ func (c *conn) onPublish(flags byte, body []byte) error {
 	return nil
 }
 
-// topicOf resolves the topic alias, if there is one [MQTT-3.3.2-8], and finds the topic.
+// topicOf resolves the topic alias, if there is one [MQTT-3.3.2-8], and returns the route of the topic.
 func (c *conn) topicOf(p *wire.Publish) (*route, error) {
 	if p.Alias == 0 {
-		return c.shard.route(p.Topic)
+		return c.shard.topics.find(p.Topic)
 	}
 	if int(p.Alias) > c.b.limits.TopicAliasMaximum {
 		return nil, errAliasInvalid
 	}
 	if len(p.Topic) == 0 {
-		if int(p.Alias) > len(c.heard) || c.heard[p.Alias-1] == nil {
+		if int(p.Alias) > len(c.input.aliases) || c.input.aliases[p.Alias-1] == nil {
 			return nil, errAliasUnknown
 		}
-		return c.heard[p.Alias-1], nil
+		return c.input.aliases[p.Alias-1], nil
 	}
-	r, err := c.shard.route(p.Topic)
+	r, err := c.shard.topics.find(p.Topic)
 	if err != nil {
 		return nil, err
 	}
-	for len(c.heard) < int(p.Alias) {
-		c.heard = append(c.heard, nil)
+	for len(c.input.aliases) < int(p.Alias) {
+		c.input.aliases = append(c.input.aliases, nil)
 	}
-	c.heard[p.Alias-1] = r
+	c.input.aliases[p.Alias-1] = r
 	return r, nil
 }
 
-// admitQoS holds a client to the receive maximum that it was told [MQTT-3.3.4-7]; one that was not told is read more
-// slowly instead.
+// admitQoS enforces the Receive Maximum that the client was sent [MQTT-3.3.4-7]. A client that was sent none is read more slowly instead.
 func (c *conn) admitQoS(p *wire.Publish) error {
-	if int(c.heldPubacks)+c.session.received.len() < c.b.limits.ReceiveMaximum {
+	if int(c.acks.pubacks)+c.session.unreleased.len() < c.b.limits.ReceiveMaximum {
 		return nil
 	}
-	if _, again := c.session.received.get(p.PacketID); again {
+	if _, again := c.session.unreleased.get(p.PacketID); again {
 		return nil
 	}
 	if c.version == wire.V5 {
 		return errReceiveMaximum
 	}
-	if len(c.acks) > 0 {
+	if len(c.acks.held) > 0 {
 		c.setPause(pauseAcks, true)
 	}
 	return nil
 }
 
-// duplicate answers a QoS 2 message that is already here without delivering it again [MQTT-4.3.3-10]. One that came on
+// duplicate answers a QoS 2 message with a known packet identifier without delivering it again [MQTT-4.3.3-10]. A message of
 // an earlier connection may not be on disk yet.
 func (c *conn) duplicate(id uint16) bool {
-	r, known := c.session.received.get(id)
+	r, known := c.session.unreleased.get(id)
 	if !known {
 		return false
 	}
@@ -113,16 +123,16 @@ func (c *conn) duplicate(id uint16) bool {
 	return true
 }
 
-// mayPublish asks the authorizers once per topic and connection, until rules change.
+// mayPublish asks the authorizers once per topic and connection, and again after the rules change.
 func (c *conn) mayPublish(r *route) Grant {
-	if len(c.b.authorizers) == 0 {
+	if len(c.b.hooks.authorizers) == 0 {
 		return Grant{Allowed: true, MaxQoS: 2, Retain: true}
 	}
-	gen := c.b.rulesGen.Load()
-	p := c.allowed
+	gen := c.b.live.rulesGen.Load()
+	p := c.identity.allowed
 	if p == nil {
 		p = new(permissions)
-		c.allowed = p
+		c.identity.allowed = p
 	}
 	if p.last == r && p.gen == gen {
 		return p.grant
@@ -133,7 +143,7 @@ func (c *conn) mayPublish(r *route) Grant {
 	}
 	g, known := p.byRoute[r]
 	if !known {
-		g = c.b.grant(c.client, Publish, r.topic)
+		g = c.b.grant(c.identity.client, Publish, r.topic)
 		if p.byRoute == nil {
 			p.byRoute = make(map[*route]Grant)
 		}
@@ -143,9 +153,9 @@ func (c *conn) mayPublish(r *route) Grant {
 	return g
 }
 
-// permissions is what the authorizers said about a connection's topics.
+// permissions caches the authorizers' answers for a connection's topics.
 type permissions struct {
-	gen     uint64 // of the rules
+	gen     uint64 // generation of the rules
 	last    *route
 	grant   Grant // for last
 	byRoute map[*route]Grant
@@ -153,25 +163,28 @@ type permissions struct {
 
 const maxPermissions = 1024
 
-// intercept shows a message to the hooks; one of them may change it or say no.
+// intercept passes a message to the hooks, which may change or refuse it.
 func (c *conn) intercept(m *message, r *route) (*route, byte) {
 	s := c.shard
 	p, err := m.public(s.now)
 	if err != nil {
 		return nil, wire.MalformedPacket
 	}
-	for _, h := range s.b.interceptors {
+	for _, h := range s.b.hooks.interceptors {
 		var refusal *Refusal
-		if err := h.InterceptPublish(c.client, &p); errors.As(err, &refusal) {
+		if err := h.InterceptPublish(c.identity.client, &p); errors.As(err, &refusal) {
 			return nil, refusal.Code
 		} else if err != nil {
 			return nil, wire.ImplementationSpecificError
 		}
 	}
 	if p.Topic != m.topic {
-		if r, err = s.route([]byte(p.Topic)); err != nil || r.reserved {
+		if r, err = s.topics.find([]byte(p.Topic)); err != nil || r.reserved {
 			return nil, wire.TopicNameInvalid
 		}
+	}
+	if s.b.limits.refuses(p.ResponseTopic) {
+		return nil, wire.TopicNameInvalid
 	}
 	from, qos := m.from, m.qos
 	if *m, err = p.internal(s.now); err != nil {
@@ -181,8 +194,7 @@ func (c *conn) intercept(m *message, r *route) (*route, byte) {
 	return r, wire.Success
 }
 
-// turnDown drops a message. A 3.x client cannot be told, and gets the acknowledgement that it waits for
-// [MQTT-3.3.5-2].
+// turnDown drops a message. MQTT has no error for a 3.x client, which gets its normal acknowledgement [MQTT-3.3.5-2].
 func (c *conn) turnDown(p *wire.Publish, code byte) {
 	c.shard.stats.dropped[dropNotAuthorized]++
 	switch {
@@ -190,14 +202,14 @@ func (c *conn) turnDown(p *wire.Publish, code byte) {
 		c.answer(wire.TypePuback, p.PacketID, code, false)
 	case p.QoS == 2:
 		if c.version != wire.V5 {
-			c.session.received.set(receipt{id: p.PacketID})
+			c.session.unreleased.set(unreleasedID{id: p.PacketID})
 			c.session.save(savingFlow)
 		}
 		c.answer(wire.TypePubrec, p.PacketID, code, false)
 	}
 }
 
-// accept publishes a message and acknowledges it, once it is on disk if it has to be.
+// accept publishes a message and acknowledges it. If the message must be persisted, the acknowledgement waits for the disk.
 func (c *conn) accept(m *message, r *route, id uint16) {
 	s := c.shard
 	if m.qos == 0 {
@@ -205,14 +217,14 @@ func (c *conn) accept(m *message, r *route, id uint16) {
 		return
 	}
 	r.interest(s)
-	waits := c.b.store != nil && !c.b.options.Relaxed && (m.retain || r.isKept() || m.qos == 2 && c.session.durable != nil)
-	if waits && s.failing { // before anyone gets what will come again
+	waits := c.b.store != nil && !c.b.options.Relaxed && (m.retain || r.isDurable() || m.qos == 2 && c.session.durable != nil)
+	if waits && (s.journal.failing || c.b.diskFull()) { // refuse before delivery, because the publisher will send the message again
 		c.close(closeStore)
 		return
 	}
-	code := wire.Success
-	if !s.publish(m, r, c) {
-		code = wire.NoMatchingSubscribers
+	code := s.publish(m, r, c)
+	if code == wire.QuotaExceeded {
+		waits = false
 	}
 	kind, t := wire.TypePuback, (*txn)(nil)
 	if m.qos == 2 {
@@ -221,39 +233,79 @@ func (c *conn) accept(m *message, r *route, id uint16) {
 	if waits {
 		t = s.openTxn()
 		t.await(c, kind, id)
-		c.stores = true
+		if !m.retain {
+			t.acks[len(t.acks)-1].m = m.stored
+		}
+		c.input.stores = true
 		s.throttle(c)
 	}
-	if m.qos == 2 {
-		c.session.received.set(receipt{id: id, txn: t})
+	if m.qos == 2 && code < 0x80 {
+		c.session.unreleased.set(unreleasedID{id: id, txn: t})
 		c.session.saveNow(savingFlow)
 	}
 	c.answer(kind, id, code, waits)
 }
 
-// publish takes a message to the retained messages and to everyone who wants it. from is the connection that it was read
-// from, or nil. It tells whether anyone wanted the message.
-func (s *shard) publish(m *message, r *route, from *conn) bool {
+// reconsider finds subscriptions made while a message was being retained. Their replay left it out as a later message.
+func (s *shard) reconsider(m *message, r *route, from *conn) {
+	s.topics.settled = nil
 	r.interest(s)
-	if m.qos > 0 && r.isKept() {
+	if m.qos > 0 && m.stored == nil && r.isDurable() {
+		m.own, m.stored = nil, s.newStored(m) // the retained copy must not refer to the stored message
+		m.stored.retries = from == nil
+	}
+}
+
+// publish stores a retained message and delivers the message to all subscribers. from is the publisher's connection, or nil.
+// It returns the reason code for the publisher of a QoS 1 or 2 message, as far as it is known now.
+func (s *shard) publish(m *message, r *route, from *conn) (code byte) {
+	r.interest(s)
+	s.turns.budget.work += r.work
+	if m.qos > 0 && r.isDurable() {
 		m.stored = s.newStored(m)
+		m.stored.retries = from == nil
 	}
 	if m.retain {
-		s.retain(m)
+		if !s.retain(m) && s.turnsDownUnretained(m, from) {
+			return wire.QuotaExceeded
+		}
+		s.reconsider(m, r, from)
 	}
-	for _, g := range r.groups {
-		s.dispatch(m, g)
+	if len(r.groups) > 0 {
+		s.dispatchAll(m, r, from)
 	}
 	for set := r.shards; set != 0; set &= set - 1 {
 		i := bits.TrailingZeros64(uint64(set))
 		if i == s.index {
 			continue
 		}
-		s.hand(s.b.shards[i], m, nil)
-		s.hold(from, i)
+		s.hand(s.b.shards[i], m, nil, r.work, r.matches)
+		if s.pressure.choked[i] != chokeNone {
+			s.holdBack(from, i, r.work)
+		}
 	}
+	s.fan.fate = 0
 	if r.shards.has(s.index) {
-		s.deliver(m, r)
+		s.deliverTo(m, r)
 	}
-	return r.shards != 0 || len(r.groups) > 0
+	switch isLocal := len(r.groups) == 0 && r.shards == 1<<s.index; {
+	case r.shards == 0 && len(r.groups) == 0:
+		return wire.NoMatchingSubscribers
+	case isLocal && !m.retain && from != nil && from.version == wire.V5 && isRefused(s.fan.fate):
+		return wire.QuotaExceeded
+	}
+	return wire.Success
+}
+
+// turnsDownUnretained reports whether a message that could not be retained for lack of room is refused, because its publisher
+// can be sent the error. Otherwise the message goes to the current subscribers, and $me/dropped informs the publisher that it
+// was not retained.
+func (s *shard) turnsDownUnretained(m *message, from *conn) bool {
+	isTold := from != nil && m.qos > 0 && from.version == wire.V5
+	if from == nil || isTold {
+		s.stats.dropped[dropRetainedFull]++
+		return isTold
+	}
+	from.session.lost(dropRetainedFull)
+	return false
 }

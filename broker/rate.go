@@ -2,10 +2,11 @@ package broker
 
 import (
 	"github.com/outcry-mqtt/outcry/broker/guard"
-	"github.com/outcry-mqtt/outcry/broker/wire"
+	"github.com/outcry-mqtt/outcry/internal/wheel"
+	"github.com/outcry-mqtt/outcry/internal/wire"
 )
 
-// rates are how fast a client may send.
+// rates are the limits of a client's input.
 type rates struct {
 	messages, bytes guard.Rate
 }
@@ -19,37 +20,37 @@ func newRates(l *Limits) *rates {
 
 func (r *rates) none() bool { return r.messages.None() && r.bytes.None() }
 
-// meter is what a connection has sent, where that is limited: for itself, or for its address. A client that sends too fast
-// is not read for a while, so that TCP slows it down: it loses nothing. What was read already waits in conn.in.
+// meter counts the input of a connection with a rate limit of its own or of its address. A client above a limit is not read
+// for a while, so TCP slows it down and nothing is lost. Bytes already read wait in conn.input.partial.
 type meter struct {
 	c               *conn
 	messages, bytes int64         // see guard.Rate
-	timer           timer         // to read on
-	source          *guard.Source // its address; nil: that is not counted
-	halfOpen        bool          // it has not said who it is
-	paid            bool          // the packet that waits is paid for, and may be handled when the timer fires
+	timer           wheel.Timer   // resumes reading
+	source          *guard.Source // its address; nil: not counted
+	halfOpen        bool          // the client has not identified itself
+	paid            bool          // the waiting packet is already counted and may be handled when the timer fires
 }
 
 func newMeter(c *conn, source *guard.Source) *meter {
 	m := &meter{c: c, source: source}
-	m.timer.owner = m
+	m.timer.Owner = m
 	return m
 }
 
-// setMeter measures a client that is in, if there is something to measure.
+// setMeter gives an admitted client a meter if one of the limits applies.
 func (c *conn) setMeter(source *guard.Source) {
 	switch {
-	case source == nil && c.b.rates.Load().none() && (c.meter == nil || c.paused&pauseRate == 0):
-		c.meter = nil
-	case c.meter == nil:
-		c.meter = newMeter(c, source)
+	case source == nil && c.b.live.rates.Load().none() && (c.input.meter == nil || c.input.paused&pauseRate == 0):
+		c.input.meter = nil
+	case c.input.meter == nil:
+		c.input.meter = newMeter(c, source)
 	default:
-		c.meter.source = source
+		c.input.meter.source = source
 	}
 }
 
-// takes tells whether a packet may be handled now. If not, the connection is paused until it may. Where its client has
-// something left, but not its address, the packet is paid for at once and waits in the address's line.
+// takes reports whether a packet may be handled now. If not, it pauses the connection until then. If the client is below its
+// own limit and the address is above its limit, the packet is counted at once and waits in the address's queue.
 func (m *meter) takes(t wire.Type, size int) bool {
 	if m.paid {
 		m.paid = false
@@ -75,9 +76,10 @@ func (m *meter) takes(t wire.Type, size int) bool {
 	return true
 }
 
-// own takes a packet off what the client may send, unless there is nothing left until next.
+// own charges a packet to the client's own limits. If one is reached, it charges nothing and returns the limit and the time
+// of the next packet.
 func (m *meter) own(messages, bytes int64) (reached limit, next int64) {
-	r, now := m.c.b.rates.Load(), m.c.shard.now
+	r, now := m.c.b.live.rates.Load(), m.c.shard.now
 	next = now
 	if at := r.messages.Next(m.messages); messages > 0 && !r.messages.None() && at > next {
 		reached, next = limitMessages, at
@@ -95,19 +97,19 @@ func (m *meter) own(messages, bytes int64) (reached limit, next int64) {
 // wait pauses the connection until next.
 func (m *meter) wait(reached limit, next int64) {
 	c := m.c
-	c.b.limited(reached, c.remote, c.client.ID)
+	c.b.limited(reached, c.remote, c.identity.client.ID)
 	c.setPause(pauseRate, true)
-	c.shard.wheel.arm(&m.timer, next/int64(tick)+1)
+	c.shard.wheel.Arm(&m.timer, next/int64(tick)+1)
 }
 
-// expire goes on with what was read, and then reads on.
-func (m *meter) expire(*timer) {
+// expire handles the input that was read, and then resumes reading.
+func (m *meter) Expire(*wheel.Timer) {
 	c := m.c
 	if c.state != stateOpen {
 		return
 	}
-	c.paused &^= pauseRate
-	c.lastRead = c.shard.now / int64(tick) // it was we who did not listen
+	c.input.paused &^= pauseRate
+	c.input.lastRead = c.shard.now / int64(tick) // the broker did not read: the pause must not count against the keep alive
 	c.feed(nil)
 	if c.state == stateOpen {
 		c.watch()

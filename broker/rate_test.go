@@ -66,7 +66,7 @@ func dialKind(s *server, kind string) *raw.Client {
 	case "websocket":
 		return s.dialFramed(raw.V5)
 	case "stream":
-		addr := s.listen(broker.Link{Listener: "tls"}, func(c net.Conn) net.Conn { return struct{ net.Conn }{c} })
+		addr := s.listen(broker.Conn{Listener: "tls"}, func(c net.Conn) net.Conn { return struct{ net.Conn }{c} })
 		return raw.New(s.t, s.conn(addr), raw.V5)
 	}
 	return s.dial(raw.V5)

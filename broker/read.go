@@ -4,10 +4,11 @@ import (
 	"slices"
 	"time"
 
-	"github.com/outcry-mqtt/outcry/broker/wire"
+	"github.com/outcry-mqtt/outcry/internal/poller"
+	"github.com/outcry-mqtt/outcry/internal/wire"
 )
 
-// Protocol errors that only a connection's state can tell.
+// Protocol errors that depend on a connection's state.
 var (
 	errNotConnect     = &wire.Error{Code: wire.ProtocolError, Reason: "the first packet is not CONNECT [MQTT-3.1.0-1]"}
 	errSecondConnect  = &wire.Error{Code: wire.ProtocolError, Reason: "a second CONNECT [MQTT-3.1.0-2]"}
@@ -18,27 +19,39 @@ var (
 	errBody           = &wire.Error{Code: wire.MalformedPacket, Reason: "PINGREQ has a body"}
 )
 
-// readable reads once, at most readBytes: the next turn reads what is left, after everyone else had theirs. It returns
-// false if the connection has left the shard: then it must not be touched any more.
+// inputBuffers holds the packet that a shard is handling, and memory for it.
+type inputBuffers struct {
+	read     []byte                 // last bytes from a socket
+	inflated []byte                 // last inflated bytes
+	publish  wire.Publish           // being decoded
+	message  message                // made from publish
+	filters  subscribing            // the SUBSCRIBE or UNSUBSCRIBE being handled
+	partial  map[*conn]*subscribing // unfinished SUBSCRIBEs and UNSUBSCRIBEs of connections that have yielded
+	suback   []byte                 // reason codes for the answer
+}
+
+// readable reads the socket once, at most readBytes. The rest is read in the next turn, after all other connections. It
+// returns false if the connection has left the shard: the caller must not touch it any more.
 func (c *conn) readable() bool {
 	s := c.shard
-	if c.state != stateLingering && (c.paused != 0 || c.stores && s.throttle(c)) {
+	if c.state != stateLingering && (c.input.paused != 0 || c.input.stores && s.throttle(c)) {
+		c.watch() // a connection that has yielded is watched until now
 		return true
 	}
-	n, err := readFD(c.fd, s.rbuf)
+	n, err := poller.ReadFD(c.fd, s.input.read)
 	switch {
-	case err == errAgain:
+	case err == poller.ErrAgain:
 	case err != nil:
 		c.lost(closeIO)
 	case n == 0:
 		c.lost(closePeer)
 	default:
-		return c.received(s.rbuf[:n])
+		return c.received(s.input.read[:n])
 	}
 	return true
 }
 
-// lost is called when the peer has closed, or its socket has failed.
+// lost handles a connection closed by the peer, or a failed socket.
 func (c *conn) lost(r closeReason) {
 	if c.state == stateLingering {
 		c.release()
@@ -47,15 +60,15 @@ func (c *conn) lost(r closeReason) {
 	c.close(r)
 }
 
-// received takes bytes that were read. They are changed in place and are not kept. It returns false if the connection
-// has left the shard: then it must not be touched any more.
+// received handles bytes from the socket. It changes them in place and keeps no reference. It returns false if the connection
+// has left the shard: the caller must not touch it any more.
 func (c *conn) received(data []byte) bool {
 	s := c.shard
 	s.stats.bytesReceived += uint64(len(data))
 	if c.state == stateLingering {
 		return true
 	}
-	if c.deflates {
+	if c.output.deflates {
 		c.ws.deflation.budget = readBytes
 	}
 	if c.ws != nil {
@@ -66,8 +79,7 @@ func (c *conn) received(data []byte) bool {
 	return c.handOver()
 }
 
-// handOver has the credentials of a CONNECT that was just read checked. It returns false if the connection has left the
-// shard for that.
+// handOver sends the credentials of a CONNECT to a checker. It returns false if the connection has left the shard for that.
 func (c *conn) handOver() bool {
 	k := c.connecting
 	if k == nil || c.state != stateChecking {
@@ -79,27 +91,27 @@ func (c *conn) handOver() bool {
 	return false
 }
 
-// depart takes the connection out of the shard and out of everything that the shard would still do with it.
+// depart removes the connection from the shard and from its pending work.
 func (c *conn) depart() {
 	s := c.shard
 	c.flush()
-	if c.queuedFlush {
-		c.queuedFlush = false
-		s.dirty = slices.DeleteFunc(s.dirty, func(other *conn) bool { return other == c })
+	if c.output.queuedFlush {
+		c.output.queuedFlush = false
+		s.conns.dirty = slices.DeleteFunc(s.conns.dirty, func(other *conn) bool { return other == c })
 	}
 	c.leave()
 }
 
-// feed parses the packets in data, and keeps the beginning of one that is not complete.
+// feed parses the packets in data and keeps the start of an incomplete one.
 func (c *conn) feed(data []byte) {
-	held := len(c.in) > 0
-	if held && c.paused&pauseRate != 0 {
-		c.in = append(c.in, data...)
+	held := len(c.input.partial) > 0
+	if held && c.input.paused&(pauseRate|pauseTurn) != 0 {
+		c.input.partial = append(c.input.partial, data...)
 		return
 	}
 	if held {
-		c.in = append(c.in, data...)
-		data = c.in
+		c.input.partial = append(c.input.partial, data...)
+		data = c.input.partial
 	}
 	rest, err := c.parse(data)
 	if err != nil {
@@ -110,20 +122,26 @@ func (c *conn) feed(data []byte) {
 	case c.state == stateLingering || c.state == stateClosed:
 	case len(rest) == 0:
 		if held {
-			c.shard.recycle(c.in)
+			c.shard.pools.recycle(c.input.partial)
 		}
-		c.in = nil
+		c.input.partial = nil
 	case held:
-		c.in = c.in[:copy(c.in, rest)]
+		c.input.partial = c.input.partial[:copy(c.input.partial, rest)]
 	default:
-		c.in = append(c.shard.buffer(), rest...)
+		c.input.partial = append(c.shard.pools.buffer(), rest...)
 	}
 }
 
-// parse handles every complete packet and returns what is left. It stops where the connection leaves the shard to have
-// its credentials checked, and where the client has sent more than it may.
+// parse handles every complete packet and returns the rest. It stops when the connection leaves the shard for a check of its
+// credentials, when the client is above a limit, and at the end of its slice of the turn.
 func (c *conn) parse(data []byte) (rest []byte, err error) {
+	s := c.shard
+	s.turns.budget.begin(c)
 	for len(data) > 0 && (c.state == stateOpen || c.state == stateNew) && c.doom == closeNone {
+		if s.turns.budget.work >= s.turns.budget.look && s.spent() || c.input.paused&(pauseChoked|pauseGroups|pauseStoring) != 0 {
+			c.yield()
+			return data, nil
+		}
 		h, ok, err := c.header(data)
 		if err != nil {
 			return nil, err
@@ -141,12 +159,25 @@ func (c *conn) parse(data []byte) (rest []byte, err error) {
 			}
 			return data, nil
 		}
-		if c.meter != nil && c.state == stateOpen && !c.meter.takes(h.Type, size) {
+		if c.input.meter != nil && c.state == stateOpen && !c.input.meter.takes(h.Type, size) {
 			return data, nil
 		}
-		c.lastRead = c.shard.now / int64(tick) // packets count, not bytes [MQTT-3.1.2-22]
-		c.shard.stats.packetsReceived[h.Type&15]++
-		if err := c.packet(h, data[h.Size:size:size]); err != nil {
+		c.input.lastRead = s.now / int64(tick) // packets count, not bytes [MQTT-3.1.2-22]
+		s.turns.budget.work += 2
+		s.stats.packetsReceived[h.Type&15]++
+		err = c.packet(h, data[h.Size:size:size])
+		if s.topics.settled != nil {
+			s.topics.settled = nil
+		}
+		if err == errYield {
+			s.stats.packetsReceived[h.Type&15]--
+			if c.input.meter != nil {
+				c.input.meter.paid = true
+			}
+			c.yield()
+			return data, nil
+		}
+		if err != nil {
 			return nil, err
 		}
 		data = data[size:]
@@ -188,7 +219,7 @@ func (c *conn) packet(h wire.Header, body []byte) error {
 		if len(body) != 0 {
 			return errBody
 		}
-		c.send(wire.TypePingresp, wire.AppendPingresp(c.shard.suback[:0]))
+		c.send(wire.TypePingresp, wire.AppendPingresp(c.shard.input.suback[:0]))
 		return nil
 	case wire.TypeDisconnect:
 		return c.onDisconnect(body)
@@ -203,7 +234,7 @@ func (c *conn) packet(h wire.Header, body []byte) error {
 	return errServerPacket
 }
 
-// onDisconnect ends the connection as the client wishes (MQTT 5 3.14).
+// onDisconnect ends the connection at the client's request (MQTT 5 3.14).
 func (c *conn) onDisconnect(body []byte) error {
 	var d wire.Disconnect
 	if err := wire.DecodeDisconnect(body, c.version, &d); err != nil {
@@ -215,7 +246,7 @@ func (c *conn) onDisconnect(body []byte) error {
 		}
 		c.session.setExpiry(seconds(d.SessionExpiry), c.b.limits.MaxSessionExpiry)
 	}
-	if d.Code == 0 { // a normal end takes the will with it [MQTT-3.14.4-3]
+	if d.Code == 0 { // a normal DISCONNECT discards the will [MQTT-3.14.4-3]
 		c.session.will = nil
 	}
 	c.close(closeClient)
@@ -225,7 +256,7 @@ func (c *conn) onDisconnect(body []byte) error {
 var errExpiryFromZero = &wire.Error{Code: wire.ProtocolError,
 	Reason: "DISCONNECT sets a session expiry where CONNECT had none (MQTT 5 3.14.2.2.2)"}
 
-// seconds is a session expiry interval; all ones mean never (MQTT 5 3.1.2.11.2).
+// seconds converts a session expiry interval; 0xFFFFFFFF means never (MQTT 5 3.1.2.11.2).
 func seconds(n uint32) time.Duration {
 	if n == ^uint32(0) {
 		return unlimitedTime

@@ -5,12 +5,12 @@ import (
 	"time"
 
 	"github.com/outcry-mqtt/outcry/broker/topic"
-	"github.com/outcry-mqtt/outcry/broker/wire"
+	"github.com/outcry-mqtt/outcry/internal/wire"
 )
 
-// A client may show a fresh token without connecting anew: one of MQTT 5 by AUTH, if its CONNECT named the method "token"
-// (MQTT 5 4.12.1), and any client by publishing it to $auth/token. The message goes to nobody. What the client may
-// do changes in place, and on $me/token it hears when its token expires, and what became of a new one.
+// A client may present a fresh token without reconnecting: with MQTT 5 by AUTH, if its CONNECT named the method "token"
+// (MQTT 5 4.12.1), and any client by publishing it to $auth/token. That message is delivered to no one. The client's
+// permissions change in place. On $me/token the client receives its token's expiry and the result of a refresh.
 const (
 	tokenMethod = "token"
 	authTopic   = "$auth/token"
@@ -18,7 +18,7 @@ const (
 	endedTopic  = "$me/subscriptions"
 )
 
-// A client is warned when a quarter of the time that its identity is valid for is left, and a minute before at most.
+// A client is warned when a quarter of its identity's lifetime is left, but at most one minute before the end.
 const (
 	warnFraction = 4
 	warnBefore   = time.Minute
@@ -29,35 +29,34 @@ var (
 	errAuthCode       = &wire.Error{Code: wire.ProtocolError, Reason: "AUTH goes on with what nobody has begun (MQTT 5 4.12)"}
 	errAuthWhileBusy  = &wire.Error{Code: wire.ProtocolError, Reason: "AUTH before the last one was answered (MQTT 5 4.12.1)"}
 	refusedOtherUser  = &Refusal{Code: CodeNotAuthorized, Reason: "the token is another user's", Label: "other_user"}
-	refusedWhileBusy  = &Refusal{Code: CodeQuotaExceeded, Reason: "the last token is still being checked"}
+	refusedWhileBusy  = &Refusal{Code: CodeQuotaExceeded, Reason: "the last token is still being checked", Label: "busy"}
 	refusedNoPassword = &Refusal{Code: CodeNotAuthorized, Reason: "no token", Label: "no_credentials"}
 )
 
-// refreshing is a token on its way to the authenticators, and back to the connection that showed it. It is a post to
-// the connection's shard.
+// refreshing is a token on its way to the authenticators, and back to its connection. It is a post to the connection's shard.
 type refreshing struct {
 	c        *conn
 	home     *shard
 	token    []byte
-	client   *Client // with the identity that the token gives
+	client   *Client // with the token's identity
 	refusal  *Refusal
 	answered func(*Refusal)
 }
 
-// onAuth takes a client's wish to authenticate anew (MQTT 5 4.12.1).
+// onAuth handles a client's request to re-authenticate (MQTT 5 4.12.1).
 func (c *conn) onAuth(body []byte) error {
 	var a wire.Auth
 	if err := wire.DecodeAuth(body, &a); err != nil {
 		return err
 	}
 	switch {
-	case !c.hasMethod:
+	case !c.identity.hasMethod:
 		return errAuthPacket
 	case a.Method != tokenMethod:
 		return errAuthMethod
 	case a.Code != wire.ReAuthenticate:
 		return errAuthCode
-	case c.refreshing:
+	case c.identity.refreshing:
 		return errAuthWhileBusy
 	}
 	c.refresh(a.Data, func(r *Refusal) {
@@ -70,15 +69,15 @@ func (c *conn) onAuth(body []byte) error {
 	return nil
 }
 
-// onToken takes a token that was published. Its acknowledgement says what became of it.
+// onToken handles a published token. Its acknowledgement carries the result.
 func (c *conn) onToken(p *wire.Publish) {
 	kind := wire.TypePuback
 	if p.QoS == 2 {
 		kind = wire.TypePubrec
-		c.session.received.set(receipt{id: p.PacketID})
+		c.session.unreleased.set(unreleasedID{id: p.PacketID})
 		c.session.save(savingFlow)
 	}
-	if c.refreshing {
+	if c.identity.refreshing {
 		c.tellToken("refused", refusedWhileBusy.Reason)
 		if p.QoS > 0 {
 			c.answer(kind, p.PacketID, c.refused(p.QoS, p.PacketID, refusedWhileBusy.Code), false)
@@ -95,51 +94,50 @@ func (c *conn) onToken(p *wire.Publish) {
 			return
 		}
 		if r != nil {
-			c.acks[n-c.ackBase].code = c.refused(qos, id, r.Code)
+			c.acks.held[n-c.acks.base].code = c.refused(qos, id, r.Code)
 		}
-		c.stored(n, nil)
+		c.ackStored(n, nil)
 	})
 }
 
-// refused is the code that a client is told. One that is told of an error by PUBREC has no more to do with the packet
-// identifier (MQTT 5 4.3.3).
+// refused returns the reason code for the client. After an error in PUBREC the packet identifier is free again (MQTT 5 4.3.3).
 func (c *conn) refused(qos byte, id uint16, code byte) byte {
 	if c.version != wire.V5 {
 		return wire.Success
 	}
 	if qos == 2 {
-		c.session.received.remove(id)
+		c.session.unreleased.remove(id)
 		c.session.save(savingFlow)
 	}
 	if code != wire.NotAuthorized && code != wire.QuotaExceeded {
-		code = wire.NotAuthorized // what an acknowledgement may say (MQTT 5 3.4.2.1)
+		code = wire.NotAuthorized // the codes of an acknowledgement are limited (MQTT 5 3.4.2.1)
 	}
 	return code
 }
 
-// refresh has a token checked, off the shard, and answered called with what became of it if the connection is still open.
+// refresh has a token checked on another goroutine. It calls answered with the result if the connection is still open.
 func (c *conn) refresh(token []byte, answered func(*Refusal)) {
-	c.refreshing = true
-	client := *c.client
-	c.b.gate.put(&refreshing{c: c, home: c.shard, token: token, client: &client, answered: answered})
+	c.identity.refreshing = true
+	client := *c.identity.client
+	c.b.auth.tokens.put(&refreshing{c: c, home: c.shard, token: token, client: &client, answered: answered})
 }
 
-// check asks the authenticators, on a checker.
-func (k *refreshing) check(b *Broker) *Refusal {
+// check asks the authenticators. It runs on a checker.
+func (k *refreshing) check(b *Broker, slow bool) (r *Refusal, postponed bool) {
 	if len(k.token) == 0 {
-		return refusedNoPassword
+		return refusedNoPassword, false
 	}
-	id, refusal := b.identify(&Credentials{
+	id, r, postponed := b.identify(&Credentials{
 		ClientID: k.client.ID, Password: k.token, Version: k.client.Version, Listener: k.client.Listener, Remote: k.client.Remote,
-	})
-	if refusal != nil {
-		return refusal
+	}, slow)
+	if r != nil || postponed {
+		return r, postponed
 	}
 	if id.User != k.client.Identity.User {
-		return refusedOtherUser
+		return refusedOtherUser, false
 	}
 	k.client.Identity = id
-	return nil
+	return nil, false
 }
 
 func (k *refreshing) checked(b *Broker, r *Refusal) {
@@ -149,10 +147,10 @@ func (k *refreshing) checked(b *Broker, r *Refusal) {
 
 func (k *refreshing) drop() {}
 
-// run makes the identity that was shown the connection's own.
+// run gives the connection its new identity.
 func (k *refreshing) run(s *shard) {
 	c := k.c
-	c.refreshing = false
+	c.identity.refreshing = false
 	refusal := k.refusal
 	if refusal == nil {
 		refusal = s.b.admit(k.client)
@@ -162,16 +160,15 @@ func (k *refreshing) run(s *shard) {
 		return
 	}
 	if refusal != nil {
-		s.log.Info("token refused", "listener", c.listener, "remote", c.remote, "client", c.client.ID,
-			"user", c.client.Identity.User, "reason", refusal.Reason)
+		s.b.logRefusal("token refused", refusal, c, c.identity.client.ID, c.identity.client.Identity.User)
 		k.answered(refusal)
 		c.tellToken("refused", refusal.Reason)
 		return
 	}
-	c.client = k.client
-	c.allowed = nil
+	c.identity.client = k.client
+	c.identity.allowed = nil
 	if w := c.session.will; w != nil {
-		w.client = c.client
+		w.client = c.identity.client
 		c.session.save(savingSession)
 	}
 	c.setIdentityExpiry()
@@ -181,27 +178,27 @@ func (k *refreshing) run(s *shard) {
 	c.session.recheck()
 }
 
-// setIdentityExpiry sets when the connection's identity expires, and when its client is warned.
+// setIdentityExpiry sets the expiry of the connection's identity and the time of the client's warning.
 func (c *conn) setIdentityExpiry() {
-	c.expires, c.warnAt = 0, 0
-	e := c.client.Identity.Expires
+	c.identity.expires, c.identity.warnAt = 0, 0
+	e := c.identity.client.Identity.Expires
 	if e.IsZero() {
 		return
 	}
 	left := e.Sub(c.b.options.wallClock())
-	c.expires = c.shard.now + int64(left)
-	c.warnAt = c.expires - int64(min(left/warnFraction, warnBefore))
+	c.identity.expires = after(c.shard.now, left)
+	c.identity.warnAt = c.identity.expires - int64(min(left/warnFraction, warnBefore))
 }
 
-// warn tells the client that its token will expire, when it is time.
+// warn tells the client that its token will expire, at the time of the warning.
 func (c *conn) warn() {
-	if c.warnAt != 0 && c.shard.now >= c.warnAt {
-		c.warnAt = 0
+	if c.identity.warnAt != 0 && c.shard.now >= c.identity.warnAt {
+		c.identity.warnAt = 0
 		c.tellToken("expiring", "")
 	}
 }
 
-// tellToken sends what has become of the client's token to $me/token.
+// tellToken sends an event of the client's token to $me/token.
 func (c *conn) tellToken(event, reason string) {
 	c.session.tell(tokenTopic, c.tokenNotice(event, reason))
 }
@@ -209,32 +206,49 @@ func (c *conn) tellToken(event, reason string) {
 func (c *conn) tokenNotice(event, reason string) []byte {
 	notice := struct {
 		Event   string     `json:"event"`             // current, expiring, refreshed, refused
-		Expires *time.Time `json:"expires,omitempty"` // left out: never
-		Seconds int64      `json:"seconds,omitempty"` // until then
+		Expires *time.Time `json:"expires,omitempty"` // absent: never
+		Seconds int64      `json:"seconds,omitempty"` // until Expires
 		Reason  string     `json:"reason,omitempty"`  // of refused
 	}{Event: event, Reason: reason}
-	if e := c.client.Identity.Expires; !e.IsZero() {
-		e = e.UTC()
-		notice.Expires, notice.Seconds = &e, max((c.expires-c.shard.now)/int64(time.Second), 0)
+	if e := c.identity.client.Identity.Expires; !e.IsZero() {
+		e = writable(e)
+		notice.Expires, notice.Seconds = &e, max(c.secondsLeft(e), 0)
 	}
-	b, _ := json.Marshal(notice) // of strings, numbers and a time: it cannot fail
+	b, _ := json.Marshal(notice) // cannot fail for strings, numbers and a time
 	return b
 }
 
-// tellEnded tells a client which of its subscriptions have ended because they are no longer allowed.
+// secondsLeft returns the remaining seconds of the connection's identity, which expires at e. It uses the broker's clock
+// unless the expiry is beyond its range.
+func (c *conn) secondsLeft(e time.Time) int64 {
+	if c.identity.expires == int64(unlimitedTime) {
+		return e.Unix() - c.b.options.wallClock().Unix()
+	}
+	return (c.identity.expires - c.shard.now) / int64(time.Second)
+}
+
+// writable returns t in UTC and within the range of JSON, which ends before the year 10000.
+func writable(t time.Time) time.Time {
+	if latest := time.Date(9999, time.December, 31, 23, 59, 59, 0, time.UTC); t.After(latest) {
+		return latest
+	}
+	return t.UTC()
+}
+
+// tellEnded lists for a client its subscriptions that ended because they are no longer allowed.
 func (ss *session) tellEnded(lost []*subscription) {
 	notice := struct {
 		Ended  []string `json:"ended"`
 		Reason string   `json:"reason"`
 	}{Reason: "not_authorized"}
 	for _, sub := range lost {
-		notice.Ended = append(notice.Ended, sub.text())
+		notice.Ended = append(notice.Ended, sub.Key())
 	}
-	b, _ := json.Marshal(notice) // of strings: it cannot fail
+	b, _ := json.Marshal(notice) // cannot fail for strings
 	ss.tell(endedTopic, b)
 }
 
-// tell sends a client something on a topic of its own, if it is there and has subscribed to it.
+// tell sends a client a notice on one of its $me/ topics if it is connected and has subscribed to it.
 func (ss *session) tell(name string, payload []byte) {
 	if ss.conn == nil {
 		return
@@ -246,23 +260,32 @@ func (ss *session) tell(name string, payload []byte) {
 	})
 }
 
+// tellOne sends a notice for a subscription. A notice that exceeds the client's Maximum Packet Size is not reported as a
+// loss: that would cause the next notice, without end.
 func (ss *session) tellOne(sub *subscription, name string, payload []byte) {
-	s := ss.shard
+	s, c := ss.shard, ss.conn
 	m := &message{topic: name, payload: payload, read: s.now}
 	d := delivery{m: m, retain: true}
 	if sub.id != 0 {
 		d.ids = []uint32{sub.id}
 	}
-	s.begin(m)
-	s.handDelivery(ss, &d)
-	s.current = nil
+	switch {
+	case c.output.blocked != nil:
+		c.queueBlocked(&d)
+	case c.state == stateOpen && !c.encode(&d, 0, false):
+		s.stats.dropped[dropTooLarge]++
+	}
 }
 
-// tellCurrent sends a new subscription to topics of the client's own what there is to say.
+// tellCurrent sends the current notices to a new subscription to $me/ topics.
 func (ss *session) tellCurrent(sub *subscription) {
-	if topic.Match(sub.filter(), droppedTopic) && ss.gap.tells() {
-		ss.gap.changed = false
-		ss.tellOne(sub, droppedTopic, ss.gap.encode())
+	if topic.Match(sub.filter(), droppedTopic) && ss.losses.tells() {
+		ss.losses.changed = false
+		ss.tellOne(sub, droppedTopic, ss.losses.encode())
+	}
+	if topic.Match(sub.filter(), deniedTopic) && ss.losses != nil && ss.losses.denied != nil {
+		ss.losses.denied.changed = false
+		ss.tellOne(sub, deniedTopic, ss.losses.denied.encode())
 	}
 	if topic.Match(sub.filter(), tokenTopic) && ss.conn != nil {
 		ss.tellOne(sub, tokenTopic, ss.conn.tokenNotice("current", ""))

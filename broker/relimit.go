@@ -1,58 +1,57 @@
 package broker
 
-// SetLimits changes, while the broker runs, MaxConnections, how fast clients may send, and Guard but for its
-// MaxRemembered. The other fields of l are not looked at. Connections that are there count for the new limits when it
-// returns, and none of them is closed for it. It waits for a turn of every shard, so no hook may call it.
+// SetLimits changes these limits while the broker runs: MaxConnections, the limits of sessions and subscriptions per user and
+// in total (MaxSessions to MaxSubscriptionBytes), the rates of clients, and Guard without its MaxRemembered. It ignores the
+// other fields of l. When it returns, open connections count for the new limits; it closes none of them. It waits for a turn
+// of every shard, so no hook may call it.
 func (b *Broker) SetLimits(l Limits) {
 	l.setDefaults()
 	b.guard.Set(l.Guard)
 	b.setLimits(&l)
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	if b.state != stateRunning {
+	b.life.mu.RLock()
+	defer b.life.mu.RUnlock()
+	if b.life.state != stateRunning {
 		return
 	}
 	for _, s := range b.shards {
-		done := make(chan struct{})
-		if s.post(call(func(s *shard) { s.recount(); close(done) })) {
-			<-done
-		}
+		s.await((*shard).recount)
 	}
 }
 
 func (b *Broker) setLimits(l *Limits) {
-	b.rates.Store(newRates(l))
-	b.maxConnections.Store(int64(l.MaxConnections))
+	b.live.rates.Store(newRates(l))
+	b.live.maxConnections.Store(int64(l.MaxConnections))
+	b.usages.limits.Store(l)
 }
 
-// recount counts every connection as the limits are now. Those on their way to another shard follow when they are let in.
+// recount counts every connection under the new limits. Connections on their way to another shard follow when they are admitted.
 func (s *shard) recount() {
-	for _, c := range s.conns {
+	for _, c := range s.conns.slots {
 		if c != nil && c.state == stateOpen {
 			c.leaveAddress()
 			c.joinAddress()
-			c.meter.renew()
-			if !c.countedUser {
-				c.countedUser = s.b.guard.JoinUser(c.client.Identity.User)
+			c.input.meter.renew()
+			if !c.identity.counted {
+				c.identity.counted = s.b.guard.JoinUser(c.identity.client.Identity.User)
 			}
 		}
 	}
 }
 
-// renew forgets what the client has sent up to now. One that is paused looks again whether it has to be.
+// renew resets the client's counts. A paused connection checks its limits again.
 func (m *meter) renew() {
 	if m == nil {
 		return
 	}
 	m.messages, m.bytes = 0, 0
-	if m.c.paused&pauseRate != 0 {
-		m.c.shard.wheel.arm(&m.timer, m.c.shard.now/int64(tick)+1)
+	if m.c.input.paused&pauseRate != 0 {
+		m.c.shard.wheel.Arm(&m.timer, m.c.shard.now/int64(tick)+1)
 	}
 }
 
-// joinAddress counts a client that is in among those of its address, if that is not done, and measures what it sends.
+// joinAddress counts an admitted client for its address, unless it is counted already, and gives it a meter.
 func (c *conn) joinAddress() {
-	if c.meter == nil || c.meter.source == nil {
+	if c.input.meter == nil || c.input.meter.source == nil {
 		c.setMeter(c.b.guard.Join(c.remote))
 	}
 }

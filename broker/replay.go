@@ -2,25 +2,41 @@ package broker
 
 import "time"
 
-// findTime is how long a shard looks for retained messages in a turn, at least one filter's: a client may ask for those of
-// thousands of filters at once, and others must not wait for that.
+// findTime is the limit of a shard's search for retained messages in a turn; one filter is always searched. A client may ask
+// for the retained messages of thousands of filters at once, and others must not wait for that.
 const findTime = 5 * time.Millisecond
 
-// replay is retained messages that a session still has to be sent, because of subscriptions. Only those of its first
-// part have been looked for: what waits costs nothing for each message.
+// replayer holds the sessions of a shard that are sent retained messages.
+type replayer struct {
+	sessions []*session     // sessions with more messages to find
+	search   retainedSearch // memory for the first search of a subscription, which mostly takes one step
+	spent    int64          // time spent in this turn on searches, in ns
+}
+
+// replay is the retained messages that a session must still be sent for its subscriptions. Only the first part is searched,
+// so that waiting parts hold no messages.
 type replay struct {
-	parts   []replayPart
-	waiting map[*subscription]uint64 // for parts that have not begun: the serial of the newest message then
-	resumes bool                     // it goes on in the next turn
+	parts    []replayPart
+	waiting  map[*subscription]serialRange // by subscription, for parts that have not begun
+	resumes  bool                          // scheduled for the next turn
+	recovers bool                          // some of it repeats missed messages
+}
+
+// serialRange selects the retained messages of a part.
+type serialRange struct {
+	from, until uint64 // first and last serial, both included
+	qos         byte   // highest QoS of the messages to send
 }
 
 type replayPart struct {
 	sub      *subscription
 	messages []*message
-	begun    bool
+	qos      byte            // see span
+	search   *retainedSearch // for messages; nil: not begun
+	ended    bool            // the search is complete
 }
 
-// replay sends a new subscription what is retained, at the pace at which the client reads.
+// replay sends the retained messages to a new subscription, as fast as the client reads.
 func (s *shard) replay(sub *subscription) {
 	if sub.isOwn() {
 		sub.session.tellCurrent(sub)
@@ -29,102 +45,143 @@ func (s *shard) replay(sub *subscription) {
 	if s.b.router.sys.Load() > 0 && wantsSys(sub.filter()) {
 		s.b.sys.ask(s, sub)
 	}
-	ss, until := sub.session, s.b.retained.last.Load()
+	ss, all := sub.session, serialRange{until: s.b.retained.last.Load(), qos: 2}
 	if ss.replay != nil || !s.mayFind() {
 		if ss.replay == nil {
 			ss.replay = new(replay)
 		}
-		ss.replay.wait(sub, until)
+		ss.replay.wait(sub, all)
 		s.proceed(ss)
 		return
 	}
-	found := s.findRetained(sub, until)
-	if len(found) == 0 {
+	first := replayPart{sub: sub, search: &s.replayer.search}
+	s.replayer.search = retainedSearch{which: all}
+	if first.find(s) && len(first.messages) == 0 {
 		sub.replayed()
 		return
 	}
-	ss.replay = &replay{parts: []replayPart{{sub, found, true}}}
+	if !first.ended {
+		own := s.replayer.search
+		first.search = &own
+	}
+	s.replayer.search = retainedSearch{}
+	ss.replay = &replay{parts: []replayPart{first}}
 	s.proceed(ss)
 }
 
-// wait adds a part, unless the subscription has one already that has not begun.
-func (r *replay) wait(sub *subscription, until uint64) {
+// wait adds a part, unless the subscription already has one that has not begun.
+func (r *replay) wait(sub *subscription, which serialRange) {
 	if r.waiting == nil {
-		r.waiting = map[*subscription]uint64{}
+		r.waiting = map[*subscription]serialRange{}
 	}
-	if _, waits := r.waiting[sub]; !waits {
+	if waits, found := r.waiting[sub]; !found {
 		r.parts = append(r.parts, replayPart{sub: sub})
+	} else {
+		which.from, which.qos = min(which.from, waits.from), max(which.qos, waits.qos)
 	}
-	r.waiting[sub] = until
+	r.waiting[sub] = which
 }
 
-// mayFind tells whether there is time left in this turn, or nothing to look for.
-func (s *shard) mayFind() bool { return s.finding < int64(findTime) || s.b.retained.count.Load() == 0 }
+// mayFind reports whether there is time left in this turn, or nothing to search.
+func (s *shard) mayFind() bool {
+	return s.replayer.spent < int64(findTime) || s.b.retained.count.Load() == 0
+}
 
-func (s *shard) findRetained(sub *subscription, until uint64) []*message {
+// find searches step by step until it finds messages of the part. It searches no further than the client reads, so that few
+// messages are held in memory. It returns false if the time of the turn is used up.
+func (p *replayPart) find(s *shard) (enough bool) {
 	began := s.b.clock.now()
-	found := s.b.retained.match(sub.filter(), until, s.now)
-	s.finding += s.b.clock.now() - began
-	return found
+	defer func() { s.replayer.spent += s.b.clock.now() - began }()
+	w := p.search
+	for !p.ended && len(w.found) == 0 {
+		if s.replayer.spent+s.b.clock.now()-began >= int64(findTime) && s.b.retained.count.Load() > 0 {
+			return false
+		}
+		p.ended = s.b.retained.find(w, p.sub.filter(), s.now)
+	}
+	p.messages, p.qos, w.found = w.found, w.which.qos, nil
+	return true
 }
 
-// proceed sends retained messages until the client's socket or quota is full, or there is no more time in this turn. One
-// that was replaced meanwhile is left out: the client was sent the newer one.
+// proceed sends retained messages until the client's socket or quota is full, or the time of the turn is used up. It skips a
+// message that was replaced meanwhile: the client was sent the newer one, or has missed it and is sent it at the end.
 func (s *shard) proceed(ss *session) {
-	piece := shallowPiece
-	for r := ss.replay; r != nil && ss.conn != nil && ss.conn.parked == nil && ss.conn.state == stateOpen; {
-		if ss.queue.len() > 0 {
-			return // goes on when the queue is empty
+	piece := lowWaterPiece
+	for ss.takesReplay() {
+		if ss.replay == nil {
+			ss.replay = new(replay)
 		}
+		r := ss.replay
 		m, sub := r.next(ss)
 		switch {
-		case m == nil && len(r.parts) > 0:
+		case m == nil && len(r.parts) > 0, m == nil && ss.misses() && !s.mayFind():
 			s.later(ss)
 			return
+		case m == nil && ss.misses():
+			if !s.catchUp(ss) {
+				return // an acknowledgement resumes it
+			}
 		case m == nil:
-			ss.replay = nil
+			ss.endReplay()
 			return
-		case m.expired(s.now) || !s.b.retained.current(m):
+		case min(m.qos, sub.qos) > r.parts[0].qos || m.expired(s.now) || !s.b.retained.current(m):
+			r.pop()
 			continue
+		case min(m.qos, sub.qos) > 0 && !ss.mayTransmit():
+			return // an acknowledgement resumes it
+		default:
+			r.pop()
+			s.sendRetained(m, sub)
 		}
-		s.ticking = s.isTicker(m.topic)
-		s.sendRetained(m, sub)
-		s.ticking = false
 		piece = ss.conn.replaying(piece)
 	}
 }
 
-// replaying writes what there is of a replay as soon as it is a piece, and returns how large the next one may be; it is for
-// when the socket asks for it. So a long replay holds up nobody, and what it takes does not grow with its length.
+// takesReplay reports whether there are retained messages to send and the client takes some. They wait until the queue is empty.
+func (ss *session) takesReplay() bool {
+	c := ss.conn
+	return (ss.replay != nil || ss.misses()) && c != nil && c.takes() && ss.queue.len() == 0
+}
+
+// endReplay notes that the whole replay has been sent.
+func (ss *session) endReplay() {
+	if ss.replay.recovers {
+		ss.save(savingFlow)
+	}
+	ss.replay = nil
+}
+
+// replaying writes the replay in pieces and returns the size of the next piece, which is sent when the socket has room. So a
+// long replay delays no other client, and its memory does not grow with its length.
 func (c *conn) replaying(piece int) (next int) {
 	switch {
-	case c.parked != nil || c.state != stateOpen:
-	case c.shallow:
-		return c.sip(piece, true)
+	case c.output.blocked != nil || c.state != stateOpen:
+	case c.output.lowWater:
+		return c.writeLowWater(piece, true)
 	case c.out.waits() > largeBuffer:
 		c.flush()
-		if c.carrier == nil && c.state == stateOpen && c.doom == closeNone {
+		if c.carrier == nil && c.isUp() {
 			c.block()
 		}
 	}
 	return piece
 }
 
-// later has a replay go on in the next turn.
+// later schedules a replay for the next turn.
 func (s *shard) later(ss *session) {
 	if !ss.replay.resumes {
 		ss.replay.resumes = true
-		s.replays = append(s.replays, ss)
+		s.replayer.sessions = append(s.replayer.sessions, ss)
 	}
 }
 
-// resumeReplays goes on with the replays for which there was no time in the last turn.
+// resumeReplays continues the replays that the last turn had no time for.
 func (s *shard) resumeReplays() {
-	all := s.replays
-	s.replays, s.finding = nil, 0
+	all := s.replayer.sessions
+	s.replayer.sessions, s.replayer.spent = nil, 0
 	for i, ss := range all {
-		if !s.mayFind() { // their turn comes before that of those who had some
-			s.replays = append(all[i:], s.replays...)
+		if !s.mayFind() { // they come before the sessions that had time in this turn
+			s.replayer.sessions = append(all[i:], s.replayer.sessions...)
 			return
 		}
 		if ss.replay != nil {
@@ -134,18 +191,20 @@ func (s *shard) resumeReplays() {
 	}
 }
 
-// next takes the next message for a subscription that still stands; nil says that there is none, or if parts are left that
-// there is no time to look for it.
+// next returns the next message for a subscription that still exists. nil means none, or, if parts are left, that the time of
+// the turn is used up.
 func (r *replay) next(ss *session) (*message, *subscription) {
 	for len(r.parts) > 0 {
 		p := &r.parts[0]
-		stands := ss.subs.get(p.sub.key()) == p.sub
-		if stands && !p.begun {
-			if !ss.shard.mayFind() {
+		stands := ss.subs.has(p.sub)
+		if stands && !p.ended && len(p.messages) == 0 {
+			if p.search == nil {
+				p.search = &retainedSearch{which: r.waiting[p.sub]}
+				delete(r.waiting, p.sub)
+			}
+			if !p.find(ss.shard) {
 				return nil, nil
 			}
-			p.messages, p.begun = ss.shard.findRetained(p.sub, r.waiting[p.sub]), true
-			delete(r.waiting, p.sub)
 		}
 		if !stands || len(p.messages) == 0 {
 			r.skip()
@@ -154,47 +213,69 @@ func (r *replay) next(ss *session) (*message, *subscription) {
 			}
 			continue
 		}
-		m := p.messages[0]
-		p.messages = p.messages[1:]
-		return m, p.sub
+		return p.messages[0], p.sub
 	}
 	return nil, nil
 }
 
+func (r *replay) pop() { r.parts[0].messages = r.parts[0].messages[1:] }
+
 // skip drops the first part.
 func (r *replay) skip() {
-	if p := &r.parts[0]; !p.begun {
+	if p := &r.parts[0]; p.search == nil {
 		delete(r.waiting, p.sub)
 	}
 	r.parts = r.parts[1:]
 }
 
-// has tells whether there is a part for a subscription.
 func (r *replay) has(sub *subscription) bool {
 	_, waits := r.waiting[sub]
 	return waits || len(r.parts) > 0 && r.parts[0].sub == sub
 }
 
-// suspendReplay has the QoS 1 and 2 messages of a replay wait with the others, when the client has gone. Those that there
-// is no time to look for are looked for when it is back.
+// suspendReplay queues the QoS 1 and 2 messages of a replay when the client has gone. Messages beyond the time of the turn
+// and the rest are sent when the client is back.
 func (ss *session) suspendReplay() {
 	r := ss.replay
 	ss.replay = nil
-	if r == nil || ss.expiry <= 0 {
+	if ss.expiry <= 0 {
+		return
+	}
+	ss.leaveMissed()
+	if r == nil {
 		return
 	}
 	for m, sub := r.next(ss); m != nil; m, sub = r.next(ss) {
-		if min(m.qos, sub.qos) > 0 {
+		d := delivery{m: m, qos: min(m.qos, sub.qos)}
+		switch most := r.parts[0].qos; {
+		case d.qos > most:
+		case d.qos > 0:
 			ss.shard.sendRetained(m, sub)
+		default:
+			ss.miss(&d)
 		}
+		r.pop()
+	}
+	if len(r.parts) > 0 && r.parts[0].search != nil && !r.parts[0].ended {
+		ss.missPart(r.parts[0].sub, r.parts[0].search.which)
+	}
+	for sub, which := range r.waiting {
+		ss.missPart(sub, which)
 	}
 }
 
-// replayed notes that a subscription has been sent, or has waiting in its session, what was retained. Until the disk knows that, a
-// crash has it sent all of that again.
+// missPart notes a part of a replay that was not sent, unless the whole replay is sent again.
+func (ss *session) missPart(sub *subscription, which serialRange) {
+	if !sub.replays {
+		ss.missSince(which)
+	}
+}
+
+// replayed notes that a subscription has been sent its retained messages, or has them queued in its session. If the broker
+// crashes before this is on disk, it is sent all of them again.
 func (sub *subscription) replayed() {
 	if sub.replays {
 		sub.replays = false
-		sub.keep()
+		sub.updateLater()
 	}
 }

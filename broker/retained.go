@@ -1,50 +1,81 @@
 package broker
 
 import (
-	"encoding/binary"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
 
+	"github.com/outcry-mqtt/outcry/broker/storage"
 	"github.com/outcry-mqtt/outcry/broker/topic"
 )
 
-// retained is the last retained message of each topic, shared by the shards (MQTT 5 3.3.1.3).
+// retained holds the last retained message of each topic, shared by the shards (MQTT 5 3.3.1.3).
 type retained struct {
-	store Store // nil: memory only
+	store storage.Store // nil: memory only
 	clock *clock
 	count atomic.Int64
 	bytes atomic.Int64
 	last  atomic.Uint64 // serial of the newest message
 
-	mu    sync.RWMutex // guards names; the store is told with it held, so that its order is ours
+	released atomic.Uint64 // bytes of messages that were replaced or removed
+
+	mu    sync.RWMutex // guards names; held during calls to the store, so that it gets changes in the same order
 	names topic.Names[*message]
+
+	// Guarded by mu. The topics of messages with an expiry. An entry is stale if its topic's message has another deadline.
+	expiring deadlines[string]
+	swept    int // index of the next entry to check for staleness
 }
 
-// set retains a message that is kept, or removes the topic's if it is empty [MQTT-3.3.1-6]. It returns false if there is
-// no room.
-func (r *retained) set(m *message, l *Limits) bool {
+// set retains a kept message, or removes the topic's message if the payload is empty [MQTT-3.3.1-6]. It returns false if
+// there is no room, even after it has removed expired messages.
+func (r *retained) set(m *message, l *Limits, now int64) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	for !r.fits(m, l) {
+		if !r.expiring.isDue(now) {
+			return false
+		}
+		r.dropFirst()
+	}
 	old, had := r.names.Get(m.topic)
-	grow := 0
-	if len(m.payload) > 0 {
-		grow = m.size()
-	}
 	if had {
-		grow -= old.size()
-	}
-	if !had && len(m.payload) > 0 && int(r.count.Load()) >= l.MaxRetainedMessages || grow > 0 && int(r.bytes.Load())+grow > l.MaxRetainedBytes {
-		return false
+		r.released.Add(uint64(old.size()))
 	}
 	m.serial = r.last.Add(1)
-	r.bytes.Add(int64(grow))
+	r.bytes.Add(int64(growth(m, old)))
 	r.put(m, had)
+	if had && old.expires != 0 {
+		r.sweep()
+	}
+	if m.expires != 0 && len(m.payload) > 0 {
+		r.expiring.push(m.expires, m.topic)
+	}
 	if r.store != nil && m.qos == 0 {
 		r.store.Later(r.op(m.topic))
 	}
 	return true
+}
+
+// fits reports whether there is room for a message in place of the topic's current one.
+func (r *retained) fits(m *message, l *Limits) bool {
+	old, had := r.names.Get(m.topic)
+	if !had && len(m.payload) > 0 && r.count.Load() >= int64(l.MaxRetainedMessages) {
+		return false
+	}
+	grow := growth(m, old)
+	return grow <= 0 || r.bytes.Load()+int64(grow) <= int64(l.MaxRetainedBytes)
+}
+
+// growth returns the change in retained bytes when m replaces old, which may be nil.
+func growth(m, old *message) (n int) {
+	if len(m.payload) > 0 {
+		n = m.size()
+	}
+	if old != nil {
+		n -= old.size()
+	}
+	return n
 }
 
 func (r *retained) put(m *message, had bool) {
@@ -60,18 +91,20 @@ func (r *retained) put(m *message, had bool) {
 	}
 }
 
-// op is what makes the store's message of a topic the present one; mu is held. A QoS 0 message is written behind, others by
-// a transaction. Whichever shard retains last, the present message is what every one of them writes.
-func (r *retained) op(name string) Op {
+// op returns the operation that stores a topic's current message; mu is held. QoS 0 messages are written later, others by a
+// transaction. Every shard writes the current message, so their order does not matter.
+func (r *retained) op(name string) storage.Op {
 	m, ok := r.names.Get(name)
 	if !ok {
-		return Op{Space: SpaceRetained, Key: name, Delete: true}
+		return storage.Op{Space: storage.SpaceRetained, Key: name, Delete: true}
 	}
-	return Op{Space: SpaceRetained, Key: name, Value: encodeRetained(m, r.clock)}
+	one := m.retainedRecord(r.clock)
+	value := one.Append(make([]byte, 0, len(m.payload)+len(m.props)+16))
+	return storage.Op{Space: storage.SpaceRetained, Key: name, Value: value}
 }
 
-// commit gives the store changes, and the retained messages of transactions as they are now.
-func (r *retained) commit(ops []Op, group []*txn, done func(error)) {
+// commit passes changes to the store, with the current retained messages of transactions.
+func (r *retained) commit(ops []storage.Op, group []*txn, done func(error)) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	for _, t := range group {
@@ -82,7 +115,7 @@ func (r *retained) commit(ops []Op, group []*txn, done func(error)) {
 	r.store.Commit(ops, done)
 }
 
-// later has the store write the retained messages of topics when it can.
+// later lets the store write the retained messages of topics when it has time.
 func (r *retained) later(names []string) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -91,32 +124,49 @@ func (r *retained) later(names []string) {
 	}
 }
 
-// match returns the retained messages that a filter matches, none that came after the one of a serial. Those that have
-// expired are found here, and removed.
-func (r *retained) match(filter string, until uint64, now int64) []*message {
-	found, expired := r.find(filter, until, now)
+// findNames is the number of names that one step of a search for retained messages visits. Every shard that retains a message
+// waits for such a step.
+const findNames = 512
+
+// find makes one step of a search for retained messages that match a filter and have serials in a range, and adds them to
+// found. It returns false if there is more to search. It removes expired messages that it meets.
+func (r *retained) find(w *retainedSearch, filter string, now int64) (done bool) {
+	expired, done := r.step(w, filter, now)
 	if len(expired) > 0 {
 		r.remove(expired)
 	}
-	return found
+	return done
 }
 
-func (r *retained) find(filter string, until uint64, now int64) (found, expired []*message) {
+// retainedSearch is a search for the retained messages that match a filter.
+type retainedSearch struct {
+	which serialRange
+	begun bool
+	names topic.NameSearch
+	found []*message
+}
+
+func (r *retained) step(w *retainedSearch, filter string, now int64) (expired []*message, done bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	r.names.Match(filter, func(_ string, m *message) bool {
+	fn := func(_ string, m *message) {
 		switch {
+		case m == nil: // removed meanwhile
 		case m.expired(now):
 			expired = append(expired, m)
-		case m.serial <= until:
-			found = append(found, m)
+		case m.serial >= w.which.from && m.serial <= w.which.until:
+			w.found = append(w.found, m)
 		}
-		return true
-	})
-	return found, expired
+	}
+	if w.begun {
+		return expired, r.names.Continue(&w.names, findNames, fn)
+	}
+	w.begun = true
+	done = r.names.Search(&w.names, filter, findNames, fn)
+	return expired, done
 }
 
-// remove takes messages out that nothing newer has replaced.
+// remove removes messages that have not been replaced by newer ones.
 func (r *retained) remove(all []*message) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -124,126 +174,116 @@ func (r *retained) remove(all []*message) {
 		if now, _ := r.names.Get(m.topic); now != m {
 			continue
 		}
-		r.names.Delete(m.topic)
-		r.count.Add(-1)
-		r.bytes.Add(-int64(m.size()))
-		if r.store != nil {
-			r.store.Later(Op{Space: SpaceRetained, Key: m.topic, Delete: true})
-		}
+		r.drop(m)
 	}
 }
 
-// current tells whether m is still the topic's retained message.
-func (r *retained) current(m *message) bool {
+// drop removes a topic's message; mu is held.
+func (r *retained) drop(m *message) {
+	r.names.Delete(m.topic)
+	r.count.Add(-1)
+	r.bytes.Add(-int64(m.size()))
+	r.released.Add(uint64(m.size()))
+	if r.store != nil {
+		r.store.Later(storage.Op{Space: storage.SpaceRetained, Key: m.topic, Delete: true})
+	}
+}
+
+// current reports whether m is still the topic's retained message.
+func (r *retained) current(m *message) bool { return r.get(m.topic) == m }
+
+// get returns a topic's retained message; nil: none.
+func (r *retained) get(name string) *message {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	now, _ := r.names.Get(m.topic)
-	return now == m
+	m, _ := r.names.Get(name)
+	return m
 }
 
-// retain makes m its topic's retained message.
-func (s *shard) retain(m *message) {
+// retain makes m its topic's retained message. It returns false if there is no room.
+func (s *shard) retain(m *message) bool {
 	k := m
 	if len(m.payload) > 0 {
-		k = m.keep()
+		k = m.ownCopy()
 	}
-	if m.stored != nil { // it is kept apart from the message on its way
+	if m.stored != nil { // the retained copy is separate from the message in transit
 		own := *k
-		own.stored, own.kept = nil, &own
+		own.stored, own.own = nil, &own
 		k = &own
 	}
-	if !s.b.retained.set(k, &s.b.limits) {
-		s.stats.dropped[dropRetainedFull]++
-		return
+	if !s.b.retained.set(k, &s.b.limits, s.now) {
+		return false
+	}
+	m.serial = k.serial
+	if m.expires != 0 && len(m.payload) > 0 {
+		s.armFor(&s.expiry.retained, m.expires)
 	}
 	if m.qos > 0 && s.b.store != nil {
 		t := s.openTxn()
 		t.retained = append(t.retained, m.topic)
 		t.bytes += int64(m.size())
 	}
+	return true
 }
 
-// sendRetained sends a retained message because of a subscription: RETAIN is set [MQTT-3.3.1-8].
+// sendRetained sends a retained message for a subscription. RETAIN is set [MQTT-3.3.1-8].
 func (s *shard) sendRetained(m *message, sub *subscription) {
 	d := delivery{m: m, qos: min(m.qos, sub.qos), retain: true}
-	if d.qos > 0 && sub.session.durable != nil {
-		own := *m
-		own.kept, own.stored = &own, s.newStored(m)
-		d.m = &own
-	}
 	if sub.id != 0 {
 		d.ids = []uint32{sub.id}
 	}
-	s.encoded = [len(s.encoded)]stretch{}
-	s.handDelivery(sub.session, &d)
+	s.deliverRetained(sub.session, &d)
 }
 
-// A stored retained message is: a version byte, flags, the stamp at which it expires if it does, the length of the
-// properties, the properties, the payload.
-const (
-	retainedVersion   = 1
-	retainedQoS       = 3
-	retainedHasExpiry = 4
-)
-
-func encodeRetained(m *message, c *clock) []byte {
-	b := make([]byte, 0, len(m.payload)+len(m.props)+16)
-	flags := m.qos & retainedQoS
-	if m.expires != 0 {
-		flags |= retainedHasExpiry
+// deliverRetained gives a retained message to one session.
+func (s *shard) deliverRetained(ss *session, d *delivery) {
+	if d.qos > 0 && ss.durable != nil && !s.b.diskFull() { // if the disk is full, in memory only
+		own := *d.m
+		own.own, own.stored = &own, s.newRetried(d.m)
+		d.m = &own
 	}
-	b = append(b, retainedVersion, flags)
-	if m.expires != 0 {
-		b = binary.AppendVarint(b, c.stamp(m.expires))
-	}
-	b = binary.AppendUvarint(b, uint64(len(m.props)))
-	b = append(b, m.props...)
-	return append(b, m.payload...)
+	s.enc.restart()
+	s.fan.conflates = s.isTicker(d.m.topic)
+	s.handDelivery(ss, d)
+	s.fan.conflates = false
 }
 
-var errRetainedValue = errors.New("not a retained message of a version that this program knows")
-
-func decodeRetained(name string, v []byte, c *clock) (*message, error) {
-	if len(v) < 3 || v[0] != retainedVersion {
-		return nil, errRetainedValue
-	}
-	m := &message{topic: name, qos: v[1] & retainedQoS, retain: true}
-	hasExpiry, v := v[1]&retainedHasExpiry != 0, v[2:]
-	if hasExpiry {
-		at, n := binary.Varint(v)
-		if n <= 0 {
-			return nil, errRetainedValue
-		}
-		m.expires = max(c.from(at), 1)
-		v = v[n:]
-	}
-	size, n := binary.Uvarint(v)
-	if n <= 0 || size > uint64(len(v)-n) {
-		return nil, errRetainedValue
-	}
-	own := append([]byte(nil), v[n:]...)
-	m.props, m.payload = own[:size:size], own[size:]
-	m.kept = m
-	return m, nil
+func (m *message) retainedRecord(c *clock) storage.Retained {
+	return storage.Retained{Topic: m.topic, QoS: m.qos, Expires: c.expiryStamp(m.expires), Props: m.props, Payload: m.payload}
 }
 
-// restore reads the retained messages from the store.
-func (r *retained) restore() error {
+func restoreRetained(r *storage.Retained, c *clock) *message {
+	m := &message{topic: r.Topic, qos: r.QoS, retain: true, expires: c.fromExpiry(r.Expires)}
+	m.setBytes(r.Props, r.Payload)
+	return m
+}
+
+// restore reads the retained messages from the store. Messages with refused topics stay there; left is their number.
+func (r *retained) restore(l *Limits) (left int, err error) {
 	if r.store == nil {
-		return nil
+		return 0, nil
 	}
-	return r.store.Load(SpaceRetained, func(key string, value []byte) error {
-		m, err := decodeRetained(key, value, r.clock)
-		if err != nil {
+	err = r.store.Load(storage.SpaceRetained, func(key string, value []byte) error {
+		var one storage.Retained
+		if err := one.Parse(key, value); err != nil {
 			return fmt.Errorf("restore retained %q: %w", key, err)
 		}
+		m := restoreRetained(&one, r.clock)
 		if m.expired(r.clock.now()) {
-			r.store.Later(Op{Space: SpaceRetained, Key: key, Delete: true})
+			r.store.Later(storage.Op{Space: storage.SpaceRetained, Key: key, Delete: true})
+			return nil
+		}
+		if l.refuses(key) {
+			left++
 			return nil
 		}
 		r.names.Set(key, m)
 		r.count.Add(1)
 		r.bytes.Add(int64(m.size()))
+		if m.expires != 0 {
+			r.expiring.push(m.expires, key)
+		}
 		return nil
 	})
+	return left, err
 }

@@ -5,7 +5,7 @@ import (
 	"unsafe"
 )
 
-// TestSizeOfAConnection holds what an idle connection costs in the allocator's size classes: compression adds to those
+// TestSizeOfAConnection holds what an idle connection and its session cost in the allocator's size classes: compression adds to those
 // who have agreed to it, and to nobody else.
 func TestSizeOfAConnection(t *testing.T) {
 	for _, k := range []struct {
@@ -13,6 +13,7 @@ func TestSizeOfAConnection(t *testing.T) {
 		size, most uintptr
 	}{
 		{"connection", unsafe.Sizeof(conn{}), 384},
+		{"session", unsafe.Sizeof(session{}), 352},
 		{"WebSocket", unsafe.Sizeof(webSocket{}), 80},
 		{"agreed compression", unsafe.Sizeof(deflation{}), 144},
 	} {

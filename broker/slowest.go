@@ -9,35 +9,35 @@ import (
 	"time"
 )
 
-// SlowClient is a client that is connected and for which something waits, or that has not got all that it was to get.
+// SlowClient is a connected client with waiting output or with losses.
 type SlowClient struct {
 	ID       string
 	User     string // "": none
 	Listener string
 	Remote   string // its address
 
-	ParkedSince time.Time // when its socket was full first, and has not been empty since; zero: it is not full
-	LastWrite   time.Time // when it last took something, if it is parked
+	ParkedSince time.Time // start of the current period with a full socket; zero: not full
+	LastWrite   time.Time // last time when the socket took bytes, if it is full
 	Waiting     int       // QoS 0 messages that wait for its socket
-	Queued      int       // QoS 1 and 2 messages that wait in its session
-	Inflight    int       // QoS 1 and 2 messages that it has not acknowledged
-	Bytes       int64     // of what is in Waiting and Queued, and of packets that its socket has not taken yet
+	Queued      int       // QoS 1 and 2 messages queued in its session
+	Inflight    int       // unacknowledged QoS 1 and 2 messages
+	Bytes       int64     // of Waiting and Queued, and of packets that its socket has not taken yet
 
-	Lost map[string]uint64 // in the life of its session, by the reasons of Stats.Dropped; those that are 0 are left out
+	Lost map[string]uint64 // in the life of its session, by the reasons of Stats.Dropped; zeros are omitted
 }
 
 const mostSlowest = 1000
 
-// slowestStep is how many connections a shard looks at in one turn. Tests make do with less.
+// slowestStep is the number of connections that a shard checks in one turn. Tests lower it.
 var slowestStep = 2048
 
-// Slowest returns the clients for which most bytes wait, most first, then those that have lost most; at most n, and never
-// more than 1,000. The shards look at their connections a few at a time, beside their work. It returns ErrClosed if the
-// broker does not run, and an error if they have not done so when ctx ends.
+// Slowest returns the clients with the most waiting bytes, in descending order, then by losses; at most n, and never more
+// than 1,000. The shards check a few connections per turn, beside their other work. It returns ErrClosed if the broker does
+// not run, and an error if ctx ends first.
 func (b *Broker) Slowest(ctx context.Context, n int) ([]SlowClient, error) {
-	b.mu.RLock()
-	running := b.state == stateRunning
-	b.mu.RUnlock()
+	b.life.mu.RLock()
+	running := b.life.state == stateRunning
+	b.life.mu.RUnlock()
 	if !running {
 		return nil, ErrClosed
 	}
@@ -67,7 +67,7 @@ func (b *Broker) Slowest(ctx context.Context, n int) ([]SlowClient, error) {
 	return out, nil
 }
 
-// slowConn is a connection with what it is judged by.
+// slowConn is a connection with the values for its ranking.
 type slowConn struct {
 	c     *conn
 	bytes int64
@@ -75,17 +75,17 @@ type slowConn struct {
 	told  SlowClient
 }
 
-// compare is positive if x is slower.
+// compare returns a positive number if x is slower than y.
 func (x *slowConn) compare(y *slowConn) int {
 	return cmp.Or(cmp.Compare(x.bytes, y.bytes), cmp.Compare(x.lost, y.lost), cmp.Compare(y.told.ID, x.told.ID))
 }
 
-// slowSearch is a shard's search for its slowest connections: a post that posts itself again until it has seen all of them.
+// slowSearch is a shard's search for its slowest connections: a post that posts itself again until it has checked all of them.
 type slowSearch struct {
-	ctx    context.Context // when it has ended nobody waits for the answer any more
+	ctx    context.Context // of the caller; the search stops when it ends
 	most   int
-	at     int        // the next slot
-	found  []slowConn // a heap, the least slow at its top
+	at     int        // next slot
+	found  []slowConn // a heap with the least slow connection at the top
 	answer chan<- []slowConn
 }
 
@@ -93,13 +93,13 @@ func (q *slowSearch) run(s *shard) {
 	if q.ctx.Err() != nil {
 		return
 	}
-	end := min(q.at+slowestStep, len(s.conns))
-	for _, c := range s.conns[min(q.at, end):end] {
+	end := min(q.at+slowestStep, len(s.conns.slots))
+	for _, c := range s.conns.slots[min(q.at, end):end] {
 		if c != nil && c.state == stateOpen {
 			q.consider(c)
 		}
 	}
-	if q.at = end; end < len(s.conns) && s.post(q) {
+	if q.at = end; end < len(s.conns.slots) && s.post(q) {
 		return
 	}
 	found := q.found[:0]
@@ -113,7 +113,7 @@ func (q *slowSearch) run(s *shard) {
 }
 
 func (q *slowSearch) consider(c *conn) {
-	x := slowConn{c: c, bytes: c.waitingBytes(), lost: c.session.gap.total()}
+	x := slowConn{c: c, bytes: c.waitingBytes(), lost: c.session.losses.total()}
 	if x.bytes == 0 && x.lost == 0 || q.most == 0 {
 		return
 	}
@@ -125,7 +125,6 @@ func (q *slowSearch) consider(c *conn) {
 	}
 }
 
-// Len, Less, Swap, Push and Pop are for container/heap.
 func (q *slowSearch) Len() int           { return len(q.found) }
 func (q *slowSearch) Less(i, j int) bool { return q.found[i].compare(&q.found[j]) < 0 }
 func (q *slowSearch) Swap(i, j int)      { q.found[i], q.found[j] = q.found[j], q.found[i] }
@@ -137,26 +136,26 @@ func (q *slowSearch) Pop() any {
 	return x
 }
 
-// waitingBytes is how much waits for the connection that it was not sent.
+// waitingBytes returns the number of bytes that wait for the connection.
 func (c *conn) waitingBytes() int64 {
-	n := len(c.out.wire) + c.out.waits() + c.session.queue.bytes
-	if c.parked != nil {
-		n += c.parked.bytes
+	n := c.out.wire.len() + c.out.waits() + c.session.queue.bytes
+	if c.output.blocked != nil {
+		n += c.output.blocked.bytes
 	}
 	return int64(n)
 }
 
-// tellSlow describes the connection.
 func (c *conn) tellSlow() SlowClient {
 	ss := c.session
 	x := SlowClient{
-		ID: ss.id, User: ss.user, Listener: c.listener, Remote: c.remote,
-		Queued: ss.queue.len(), Inflight: int(ss.window.live), Bytes: c.waitingBytes(), Lost: make(map[string]uint64),
+		ID: ss.id, User: ss.usage.user, Listener: c.listener, Remote: c.remote,
+		Queued: ss.queue.len(), Inflight: int(ss.inflight.live), Bytes: c.waitingBytes(), Lost: make(map[string]uint64),
 	}
-	if p := c.parked; p != nil {
-		x.Waiting, x.ParkedSince, x.LastWrite = p.count, c.b.clock.wall(p.since), c.b.clock.wall(p.wrote)
+	if p := c.output.blocked; p != nil {
+		x.Waiting, x.ParkedSince = p.count, c.b.clock.wall(p.since)
+		x.LastWrite = x.ParkedSince.Add(time.Duration(p.wrote - p.since))
 	}
-	if g := ss.gap; g != nil {
+	if g := ss.losses; g != nil {
 		for _, counts := range []map[dropReason]uint64{g.counts, g.untold} {
 			for why, n := range counts {
 				x.Lost[dropLabels[why]] += n

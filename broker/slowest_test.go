@@ -48,13 +48,13 @@ func TestSlowest(t *testing.T) {
 	}
 	flood(p, func() {})
 	s.eventually("parked", func(st broker.Stats) bool { return st.Parked == 3 && st.Dropped["conflated"] > 0 })
-	var found []broker.SlowClient
-	s.eventually("the flood is over", func(broker.Stats) bool {
-		before := found
-		found = s.slowest(10)
-		return len(before) > 0 && slices.EqualFunc(before, found, func(a, b broker.SlowClient) bool {
+	var found, two []broker.SlowClient
+	s.eventually("the sockets take nothing more", func(broker.Stats) bool {
+		found, two = s.slowest(10), s.slowest(2)
+		same := func(a, b broker.SlowClient) bool {
 			return a.ID == b.ID && a.Bytes == b.Bytes && maps.Equal(a.Lost, b.Lost)
-		})
+		}
+		return len(found) > 2 && slices.EqualFunc(two, found[:2], same) && slices.EqualFunc(found, s.slowest(10), same)
 	})
 	var ids []string
 	for i, x := range found {
@@ -71,16 +71,13 @@ func TestSlowest(t *testing.T) {
 		if x.Waiting == 0 || x.Waiting > symbols || x.Bytes == 0 || len(x.Lost) != 1 || x.Lost["conflated"] == 0 || x.Remote == "" || x.Listener != "tcp" {
 			t.Errorf("%+v", x)
 		}
-		if x.ParkedSince.Before(began.Add(-time.Second)) || x.LastWrite.Before(x.ParkedSince.Add(-time.Millisecond)) || x.LastWrite.After(time.Now().Add(time.Second)) {
+		if x.ParkedSince.Before(began.Add(-time.Second)) || x.LastWrite.Before(x.ParkedSince) || x.LastWrite.After(time.Now().Add(time.Second)) {
 			t.Errorf("parked since %v, written last at %v", x.ParkedSince, x.LastWrite)
 		}
 	}
 	slices.Sort(ids)
 	if want := []string{"silent", "slow0", "slow1", "slow2"}; !slices.Equal(ids, want) {
 		t.Errorf("slow are %v, want %v", ids, want)
-	}
-	if two := s.slowest(2); len(two) != 2 || two[0].ID != found[0].ID || two[1].ID != found[1].ID {
-		t.Errorf("the two slowest: %+v", two)
 	}
 	if none := s.slowest(0); len(none) != 0 {
 		t.Errorf("none: %+v", none)
@@ -89,11 +86,11 @@ func TestSlowest(t *testing.T) {
 		got := slow[0].Expect(raw.PUBLISH)
 		newest[got.Topic] = roundOf(t, got)
 	}
-	for _, x := range s.slowest(10) {
-		if x.ID == "slow0" && (x.Waiting > 0 || !x.ParkedSince.IsZero() || x.Lost["conflated"] == 0) {
-			t.Errorf("when it has read everything: %+v", x)
-		}
-	}
+	s.eventually("it has everything", func(broker.Stats) bool {
+		return slices.ContainsFunc(s.slowest(10), func(x broker.SlowClient) bool {
+			return x.ID == "slow0" && x.Waiting == 0 && x.ParkedSince.IsZero() && x.Lost["conflated"] > 0
+		})
+	})
 }
 
 func TestSlowestOfABrokerThatDoesNotAnswer(t *testing.T) {
@@ -117,7 +114,7 @@ func TestSlowestOfABrokerThatDoesNotAnswer(t *testing.T) {
 // What the operator alone is told of is not kept, nor told to the client.
 func TestSkippedMessagesAreNoGap(t *testing.T) {
 	t.Parallel()
-	store := newShelf()
+	store := newMemoryStore()
 	s := start(t, broker.Options{Store: store})
 	sub := s.connect(v5Durable("sub"))
 	sub.Subscribe(1, "t", "$me/dropped")

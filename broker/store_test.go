@@ -8,12 +8,13 @@ import (
 
 	"github.com/outcry-mqtt/outcry/broker"
 	"github.com/outcry-mqtt/outcry/broker/conformance/raw"
+	"github.com/outcry-mqtt/outcry/broker/storage"
 )
 
 func TestRetainedIsAcknowledgedWhenItIsStored(t *testing.T) {
 	t.Parallel()
-	store := newShelf()
-	store.hold(broker.SpaceRetained)
+	store := newMemoryStore()
+	store.hold(storage.SpaceRetained)
 	s := start(t, broker.Options{Store: store})
 	c := s.connect(raw.Connect{Version: raw.V5, ID: "c", Clean: true})
 	c.Send(
@@ -45,8 +46,8 @@ func TestRetainedIsAcknowledgedWhenItIsStored(t *testing.T) {
 
 func TestStoreThatFailsIsNotAcknowledged(t *testing.T) {
 	t.Parallel()
-	store := newShelf()
-	store.hold(broker.SpaceRetained)
+	store := newMemoryStore()
+	store.hold(storage.SpaceRetained)
 	s := start(t, broker.Options{Store: store})
 	k := raw.Connect{Version: raw.V5, ID: "c", Props: raw.Props{raw.Num(raw.SessionExpiry, 100)}}
 	c := s.connect(k)
@@ -65,14 +66,14 @@ func TestStoreThatFailsIsNotAcknowledged(t *testing.T) {
 	p.Dup = true
 	c.Send(p.Bytes(raw.V5)) // is not taken for a duplicate
 	c.ExpectAck(raw.PUBREC, 1)
-	if n := store.count(broker.SpaceRetained); n != 1 {
+	if n := store.count(storage.SpaceRetained); n != 1 {
 		t.Errorf("%d retained messages in the store", n)
 	}
 }
 
 func TestRetainedIsRestored(t *testing.T) {
 	t.Parallel()
-	store := newShelf()
+	store := newMemoryStore()
 	s := start(t, broker.Options{Store: store})
 	c := s.connect(raw.Connect{Version: raw.V5, ID: "c", Clean: true})
 	props := raw.Props{raw.Txt(raw.ContentType, "text/plain"), raw.User("k", "v"), raw.Num(raw.MessageExpiry, 1000)}
@@ -111,8 +112,8 @@ func TestRetainedIsRestored(t *testing.T) {
 func TestRestoreRefusesWhatItDoesNotKnow(t *testing.T) {
 	t.Parallel()
 	for name, value := range map[string][]byte{"empty": {}, "version": {9, 0, 0}, "length": {1, 0, 200, 1}} {
-		store := newShelf()
-		store.values[broker.SpaceRetained]["t"] = value
+		store := newMemoryStore()
+		store.values[storage.SpaceRetained]["t"] = value
 		if _, err := broker.New(broker.Options{Store: store}); err == nil {
 			t.Errorf("%s: New read % X", name, value)
 		}
@@ -121,7 +122,7 @@ func TestRestoreRefusesWhatItDoesNotKnow(t *testing.T) {
 
 func TestExpiredRetainedIsRemoved(t *testing.T) {
 	t.Parallel()
-	store := newShelf()
+	store := newMemoryStore()
 	s := start(t, broker.Options{Store: store})
 	c := s.connect(raw.Connect{Version: raw.V5, ID: "c", Clean: true})
 	c.Publish(raw.Publish{Topic: "brief", Payload: "x", Retain: true, Props: raw.Props{raw.Num(raw.MessageExpiry, 1)}})
@@ -135,7 +136,7 @@ func TestExpiredRetainedIsRemoved(t *testing.T) {
 	})
 	store.mu.Lock()
 	defer store.mu.Unlock()
-	retained := store.values[broker.SpaceRetained]
+	retained := store.values[storage.SpaceRetained]
 	if _, there := retained["brief"]; there || len(retained) != 1 {
 		t.Errorf("the store has %q", retained)
 	}

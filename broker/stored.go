@@ -1,178 +1,141 @@
 package broker
 
 import (
-	"encoding/binary"
-	"errors"
 	"sync"
 	"sync/atomic"
+
+	"github.com/outcry-mqtt/outcry/broker/storage"
 )
 
-// stored is a message that the store keeps once for all the durable sessions that it is for, on whichever shards they
-// are. It is put on disk by the transaction of the turn in which it was read, and deleted when the last of the sessions
-// is done with it.
-type stored struct {
+// storedMessage is a message that the store holds once for all of its durable sessions, on all shards. The transaction of the turn
+// in which it was read persists it, and it is deleted when the last of the sessions no longer needs it.
+type storedMessage struct {
 	// Static after construction.
-	id  uint64
-	txn *txn
+	id      uint64
+	txn     *txn
+	retries bool // no publisher will send it again: if it could not be written, the next transaction writes it
 
-	owed bool // a will that failed: the transaction that publishes it again deletes this; of the shard's loop
+	// Owned by the loop of the transaction's shard.
+	given bool // a transaction has passed it to the store and has released its reference
 
-	refs  atomic.Int32  // sessions that are not done with it, and one for the transaction until the store has it
-	state atomic.Uint32 // of the transaction
+	outcome atomic.Uint32 // bits, see outcomeTaken
 
-	mu      sync.Mutex // guards targets
-	record  []byte     // the message, encoded; nil once the store has it
-	targets []byte     // the sessions, encoded
+	refs  atomic.Int32  // sessions that still need it, plus one for the transaction until the store has it
+	state atomic.Uint32 // storeWaits, storeHasIt, storeFailed or storeUndone
+
+	mu      sync.Mutex // guards the fields below
+	record  []byte     // the encoded message; nil once the store has it
+	targets []byte     // the encoded sessions
 }
 
-// What has become of a stored message.
+// States of a stored message.
 const (
-	storeWaits  uint32 = iota // it is not on disk yet
-	storeHasIt                // it is on disk
-	storeFailed               // it could not be written: whoever published it was not acknowledged
+	storeWaits  uint32 = iota // not on disk yet
+	storeHasIt                // on disk
+	storeFailed               // not written, as far as the store knows: its publisher got no acknowledgement, and will send it again
+	storeUndone               // the same, and a later transaction has deleted it in case it was written after all
 )
 
-// newStored makes m a message that is kept for durable sessions, by the transaction of this turn.
-func (s *shard) newStored(m *message) *stored {
+// newStored adds m to this turn's transaction, which persists it for durable sessions.
+func (s *shard) newStored(m *message) *storedMessage {
 	t := s.openTxn()
-	p := &stored{id: s.b.lastMessage.Add(1), txn: t, record: encodeMessage(m, &s.b.clock)}
+	r := m.record(&s.b.clock)
+	p := &storedMessage{id: s.b.last.message.Add(1), txn: t, record: r.Append(make([]byte, 0, len(m.topic)+len(m.props)+len(m.payload)+64))}
 	p.refs.Store(1)
 	t.messages = append(t.messages, p)
-	t.bytes += int64(len(p.record))
+	t.count(len(p.record))
 	return p
 }
 
-// add makes a session one that the message is kept for.
-func (p *stored) add(ss *session, d *delivery) {
-	p.refs.Add(1)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.targets = appendTarget(p.targets, ss.durable.num, d)
+// newRetried is newStored for a message that no publisher will send again after a failed write.
+func (s *shard) newRetried(m *message) *storedMessage {
+	p := s.newStored(m)
+	p.retries = true
+	return p
 }
 
-// op is what puts the message on disk.
-func (p *stored) op() Op {
+// add adds a session that needs the message.
+func (p *storedMessage) add(ss *session, d *delivery) {
+	p.refs.Add(1)
+	t := d.target(ss)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.targets = t.Append(p.targets)
+}
+
+// op returns the operation that persists the message.
+func (p *storedMessage) op() storage.Op {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	value := append(p.record, p.targets...)
 	p.record, p.targets = nil, nil
-	return Op{Space: SpaceMessages, Key: numberKey(p.id), Value: value}
+	if p.retries {
+		p.record = value
+	}
+	return storage.Op{Space: storage.SpaceMessages, Key: storage.NumberKey(p.id), Value: value}
 }
 
-func (p *stored) deletion() Op { return Op{Space: SpaceMessages, Key: numberKey(p.id), Delete: true} }
-
-// lost tells that the message could not be kept, so that its publisher will send it again.
-func (d *delivery) lost() bool { return d.m.stored != nil && d.m.stored.state.Load() == storeFailed }
-
-// A stored message is: a version byte, flags, the stamp at which it expires if it does, topic, properties and payload
-// with their lengths in front, then its targets to the end.
-const (
-	messageVersion   = 1
-	messageQoS       = 3
-	messageRetain    = 4
-	messageHasExpiry = 8
-)
-
-var errMessageRecord = errors.New("not a message of a version that this program knows; run the version that wrote it, or restore a backup")
-
-func encodeMessage(m *message, c *clock) []byte {
-	b := make([]byte, 0, len(m.topic)+len(m.props)+len(m.payload)+64)
-	flags := m.qos & messageQoS
-	if m.retain {
-		flags |= messageRetain
+// settle records the result of the write.
+func (p *storedMessage) settle(state uint32) {
+	if !p.retries {
+		p.state.Store(state)
+		return
 	}
-	if m.expires != 0 {
-		flags |= messageHasExpiry
+	if state == storeFailed {
+		return // it waits for the next transaction
 	}
-	b = append(b, messageVersion, flags)
-	if m.expires != 0 {
-		b = binary.AppendVarint(b, c.stamp(m.expires))
-	}
-	b = appendBytes(b, m.topic)
-	b = appendBytes(b, m.props)
-	return appendBytes(b, m.payload)
+	p.state.Store(state)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.record = nil
 }
 
-// decodeMessage returns a message with bytes of its own, and its targets, which lie in value.
-func decodeMessage(value []byte, c *clock, now int64) (m *message, targets []byte, err error) {
-	r := reader{value}
-	if r.byte() != messageVersion {
-		return nil, nil, errMessageRecord
+// again prepares the message for another transaction. It returns false if no session needs it any more.
+func (p *storedMessage) again() bool {
+	if !p.given {
+		return p.refs.Load() > 1
 	}
-	flags := r.byte()
-	m = &message{qos: flags & messageQoS, retain: flags&messageRetain != 0, read: now}
-	if flags&messageHasExpiry != 0 {
-		m.expires = max(c.from(r.varint()), 1)
+	for n := p.refs.Load(); n > 0; n = p.refs.Load() {
+		if p.refs.CompareAndSwap(n, n+1) {
+			p.given = false
+			return true
+		}
 	}
-	m.topic = string(r.bytes())
-	props, payload := r.bytes(), r.bytes()
-	if r.failed() {
-		return nil, nil, errMessageRecord
+	return false
+}
+
+func (p *storedMessage) deletion() storage.Op {
+	return storage.Op{Space: storage.SpaceMessages, Key: storage.NumberKey(p.id), Delete: true}
+}
+
+// lost reports whether the message could not be persisted, so that its publisher will send it again.
+func (d *delivery) lost() bool { return d.m.stored != nil && d.m.stored.state.Load() >= storeFailed }
+
+// record returns the message's record, without its number and its targets.
+func (m *message) record(c *clock) storage.Message {
+	return storage.Message{
+		Topic: m.topic, QoS: m.qos, Retain: m.retain, Expires: c.expiryStamp(m.expires), Props: m.props, Payload: m.payload,
 	}
+}
+
+func restoreMessage(r *storage.Message, c *clock, now int64) *message {
+	m := &message{topic: r.Topic, qos: r.QoS, retain: r.Retain, read: now, expires: c.fromExpiry(r.Expires)}
+	m.setBytes(r.Props, r.Payload)
+	return m
+}
+
+// setBytes gives a restored message copies of its properties and its payload.
+func (m *message) setBytes(props, payload []byte) {
 	own := append(append(make([]byte, 0, len(props)+len(payload)), props...), payload...)
 	m.props, m.payload = own[:len(props):len(props)], own[len(props):]
-	m.kept = m
-	return m, r.rest, nil
+	m.own = m
 }
 
-// A target is: the session's number, the message's place in it, flags, and where the flags say so the subscription
-// identifiers and the shared subscription.
-const (
-	targetQoS    = 3
-	targetRetain = 4
-	targetIDs    = 8
-	targetShared = 16
-)
-
-func appendTarget(b []byte, session uint64, d *delivery) []byte {
-	b = binary.AppendUvarint(b, session)
-	b = binary.AppendUvarint(b, d.seq)
-	flags := d.qos & targetQoS
-	if d.retain {
-		flags |= targetRetain
-	}
-	if d.ids != nil {
-		flags |= targetIDs
-	}
-	if d.m.group != nil {
-		flags |= targetShared
-	}
-	b = append(b, flags)
-	if d.ids != nil {
-		b = binary.AppendUvarint(b, uint64(len(d.ids)))
-		for _, id := range d.ids {
-			b = binary.AppendUvarint(b, uint64(id))
-		}
-	}
+// target returns the session as a target of the message.
+func (d *delivery) target(ss *session) storage.Target {
+	t := storage.Target{Session: ss.durable.num, Seq: d.seq, QoS: d.qos, Retain: d.retain, IDs: d.ids}
 	if g := d.m.group; g != nil {
-		b = appendBytes(b, g.name)
-		b = appendBytes(b, g.filter)
-	}
-	return b
-}
-
-// target is one session that a stored message is for.
-type target struct {
-	session uint64
-	seq     uint64
-	ids     []uint32
-	share   subscriptionKey // of the shared subscription; empty: none
-	qos     byte
-	retain  bool
-}
-
-func (r *reader) target() (t target) {
-	t.session, t.seq = r.uvarint(), r.uvarint()
-	flags := r.byte()
-	t.qos, t.retain = flags&targetQoS, flags&targetRetain != 0
-	if flags&targetIDs != 0 {
-		n := r.uvarint()
-		for range min(n, uint64(len(r.rest))) {
-			t.ids = append(t.ids, uint32(r.uvarint()))
-		}
-	}
-	if flags&targetShared != 0 {
-		t.share = subscriptionKey{share: string(r.bytes()), filter: string(r.bytes())}
+		t.Share, t.Filter = g.name, g.filter
 	}
 	return t
 }

@@ -5,56 +5,63 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/outcry-mqtt/outcry/internal/poller"
 )
 
 const (
 	streamRead  = 16 << 10        // bytes read at once
-	streamHeld  = 256 << 10       // bytes that its writer holds before the connection counts as full, if it is not shallow
-	streamClose = 5 * time.Second // to write what is left when it is closed
+	streamHeld  = 64 << 10        // bytes held for the writer before the connection counts as full, if its socket has no low-water mark
+	streamClose = 5 * time.Second // time limit for writing the rest after close
 )
 
-// carrier carries the bytes of a connection that the shard's poller does not watch. It gives the shard what it reads, a piece
-// at a time, by posts; the rest looks to the shard as a socket does.
+// carrier transports the bytes of a connection that the shard's poller does not watch. It posts input to the shard, one piece
+// at a time. For output it behaves like a socket.
 type carrier interface {
-	start(wg *sync.WaitGroup)    // begins to read; wg ends with it
-	settle(s *shard)             // the connection is on s now; nil: between two
-	proceed()                    // the shard wants to read on
-	write(head, data []byte) int // takes as much as there is room for
-	close()                      // after what was taken is written; it is idempotent
+	start(wg *sync.WaitGroup) // starts the reader; wg ends with it
+	settle(s *shard)          // the connection is on s now; nil: moving between two shards
+	proceed()                 // the shard is ready to read on
+	close()                   // closes after the accepted bytes are written; idempotent
+
+	// write accepts as many bytes as there is room for and returns their number. It copies data, unless shared is set, which
+	// means that data is immutable.
+	write(head, data []byte, shared bool) int
 }
 
-// stream is a carrier with two goroutines, where the shard's poller cannot watch the connection: TLS, and systems without
-// epoll. When it has room again it says so.
+// stream is a carrier with two goroutines, for connections that the shard's poller cannot watch: TLS, and systems without
+// epoll. It tells the shard when it has room again.
 type stream struct {
 	c     *conn
 	nc    net.Conn
-	home  atomic.Pointer[shard] // the shard that c is on; nil: between two
-	going chan struct{}         // the shard wants to read on
+	home  atomic.Pointer[shard] // shard of c; nil: moving between two shards
+	going chan struct{}         // the shard is ready to read on
 
-	mu      sync.Mutex // guards what follows
-	more    sync.Cond  // something to write, or closed
-	held    int        // bytes that out may hold before the connection counts as full
-	out     []byte
-	starved bool // something was not taken: the shard waits to hear of room
+	askedAt int64 // lastRead of c when the reader got its streamGrace, -1 before; owned by the shard's loop
+
+	mu      sync.Mutex // guards the fields below
+	more    sync.Cond  // bytes to write, or closed
+	held    int        // limit of bytes in out before the connection counts as full
+	out     outgo      // accepted bytes that are not being written yet
+	starved bool       // some bytes were not accepted: the shard waits for a notice of room
 	closed  bool
 }
 
 func newStream(c *conn, nc net.Conn) *stream {
-	st := &stream{c: c, nc: nc, going: make(chan struct{}, 1), held: streamHeld}
+	st := &stream{c: c, nc: nc, going: make(chan struct{}, 1), held: streamHeld, askedAt: -1}
 	st.more.L = &st.mu
 	return st
 }
 
 func (st *stream) settle(s *shard) { st.home.Store(s) }
 
-// start begins to read; the shard has entered the connection or will.
+// start starts the reader and the writer. The shard may enter the connection before or after.
 func (st *stream) start(wg *sync.WaitGroup) {
 	wg.Add(2)
 	go func() { defer wg.Done(); st.read() }()
 	go func() { defer wg.Done(); st.writeAll() }()
 }
 
-// arrival is what a stream has read, or the error that ended it: a post.
+// arrival is a post with bytes that a stream has read, or the error that ended it.
 type arrival struct {
 	st   *stream
 	data []byte
@@ -70,12 +77,12 @@ func (a *arrival) run(s *shard) {
 		c.lost(closePeer)
 		return
 	}
-	if c.received(a.data) && c.state != stateClosed && c.paused == 0 {
+	if c.received(a.data) && c.state != stateClosed && c.input.paused == 0 {
 		a.st.proceed()
 	}
 }
 
-// read posts what it reads to the shard, one piece at a time: the next when the shard wants to read on.
+// read posts its input to the shard, one piece at a time. It reads the next piece when the shard is ready.
 func (st *stream) read() {
 	buf := make([]byte, streamRead)
 	for {
@@ -90,9 +97,9 @@ func (st *stream) read() {
 	}
 }
 
-// pass posts an arrival and waits until the shard wants more; it returns false if there will be no more.
+// pass posts an arrival and waits until the shard wants more. It returns false at the end of the input.
 func (st *stream) pass(a *arrival) bool {
-	home := st.home.Load() // nil once it is closed; between two shards it is not read
+	home := st.home.Load() // nil once closed; between two shards the stream is not read
 	if home == nil || !home.post(a) {
 		return false
 	}
@@ -103,7 +110,7 @@ func (st *stream) pass(a *arrival) bool {
 	return ok
 }
 
-// proceed lets the next piece be read.
+// proceed lets the reader read the next piece.
 func (st *stream) proceed() {
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -116,55 +123,51 @@ func (st *stream) proceed() {
 	}
 }
 
-// write takes as much as there is room for.
-func (st *stream) write(head, data []byte) int {
+// write accepts as many bytes as there is room for and returns their number.
+func (st *stream) write(head, data []byte, shared bool) int {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	room := max(st.held-len(st.out), 0)
-	if len(st.out) == 0 {
-		room = max(room, len(head)+len(data))
+	room := max(st.held-st.out.bytes, 0)
+	if st.out.bytes == 0 {
+		room = max(room, min(len(head)+len(data), streamHeld))
 	}
 	n := min(room, len(head))
-	st.out = append(st.out, head[:n]...)
+	st.out.add(head[:n], false)
 	m := min(room-n, len(data))
-	st.out = append(st.out, data[:m]...)
+	st.out.add(data[:m], shared)
 	st.starved = n < len(head) || m < len(data)
 	st.more.Signal()
 	return n + m
 }
 
-// writeAll writes what was taken until the stream is closed, and then what is left, in a limited time.
+// writeAll writes the accepted bytes until the stream is closed, and then the rest within a time limit.
 func (st *stream) writeAll() {
-	var buf []byte
+	var now outgo
 	for {
 		st.mu.Lock()
-		for len(st.out) == 0 && !st.closed {
+		for st.out.bytes == 0 && !st.closed {
 			st.more.Wait()
 		}
-		buf, st.out = st.out, buf[:0]
+		now, st.out = st.out, now
 		starved, closed := st.starved, st.closed
 		st.starved = false
 		st.mu.Unlock()
-		if len(buf) == 0 && closed {
+		if now.bytes == 0 && closed {
 			_ = st.nc.Close()
 			return
 		}
 		if starved {
 			st.sayRoom()
 		}
-		if _, err := st.nc.Write(buf); err != nil {
+		if err := now.writeTo(st.nc); err != nil {
 			_ = st.nc.Close() // its reader tells the shard
 			st.abandon()
 			return
 		}
-		if cap(buf) > largeBuffer {
-			buf = nil
-		}
 	}
 }
 
-// sayRoom tells the shard that there is room again. A connection between two shards finds out by itself: it is sent
-// something when it arrives.
+// sayRoom tells the shard that there is room again. A connection between two shards needs no notice: it is written to when it arrives.
 func (st *stream) sayRoom() {
 	home := st.home.Load()
 	if home == nil {
@@ -177,22 +180,22 @@ func (st *stream) sayRoom() {
 	}))
 }
 
-// makeShallow has little wait in the stream and its socket.
-func (st *stream) makeShallow() {
+// setLowWater limits the bytes that wait in the stream and its socket.
+func (st *stream) setLowWater() {
 	st.mu.Lock()
-	st.held = shallowBytes
+	st.held = lowWaterBytes
 	st.mu.Unlock()
-	setShallowConn(st.nc, shallowBytes)
+	poller.SetLowWaterConn(st.nc, lowWaterBytes)
 }
 
-// abandon drops what can no longer be written.
+// abandon drops bytes that can no longer be written.
 func (st *stream) abandon() {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	st.out = nil
+	st.out = outgo{}
 }
 
-// close ends both goroutines, after what was taken is written. It is idempotent.
+// close ends both goroutines after the accepted bytes are written. It is idempotent.
 func (st *stream) close() {
 	st.mu.Lock()
 	defer st.mu.Unlock()

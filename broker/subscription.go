@@ -1,111 +1,118 @@
 package broker
 
 import (
-	"encoding/binary"
-	"errors"
-
-	"github.com/outcry-mqtt/outcry/broker/table"
+	"github.com/outcry-mqtt/outcry/broker/storage"
 	"github.com/outcry-mqtt/outcry/broker/topic"
+	"github.com/outcry-mqtt/outcry/internal/table"
 )
 
 // subscription is one topic filter of a session, with its options (MQTT 5 3.8.3.1).
 type subscription struct {
 	session  *session
-	audience *audience // where it stands, or stood
-	id       uint32    // subscription identifier; 0: none
-	place    int32     // in audience
+	list     *subscriberList // its subscriber list, even after it has left it
+	id       uint32          // subscription identifier; 0: none
+	place    int32           // index in the subscriber list or in the group's members
 	qos      byte
-	handling byte // of retained messages
+	handling byte // Retain Handling
 	noLocal  bool
-	retain   bool // retain as published
-	replays  bool // it has not been sent all of what is retained yet
+	retain   bool // Retain As Published
+	replays  bool // its retained messages have not all been sent
+	outdated bool // listed in journal.outdated
 }
 
-// filter is the topic filter, without the $share prefix.
-func (sub *subscription) filter() string { return sub.audience.filter }
+// filter returns the topic filter, without the $share prefix.
+func (sub *subscription) filter() string { return sub.list.filter }
 
-// group is that of a shared subscription; nil for others.
+// group returns the group of a shared subscription, or nil.
 func (sub *subscription) group() *group {
-	if c := sub.audience.crowd; c != nil {
+	if c := sub.list.long; c != nil {
 		return c.group
 	}
 	return nil
 }
 
-// every is the least time between two messages of a topic, because of a maximum rate; 0: none.
+// every returns the minimum interval in ns between two messages of a topic, from a maximum rate; 0: none.
 func (sub *subscription) every() int64 {
-	if c := sub.audience.crowd; c != nil && c.pace != nil {
+	if c := sub.list.long; c != nil && c.pace != nil {
 		return c.pace.every
 	}
 	return 0
 }
 
-// isOwn tells whether it is to a topic of the client's own: such a subscription stands in its session only.
+// isOwn reports whether the subscription is to a private topic of the client: it is entered in its session only.
 func (sub *subscription) isOwn() bool { return sub.group() == nil && isOwn(sub.filter()) }
 
-// Key makes the filter what it is found by. Shared subscriptions with the same filter have the same.
-func (sub *subscription) Key() string { return sub.audience.filter }
-
-// audience is the subscriptions of one filter on one shard, in no order. Most filters have one subscriber, who stands in
-// the audience itself.
-type audience struct {
-	filter  string           // static
-	next    *audience        // that of the same filter on another shard; guarded by the router's mu
-	one     [1]*subscription // what follows but for kept belongs to the shard's loop
-	crowd   *crowd           // instead of one; nil: there never was more
-	durable int32            // those of durable sessions
-	kept    bool             // there are some of these, as others see it; guarded by the router's mu
-	shard   uint8            // static
+// Key returns the filter, with the $share prefix of a shared subscription, as the key of the session's table.
+func (sub *subscription) Key() string {
+	if g := sub.group(); g != nil {
+		return g.text
+	}
+	return sub.list.filter
 }
 
-// crowd is what an audience has if it is more than one subscription.
-type crowd struct {
+// subscriberList is the subscriber list of one filter on one shard, in no order. Most filters have one subscriber, which is stored
+// in the list itself.
+type subscriberList struct {
+	filter     string           // static
+	next       *subscriberList  // list of the same filter on another shard; guarded by the router's mu
+	one        [1]*subscription // the shard's loop owns one, long and durable
+	long       *longList        // replaces one; nil: there never was more than one subscription
+	durable    int32            // number of subscriptions of durable sessions
+	hasDurable bool             // copy of durable > 0 for other shards; guarded by the router's mu
+	scale      uint8            // logarithm of the approximate number of subscriptions; guarded by the router's mu
+	shard      uint8            // static
+}
+
+// minScale is the scale below which the size of a subscriber list is not recorded.
+const minScale = 5
+
+// longList is the part of a subscriber list for more than one subscription, a maximum rate or a share group.
+type longList struct {
 	subs  []*subscription
-	paces *pace  // those of the same filter that have a maximum rate, and are not in subs
-	pace  *pace  // whose audience it is; nil: everybody else's
-	group *group // whose members, standing there, have the audience to know it by; nil: none
+	paces *pace  // subscriptions of the same filter with a maximum rate, which are not in subs
+	pace  *pace  // pace of this list; nil: without a maximum rate
+	group *group // group of this list, which then gives its members the filter and the group; nil: not shared
 }
 
-// Key makes the filter what an audience is found by.
-func (a *audience) Key() string { return a.filter }
+// Key returns the filter, the key of the list in the tree.
+func (a *subscriberList) Key() string { return a.filter }
 
-// all is the subscriptions.
-func (a *audience) all() []*subscription {
+func (a *subscriberList) all() []*subscription {
 	switch {
-	case a.crowd != nil:
-		return a.crowd.subs
+	case a.long != nil:
+		return a.long.subs
 	case a.one[0] != nil:
 		return a.one[:]
 	}
 	return nil
 }
 
-// paces is those of the same filter that have a maximum rate.
-func (a *audience) paces() *pace {
-	if a.crowd == nil {
+// paces returns the paces of the same filter.
+func (a *subscriberList) paces() *pace {
+	if a.long == nil {
 		return nil
 	}
-	return a.crowd.paces
+	return a.long.paces
 }
 
-// gather makes room for more than one subscription.
-func (a *audience) gather() *crowd {
-	if a.crowd == nil {
-		a.crowd = new(crowd)
+// grow makes room for more than one subscription.
+func (a *subscriberList) grow() *longList {
+	if a.long == nil {
+		a.long = new(longList)
 		if a.one[0] != nil {
-			a.crowd.subs = []*subscription{a.one[0]}
+			a.long.subs = []*subscription{a.one[0]}
 			a.one[0] = nil
 		}
 	}
-	return a.crowd
+	return a.long
 }
 
-func (a *audience) add(sub *subscription) {
-	sub.audience, sub.place = a, int32(len(a.all()))
-	if a.crowd == nil && a.one[0] == nil {
+func (a *subscriberList) add(sub *subscription) {
+	sub.list, sub.place = a, int32(len(a.all()))
+	if a.long == nil && a.one[0] == nil {
 		a.one[0] = sub
 	} else {
-		c := a.gather()
+		c := a.grow()
 		c.subs = append(c.subs, sub)
 	}
 	if sub.session.durable != nil {
@@ -113,26 +120,29 @@ func (a *audience) add(sub *subscription) {
 	}
 }
 
-func (a *audience) remove(sub *subscription) {
+func (a *subscriberList) remove(sub *subscription) {
 	if sub.session.durable != nil {
 		a.durable--
 	}
-	if a.crowd == nil {
+	if a.long == nil {
 		a.one[0] = nil
 		return
 	}
-	subs := a.crowd.subs
+	subs := a.long.subs
 	last := len(subs) - 1
 	moved := subs[last]
 	subs[sub.place], moved.place = moved, sub.place
 	subs[last] = nil
-	a.crowd.subs = subs[:last]
+	a.long.subs = subs[:last]
 }
 
-// subscriptions is a session's.
+// subscriptions is the table of a session's subscriptions.
 type subscriptions struct{ table table.Table[*subscription] }
 
 type subscriptionKey struct{ share, filter string }
+
+// text returns the filter as in the SUBSCRIBE, with its $share prefix.
+func (k subscriptionKey) text() string { return topic.JoinShare(k.share, k.filter) }
 
 func (sub *subscription) key() subscriptionKey {
 	k := subscriptionKey{filter: sub.filter()}
@@ -145,8 +155,13 @@ func (sub *subscription) key() subscriptionKey {
 func (t *subscriptions) len() int { return t.table.Len() }
 
 func (t *subscriptions) get(k subscriptionKey) *subscription {
-	sub, _ := t.table.Find(k.filter, func(sub *subscription) bool { return sub.key() == k })
+	sub, _ := t.table.Find(k.text(), func(*subscription) bool { return true })
 	return sub
+}
+
+func (t *subscriptions) has(sub *subscription) bool {
+	_, found := t.table.Find(sub.Key(), func(other *subscription) bool { return other == sub })
+	return found
 }
 
 func (t *subscriptions) add(sub *subscription)    { t.table.Add(sub) }
@@ -158,7 +173,7 @@ func (t *subscriptions) each(fn func(*subscription)) {
 	}
 }
 
-// limit lowers what the subscription gets to what is granted.
+// limit lowers the subscription's QoS and rate to the granted ones.
 func (sub *subscription) limit(g Grant) {
 	qos, every := min(sub.qos, g.MaxQoS), sub.every()
 	if sub.group() == nil && !sub.isOwn() {
@@ -172,92 +187,47 @@ func (sub *subscription) limit(g Grant) {
 	}
 	sub.qos = qos
 	sub.session.shard.setPace(sub, every)
-	sub.keep()
+	sub.updateLater()
 }
 
-// A stored subscription has the session's number and the filter with its $share prefix as its key; its value is: a version
-// byte, the options, the subscription identifier, and the interval of a maximum rate in nanoseconds if it has one.
-const (
-	subscriptionVersion = 1
-	optionQoS           = 3
-	optionNoLocal       = 4
-	optionRetain        = 8
-	optionHandling      = 4 // bits to the left
-	optionReplays       = 64
-)
-
-var errSubscriptionRecord = errors.New("not a subscription of a version that this program knows; run the version that wrote it, or restore a backup")
-
-func (sub *subscription) storeKey() string {
-	return numberKey(sub.session.durable.num) + sub.text()
-}
-
-// text is the filter as it was subscribed to, with its $share prefix.
-func (sub *subscription) text() string {
-	if g := sub.group(); g != nil {
-		return "$share/" + g.name + "/" + g.filter
-	}
-	return sub.filter()
-}
-
-// keep has the store keep the subscription, if its session is durable.
-func (sub *subscription) keep() {
+// persist persists the subscription if its session is durable.
+func (sub *subscription) persist() {
 	if sub.session.durable == nil {
 		return
 	}
-	options := sub.qos | sub.handling<<optionHandling
-	if sub.noLocal {
-		options |= optionNoLocal
-	}
-	if sub.retain {
-		options |= optionRetain
-	}
-	if sub.replays {
-		options |= optionReplays
-	}
-	value := binary.AppendUvarint([]byte{subscriptionVersion, options}, uint64(sub.id))
-	if every := sub.every(); every != 0 {
-		value = binary.AppendUvarint(value, uint64(every))
-	}
-	sub.session.shard.openTxn().add(Op{Space: SpaceSubscriptions, Key: sub.storeKey(), Value: value})
+	r := sub.record()
+	sub.session.shard.openTxn().add(storage.Op{Space: storage.SpaceSubscriptions, Key: r.Key(), Value: r.Append(nil)})
 }
 
-// forget has the store forget the subscription.
+// updateLater persists the subscription with a later transaction, or deletes it if it has ended by then. Nothing waits for that.
+func (sub *subscription) updateLater() {
+	if sub.session.durable == nil || sub.outdated {
+		return
+	}
+	sub.outdated = true
+	s := sub.session.shard
+	s.journal.outdated = append(s.journal.outdated, sub)
+}
+
+// update does the work of updateLater, unless another subscription of the session has the same filter by now.
+func (sub *subscription) update() {
+	sub.outdated = false
+	switch {
+	case sub.stands():
+		sub.persist()
+	case sub.session.ended || sub.session.subs.get(sub.key()) == nil:
+		sub.forget()
+	}
+}
+
+// forget deletes the subscription from the store.
 func (sub *subscription) forget() {
 	if sub.session.durable != nil {
-		sub.session.shard.openTxn().add(Op{Space: SpaceSubscriptions, Key: sub.storeKey(), Delete: true})
+		sub.session.shard.openTxn().add(sub.deletion())
 	}
 }
 
-// storedSubscription is a subscription with what says where it belongs.
-type storedSubscription struct {
-	*subscription
-	session uint64 // its number
-	key     subscriptionKey
-	every   int64
-}
-
-func decodeSubscription(key string, value []byte) (st storedSubscription, err error) {
-	r := reader{value}
-	session, ok := keyNumber(key)
-	if !ok || r.byte() != subscriptionVersion {
-		return st, errSubscriptionRecord
-	}
-	share, filter, err := topic.SplitShare(key[8:])
-	if err != nil || topic.CheckFilter(filter) != nil {
-		return st, errSubscriptionRecord
-	}
-	sub := new(subscription)
-	options := r.byte()
-	sub.qos, sub.handling = options&optionQoS, options>>optionHandling&3
-	sub.noLocal, sub.retain, sub.replays = options&optionNoLocal != 0, options&optionRetain != 0, options&optionReplays != 0
-	sub.id = uint32(r.uvarint())
-	st = storedSubscription{sub, session, subscriptionKey{share, filter}, 0}
-	if len(r.rest) > 0 {
-		st.every = min(int64(r.uvarint()), longestPace)
-	}
-	if r.failed() {
-		return storedSubscription{}, errSubscriptionRecord
-	}
-	return st, nil
+func (sub *subscription) deletion() storage.Op {
+	r := sub.record()
+	return storage.Op{Space: storage.SpaceSubscriptions, Key: r.Key(), Delete: true}
 }

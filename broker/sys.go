@@ -11,18 +11,18 @@ import (
 	"github.com/outcry-mqtt/outcry/broker/topic"
 )
 
-// sysInterval is how often $SYS topics are published while somebody subscribes to them.
+// sysInterval is the interval between updates of the averages, and between publications of $SYS topics if there are subscribers.
 const sysInterval = 10 * time.Second
 
-// sys publishes the broker's figures under the $SYS topics that the field knows. Nothing is computed while nobody
-// subscribes to them.
+// sys publishes the broker's figures under the customary $SYS topics. Without subscribers it only updates the averages, which
+// takes each shard some microseconds.
 type sys struct {
 	b     *Broker
 	asked chan sysRequest
 	loads loads
 }
 
-// sysRequest is a new subscription that wants the figures now.
+// sysRequest is a new subscription that needs the current figures.
 type sysRequest struct {
 	s   *shard
 	sub *subscription
@@ -30,10 +30,10 @@ type sysRequest struct {
 
 func newSys(b *Broker) *sys { return &sys{b: b, asked: make(chan sysRequest, 64)} }
 
-// wantsSys tells whether a filter can match a $SYS topic.
+// wantsSys reports whether a filter can match a $SYS topic.
 func wantsSys(filter string) bool { return strings.HasPrefix(filter, "$SYS") }
 
-// ask has a new subscription sent the figures. If too many ask at once it waits for the next interval.
+// ask requests the figures for a new subscription. If too many requests wait, the subscription gets the figures at the next interval.
 func (y *sys) ask(s *shard, sub *subscription) {
 	select {
 	case y.asked <- sysRequest{s, sub}:
@@ -51,27 +51,33 @@ func (y *sys) run(ctx context.Context) {
 			return
 		case r := <-y.asked:
 			y.answer(r)
-		case now := <-t.C:
+		case <-t.C:
+			stats := y.stats()
 			if y.b.router.sys.Load() > 0 {
-				stats := y.b.Stats()
-				y.loads.update(&stats, now)
 				y.publish(&stats)
 			}
 		}
 	}
 }
 
-func (y *sys) answer(r sysRequest) {
+// stats returns the broker's figures and updates the averages from them.
+func (y *sys) stats() Stats {
 	stats := y.b.Stats()
+	y.loads.update(&stats, y.b.clock.now())
+	return stats
+}
+
+func (y *sys) answer(r sysRequest) {
+	stats := y.stats()
 	messages := y.messages(&stats)
 	r.s.post(call(func(s *shard) {
 		ss := r.sub.session
-		if ss.conn == nil || ss.subs.get(r.sub.key()) != r.sub {
+		if ss.conn == nil || !ss.subs.has(r.sub) {
 			return
 		}
 		for i := range messages {
 			if m := &messages[i]; topic.Match(r.sub.filter(), m.topic) {
-				s.sendRetained(m.keep(), r.sub)
+				s.sendRetained(m.ownCopy(), r.sub)
 			}
 		}
 	}))
@@ -82,12 +88,11 @@ func (y *sys) publish(stats *Stats) {
 	y.b.shards[0].post(call(func(s *shard) {
 		for i := range messages {
 			messages[i].read = s.now
-			s.publish(&messages[i], s.routeOf(messages[i].topic), nil)
+			s.publish(&messages[i], s.topics.of(messages[i].topic), nil)
 		}
 	}))
 }
 
-// messages makes the figures into messages.
 func (y *sys) messages(st *Stats) (out []message) {
 	add := func(name, value string) {
 		out = append(out, message{topic: "$SYS/broker/" + name, payload: []byte(value)})

@@ -1,50 +1,78 @@
 package broker
 
 import (
+	"errors"
+	"github.com/outcry-mqtt/outcry/internal/wheel"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/outcry-mqtt/outcry/broker/wire"
+	"github.com/outcry-mqtt/outcry/broker/storage"
+	"github.com/outcry-mqtt/outcry/internal/wire"
 )
 
-// storeRetry is how long after a failure what nobody waits for is tried again.
+// storeRetry is the delay after a failure of the store before writes that nothing waits for are retried.
 const storeRetry = time.Second
 
-// txn is one atomic change to the store. It belongs to one turn of one shard and holds what that turn has to be kept:
-// the messages that were read, for sessions on whichever shards they are, and the state of the shard's own sessions.
-// The transactions of a shard reach the store in their order.
+// txn is one atomic change to the store. It belongs to one turn of one shard and holds everything that this turn must
+// persist: the messages read, for sessions on all shards, and the state of the shard's own sessions. The transactions of a
+// shard reach the store in order.
 type txn struct {
 	shard *shard
-	left  atomic.Int32 // parts that are not complete: the turn itself, and batches of its messages that others handle
+	left  atomic.Int32 // incomplete parts: the turn itself, and batches of its messages that other shards handle
 
 	// Owned by the shard's loop.
-	urgent   bool // somebody waits for it: it is handed over in this turn
-	lazy     bool // it has everything that nobody waits for
-	ops      []Op
-	bytes    int64
-	messages []*stored
-	retained []string // topics whose retained message is written as it is when the store gets it
+	urgent   bool // an acknowledgement or a call waits for it: it is handed over in this turn
+	lazy     bool // it has some or all of the writes that nothing waits for
+	ops      []storage.Op
+	bytes    int64 // of ops and messages, as counted in journal.bytes
+	units    int64 // one for each of ops and messages, more for long ones; see journal.units
+	messages []*storedMessage
+	retained []string // topics; the store gets their current retained messages
 	acks     []storedAck
 	saved    []savedSession
 	wills    []publishedWill
-	failure  error // one before it could not be written, so it must not be either
+	done     []func(error) // called with the store's result
+	failure  error         // error of an earlier transaction: this one must not be written either
 
 	mu      sync.Mutex   // guards waiting
-	waiting [][]*session // by shard: those that may send a QoS 2 message once it is on disk
+	waiting [][]*session // by shard: sessions that may send a QoS 2 message once it is on disk
+}
+
+// journal is a shard's connection to the store: the transaction of this turn, earlier transactions that the store does not
+// have yet, and the state that still has to be written.
+type journal struct {
+	txn        *txn                      // of this turn; nil: nothing to persist
+	closed     []*txn                    // of earlier turns, not yet passed to the store
+	committing bool                      // the store has not answered the last transactions yet
+	failing    bool                      // the store's last answer was an error
+	urgent     []*session                // sessions with changed state that something waits for
+	unsaved    []*session                // sessions with changed state
+	outdated   []*subscription           // subscriptions with changes in memory only; nothing waits for their write
+	lazy       bool                      // a transaction with unsaved sessions is being written
+	bytes      int64                     // bytes that wait for the store
+	units      int64                     // operations that wait for the store; long and scattered ones count as several
+	retry      wheel.Timer               // after a failure of the store
+	retryAt    int64                     // time of the next try after a failure of the store, on the broker's clock
+	refused    func()                    // repeats the commit that a full store has refused; nil: none
+	again      wheel.Timer               // for refused
+	undoing    []*storedMessage          // failed messages whose deletion the store does not have yet
+	passed     map[*session][]passedOver // failed messages that sessions have passed over
+	flow       storage.Flow              // written last; its lists are reused
 }
 
 // storedAck is an acknowledgement that waits for a transaction.
 type storedAck struct {
 	c  *conn
 	ss *session
-	n  uint64 // its number among the connection's
+	n  uint64 // its number on the connection
 	t  wire.Type
 	id uint16
+	m  *storedMessage // the message to acknowledge, if it goes only to sessions; nil: none, or it is retained too
 }
 
-// savedSession is a session whose state a transaction has.
+// savedSession is a session whose state is in a transaction.
 type savedSession struct {
 	ss      *session
 	what    saving
@@ -53,25 +81,64 @@ type savedSession struct {
 
 // openTxn returns the transaction of this turn.
 func (s *shard) openTxn() *txn {
-	if s.txn == nil {
-		s.txn = &txn{shard: s}
-		s.txn.left.Store(1)
+	if s.journal.txn == nil {
+		s.journal.txn = &txn{shard: s}
+		s.journal.txn.left.Store(1)
 	}
-	return s.txn
+	return s.journal.txn
 }
 
-func (t *txn) add(op Op) {
+func (t *txn) add(op storage.Op) {
 	t.ops = append(t.ops, op)
-	t.bytes += int64(len(op.Key) + len(op.Value))
+	t.count(len(op.Key) + len(op.Value))
+	if op.Space != storage.SpaceMessages {
+		t.grow(0, scatteredUnits-1)
+	}
+}
+
+// count adds an operation of n bytes to the totals that wait for the store.
+func (t *txn) count(n int) {
+	t.grow(int64(n)+storage.OpOverhead, 1+int64(n)/unitBytes)
+}
+
+func (t *txn) grow(bytes, units int64) {
+	t.bytes += bytes
+	t.units += units
+	t.shard.journal.bytes += bytes
+	t.shard.journal.units += units
+}
+
+// uncount subtracts the transaction's totals when the store has answered.
+func (t *txn) uncount() {
+	t.shard.journal.bytes -= t.bytes
+	t.shard.journal.units -= t.units
 }
 
 // await makes an acknowledgement wait until the transaction is on disk.
 func (t *txn) await(c *conn, kind wire.Type, id uint16) {
 	t.urgent = true
-	t.acks = append(t.acks, storedAck{c, c.session, c.nextAck(), kind, id})
+	t.acks = append(t.acks, storedAck{c: c, ss: c.session, n: c.nextAck(), t: kind, id: id})
 }
 
-// wait makes a session look again at what it may send when the transaction is on disk.
+// tell registers done, which is called when the transaction is on disk or could not be written.
+func (t *txn) tell(done func(error)) {
+	t.urgent = true
+	t.done = append(t.done, done)
+}
+
+// inherit moves the sessions that wait for a failed transaction to this one, which repeats a part of it.
+func (t *txn) inherit(failed *txn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.waiting == nil {
+		t.waiting = make([][]*session, len(t.shard.b.shards))
+	}
+	for i, sessions := range failed.waiting {
+		t.waiting[i] = append(t.waiting[i], sessions...)
+	}
+}
+
+// wait makes a session try to send again when the transaction is on disk.
 func (t *txn) wait(ss *session) {
 	s := ss.shard
 	t.mu.Lock()
@@ -85,44 +152,44 @@ func (t *txn) wait(ss *session) {
 	}
 }
 
-// commit ends the turn's transaction. What nobody waits for is put off while an earlier transaction with such things is
-// under way, and goes along with a later one.
+// commit ends the turn's transaction. Writes that nothing waits for are put off while an earlier transaction with such writes
+// is in progress, and are part of a later one.
 func (s *shard) commit() {
-	if s.txn == nil && len(s.unsaved) == 0 {
+	if s.journal.txn == nil && len(s.journal.unsaved) == 0 && len(s.journal.outdated) == 0 {
 		return
 	}
-	if (s.txn == nil || !s.txn.urgent) && (s.lazy || s.now < s.retryAt) {
+	if (s.journal.txn == nil || !s.journal.txn.urgent) && (s.journal.lazy || s.now < s.journal.retryAt) {
 		return
 	}
 	t := s.openTxn()
 	s.save(t)
-	s.txn = nil
-	s.closed = append(s.closed, t)
+	s.journal.txn = nil
+	s.journal.closed = append(s.journal.closed, t)
 	if t.left.Add(-1) == 0 {
 		s.handOver()
 	}
 }
 
-// finish tells that a batch of the transaction's messages has been handled.
+// finish notes that a batch of the transaction's messages has been handled.
 func (t *txn) finish() {
 	if t.left.Add(-1) == 0 {
 		t.shard.post(call((*shard).handOver))
 	}
 }
 
-// handOver gives the store the transactions that are complete, in their order and all at once. The next ones wait until it has
-// answered: when it fails they must not be written, or messages of a publisher would overtake those that it has to send again.
+// handOver passes the complete transactions to the store, in order and all at once. The next ones wait for its answer: after
+// a failure they must not be written, or a publisher's later messages would overtake those that it has to send again.
 func (s *shard) handOver() {
 	var group []*txn
-	for !s.committing && len(s.closed) > 0 && s.closed[0].left.Load() <= 0 {
-		t := s.closed[0]
+	for !s.journal.committing && len(s.journal.closed) > 0 && s.journal.closed[0].left.Load() <= 0 {
+		t := s.journal.closed[0]
 		if t.failure == nil {
 			group = append(group, t)
 		} else if len(group) > 0 {
 			break
 		}
-		s.closed[0] = nil
-		s.closed = s.closed[1:]
+		s.journal.closed[0] = nil
+		s.journal.closed = s.journal.closed[1:]
 		if t.failure != nil {
 			t.notify()
 			s.committed(t, t.failure)
@@ -133,87 +200,130 @@ func (s *shard) handOver() {
 	}
 }
 
-// submit gives transactions to the store. A message that nobody is left to wait for is not put on disk.
+// submit passes transactions to the store. It does not persist a message that no session needs any more.
 func (s *shard) submit(group []*txn) {
-	s.committing = true
-	var ops []Op
-	var puts []*stored
+	s.journal.committing = true
+	var ops []storage.Op
+	var puts []*storedMessage
 	for _, t := range group {
 		for _, m := range t.messages {
 			if m.refs.Load() > 1 {
-				t.add(m.op())
+				record := len(m.record) // counted by newStored
+				op := m.op()
+				targets := int64(len(op.Value) - record)
+				t.grow(targets, targets/unitBytes)
+				t.ops = append(t.ops, op)
+				m.given = true
 				puts = append(puts, m)
 			}
 		}
-		for _, w := range t.wills {
-			ops = append(ops, w.forgetting...) // first, for another session may have the identifier already
-		}
+		first, last := t.forgetting()
+		ops = append(ops, first...)
 		ops = append(ops, t.ops...)
-		s.storing += t.bytes
+		ops = append(ops, last...)
 	}
-	s.b.retained.commit(ops, group, func(err error) {
-		s.post(call(func(s *shard) { s.answered(group, err) }))
-	})
-	for _, m := range puts { // only now: a deletion must reach the store behind this
+	s.give(ops, group)
+	for _, m := range puts { // only now: a deletion must reach the store after this
 		s.unref(m)
 	}
 }
 
-// answered goes on when the store has written transactions, or has failed to.
+// forgetting returns the operations that delete the sessions that ended with a will of the transaction. Records with a client
+// identifier as key are deleted first, because another session may have written its own in this turn. All others have the
+// number of the ended session as key and are deleted last, so that the turn's writes before its end do not remain.
+func (t *txn) forgetting() (first, last []storage.Op) {
+	for _, w := range t.wills {
+		for _, op := range w.forgetting {
+			if op.Space == storage.SpaceSessions {
+				first = append(first, op)
+			} else {
+				last = append(last, op)
+			}
+		}
+	}
+	return first, last
+}
+
+// diskFull reports whether the store has no room for messages.
+func (b *Broker) diskFull() bool { return b.bounded != nil && b.bounded.DiskFull() }
+
+// storeFullRetry is the delay before a commit to a full store is retried.
+const storeFullRetry = 100 * time.Millisecond
+
+// give passes ops to the store. It repeats that while the store is full, which is no failure.
+func (s *shard) give(ops []storage.Op, group []*txn) {
+	s.journal.refused = nil
+	s.b.retained.commit(ops, group, func(err error) {
+		s.post(call(func(s *shard) {
+			if !errors.Is(err, storage.ErrFull) {
+				s.answered(group, err)
+				return
+			}
+			s.journal.refused = func() { s.give(ops, group) }
+			s.wheel.Arm(&s.journal.again, deadline(s.now, storeFullRetry))
+		}))
+	})
+}
+
+// answered handles the store's answer for transactions.
 func (s *shard) answered(group []*txn, err error) {
-	s.committing, s.failing = false, err != nil
+	s.journal.committing, s.journal.failing = false, err != nil
 	if err != nil {
 		s.failRest(err)
-		mark(s.closed, storeFailed)
+		mark(s.journal.closed, storeFailed)
 		mark(group, storeFailed)
 	} else {
 		mark(group, storeHasIt)
+		s.undone()
 	}
 	for _, t := range group {
 		t.notify()
-		s.storing -= t.bytes
 		s.committed(t, err)
 	}
-	if err == nil {
+	switch {
+	case err != nil:
+	case s.b.diskFull():
+		s.retryOwed()
+	default:
 		s.publishOwed()
 	}
-	s.resumeStoring()
 	s.handOver()
+	s.resumeStoring()
 }
 
-// failRest makes every transaction fail that has begun.
+// failRest fails all other transactions that have begun.
 func (s *shard) failRest(err error) {
-	s.retryAt = s.now + int64(storeRetry)
-	s.wheel.arm(&s.retry, deadline(s.now, storeRetry))
-	for _, t := range s.closed {
+	s.journal.retryAt = s.now + int64(storeRetry)
+	s.wheel.Arm(&s.journal.retry, deadline(s.now, storeRetry))
+	for _, t := range s.journal.closed {
 		t.failure = err
 	}
-	if t := s.txn; t != nil {
-		s.txn = nil
+	if t := s.journal.txn; t != nil {
+		s.journal.txn = nil
 		t.failure = err
-		s.closed = append(s.closed, t)
+		s.journal.closed = append(s.journal.closed, t)
 		t.left.Add(-1)
 	}
 }
 
-// unref deletes a message that the last session is done with. What could not be written is deleted by whoever tried.
-func (s *shard) unref(m *stored) {
-	if m.refs.Add(-1) == 0 && m.state.Load() != storeFailed {
+// unref deletes a message that no session needs any more. After a failed write the next transaction deletes it.
+func (s *shard) unref(m *storedMessage) {
+	if m.refs.Add(-1) == 0 && m.state.Load() < storeFailed {
 		s.openTxn().add(m.deletion())
 	}
 }
 
-// mark notes what has become of messages, the last one first: a shard that meets one that has failed, while it goes through a
-// session's in their order, must not then meet a later one that it may send.
+// mark records the state of messages, from the last to the first: a shard that goes through a session's messages in order and
+// meets a failed one must not then meet a later one that it may send.
 func mark(txns []*txn, state uint32) {
 	for _, t := range slices.Backward(txns) {
 		for _, m := range slices.Backward(t.messages) {
-			m.state.Store(state)
+			m.settle(state)
 		}
 	}
 }
 
-// notify has other shards send what waited for the transaction.
+// notify lets other shards send the messages that waited for the transaction.
 func (t *txn) notify() {
 	for i, sessions := range t.waiting {
 		if len(sessions) > 0 && i != t.shard.index {
@@ -228,10 +338,11 @@ func pumpAll(sessions []*session) {
 	}
 }
 
-// committed goes on with what waited for a transaction.
+// committed resumes the acknowledgements, sessions and calls that waited for a transaction.
 func (s *shard) committed(t *txn, err error) {
+	t.uncount()
 	if t.lazy {
-		s.lazy = false
+		s.journal.lazy = false
 	}
 	if err != nil {
 		s.notCommitted(t)
@@ -248,84 +359,82 @@ func (s *shard) committed(t *txn, err error) {
 	if t.waiting != nil {
 		pumpAll(t.waiting[s.index])
 	}
+	for _, done := range t.done {
+		done(err)
+	}
 }
 
-// notCommitted undoes a transaction that the store says it could not write: it may be on disk all the same, if only the sync
-// failed. The next one deletes its messages and has the sessions as they are without it, all at once, and whatever else was to be
-// deleted. Wills are published again, and retained messages left to the store.
+// notCommitted undoes a transaction that the store reports as failed. It may be on disk all the same, if only the sync
+// failed. The next transaction deletes its messages, writes the sessions' state without it and repeats its deletions, all
+// atomically. It also writes the messages that no publisher will send again, such as wills. The store itself retries retained
+// messages.
 func (s *shard) notCommitted(t *txn) {
 	for _, saved := range t.saved {
 		saved.ss.saveNext(saved.what)
 	}
 	next := s.openTxn()
-	for _, w := range t.wills {
-		s.owe(w)
-	}
-	for _, m := range t.messages {
-		if !m.owed {
-			next.add(m.deletion())
+	for _, w := range t.wills { // their messages are retried
+		next.wills = append(next.wills, w)
+		if w.w.message.retain {
+			next.retained = append(next.retained, w.w.message.topic)
 		}
 	}
+	for _, m := range t.messages {
+		if m.retries && m.again() {
+			next.messages = append(next.messages, m)
+			next.count(len(m.record))
+		} else {
+			next.add(m.deletion())
+			s.journal.undoing = append(s.journal.undoing, m)
+		}
+	}
+	next.inherit(t)
 	for _, op := range t.ops {
 		if op.Delete {
 			next.add(op)
 		}
 	}
-	s.keepOwed(next)
+	s.persistOwed(next)
 	s.b.retained.later(t.retained)
 }
 
-// expire is for the shard's own timers. The end of the turn that it is called in tries again what could not be written; while
-// the store fails there is always something to try.
-func (s *shard) expire(t *timer) {
+// undone notes that the store has deleted all failed messages: their deletions are in the first transaction after a failure.
+func (s *shard) undone() {
+	for _, m := range s.journal.undoing {
+		m.state.Store(storeUndone)
+	}
+	clear(s.journal.undoing)
+	s.journal.undoing = s.journal.undoing[:0]
+}
+
+// Expire handles the shard's own timers. The end of the current turn retries failed writes; while the store fails there is
+// always something to retry.
+func (s *shard) Expire(t *wheel.Timer) {
 	switch {
-	case t == &s.notices:
-		s.tellGaps()
-	case s.failing:
+	case t == &s.notices.timer:
+		s.tellLosses()
+	case t == &s.expiry.retained:
+		s.reapLater(&s.b.retained)
+	case t == &s.journal.again:
+		if s.journal.refused != nil {
+			s.journal.refused()
+		}
+	case s.journal.failing, len(s.wills.owed) > 0:
 		s.openTxn().urgent = true
 	}
 }
 
-// settle sends the acknowledgement or, if what it is for could not be stored, undoes it: the client will send the packet
-// again.
+// settle sends the acknowledgement. If the packet's effect could not be persisted, it undoes the packet: the client will send it again.
 func (a *storedAck) settle(t *txn, err error) {
 	if a.t == wire.TypePubrec || a.t == wire.TypePubcomp {
-		a.ss.received.stored(a.id, t, a.t, err == nil)
+		a.ss.unreleased.stored(a.id, t, a.t, err == nil)
 	}
-	if a.c.state == stateOpen {
-		a.c.stored(a.n, err)
-	}
-}
-
-// mostStoring is how many bytes of a shard may wait for the disk.
-func (s *shard) mostStoring() int64 { return int64(s.b.limits.MaxStoringBytes / len(s.b.shards)) }
-
-// throttle stops reading a connection whose messages are stored while more waits for the disk than may.
-func (s *shard) throttle(c *conn) bool {
-	waits := s.storing
-	if s.txn != nil {
-		waits += s.txn.bytes
-	}
-	if waits <= s.mostStoring() {
-		return false
-	}
-	if c.paused&pauseStoring == 0 {
-		s.throttled = append(s.throttled, c)
-		c.setPause(pauseStoring, true)
-	}
-	return true
-}
-
-// resumeStoring reads again what was stopped for the disk.
-func (s *shard) resumeStoring() {
-	if len(s.throttled) == 0 || s.storing > s.mostStoring()/2 {
+	if a.c.state != stateOpen {
 		return
 	}
-	for i, c := range s.throttled {
-		if c.shard == s && c.state != stateClosed {
-			c.setPause(pauseStoring, false)
-		}
-		s.throttled[i] = nil
+	isRefused := err == nil && a.m != nil && a.c.version == wire.V5 && isRefused(a.m.outcome.Load())
+	if isRefused && a.turnBack() {
+		return
 	}
-	s.throttled = s.throttled[:0]
+	a.c.ackStored(a.n, err)
 }

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"encoding/binary"
+	"log/slog"
 	"unicode/utf8"
 )
 
@@ -28,31 +29,31 @@ const (
 )
 
 const (
-	wsHeaderBytes  = 10  // the longest header of a server's frame
+	wsHeaderBytes  = 10  // longest header of a server's frame
 	maxControl     = 125 // bytes of a control frame's payload (RFC 6455 5.5)
-	maxFrameHeader = 14  // the longest header of a client's frame
+	maxFrameHeader = 14  // longest header of a client's frame
 )
 
-// webSocket is the frames of one connection: what comes in is unmasked in place and passed on as one stream of packets,
-// so that a packet may span frames and a frame may hold packets [MQTT-6.0.0-2].
+// webSocket is the frame state of one connection. Input is unmasked in place and passed on as one stream of packets, so that
+// a packet may span frames and a frame may hold packets [MQTT-6.0.0-2].
 type webSocket struct {
-	head      [maxFrameHeader]byte // of a frame, until it is complete
-	control   []byte               // payload of a control frame, until it is complete
-	deflation *deflation           // nil: nothing is compressed
-	left      uint64               // payload bytes of the frame still to come
-	mask      uint64               // the masking key, twice, turned to where left stands
-	verdict   uint16               // the close code that a wrong frame calls for; 0: none
+	head      [maxFrameHeader]byte // incomplete header of a frame
+	control   []byte               // payload of an incomplete control frame
+	deflation *deflation           // nil: no compression
+	left      uint64               // payload bytes of the frame not yet received
+	mask      uint64               // the masking key, twice, rotated to the next payload byte
+	verdict   uint16               // close code for an invalid frame; 0: none
 	headLen   uint8
 	opcode    uint8
-	inMessage bool // a message was begun and not finished
+	inMessage bool // a message has begun and not ended
 	inFrame   bool
 	final     bool
-	closedIn  bool // the peer has sent a close frame
+	closedIn  bool // the client has sent a close frame
 	closedOut bool
 	isControl bool
+	ping      uint32 // silence in ticks before a client is sent a ping; 0: no pings
 }
 
-// receive takes bytes from the socket.
 func (w *webSocket) receive(c *conn, data []byte) {
 	for len(data) > 0 && c.state != stateClosed && c.state != stateLingering && !w.closedIn {
 		if w.deflation != nil && w.deflation.holds(c, data) {
@@ -66,7 +67,7 @@ func (w *webSocket) receive(c *conn, data []byte) {
 				return
 			}
 			if !w.inFrame {
-				return // more of the header to come
+				return // the header is incomplete
 			}
 			if w.isCompressed() && !w.deflation.admits(c, w.left) {
 				w.fail(c, wsTooBig)
@@ -92,7 +93,7 @@ func (w *webSocket) receive(c *conn, data []byte) {
 	}
 }
 
-// endFrame handles what can only be handled when all of a frame is there.
+// endFrame finishes a complete frame.
 func (w *webSocket) endFrame(c *conn) {
 	w.inFrame = false
 	switch {
@@ -103,12 +104,12 @@ func (w *webSocket) endFrame(c *conn) {
 	}
 }
 
-// isCompressed tells whether the frame is a part of a compressed message.
+// isCompressed reports whether the frame is a part of a compressed message.
 func (w *webSocket) isCompressed() bool {
 	return w.deflation != nil && w.deflation.compressed && !w.isControl
 }
 
-// takeHeader takes bytes of a frame's header and tells how many, or the close code for what is wrong with it.
+// takeHeader consumes bytes of a frame's header. It returns their number, or the close code for an invalid header.
 func (w *webSocket) takeHeader(data []byte) (n int, code uint16) {
 	n = copy(w.head[w.headLen:], data)
 	have := int(w.headLen) + n
@@ -124,7 +125,7 @@ func (w *webSocket) takeHeader(data []byte) (n int, code uint16) {
 		need = 14
 	}
 	if w.head[1]&0x80 == 0 {
-		return n, wsProtocol // a client has to mask (RFC 6455 5.1)
+		return n, wsProtocol // a client must mask its frames (RFC 6455 5.1)
 	}
 	if have < need {
 		w.headLen = uint8(have)
@@ -135,12 +136,12 @@ func (w *webSocket) takeHeader(data []byte) (n int, code uint16) {
 	return n, w.beginFrame(w.head[:need])
 }
 
-// beginFrame looks at a complete header (RFC 6455 5.2, 5.4, 5.5).
+// beginFrame checks a complete header (RFC 6455 5.2, 5.4, 5.5).
 func (w *webSocket) beginFrame(h []byte) (code uint16) {
 	w.final, w.opcode = h[0]&0x80 != 0, h[0]&0x0F
 	compressed := h[0]&rsv1 != 0
 	if h[0]&0x30 != 0 || compressed && (w.deflation == nil || w.opcode != opBinary && w.opcode != opText) {
-		return wsProtocol // a reserved bit, and no extension that gives it a meaning here (RFC 7692 6)
+		return wsProtocol // a reserved bit without an extension that defines it here (RFC 7692 6)
 	}
 	w.left = uint64(h[1] & 0x7F)
 	switch w.left {
@@ -173,7 +174,7 @@ func (w *webSocket) beginFrame(h []byte) (code uint16) {
 	return 0
 }
 
-// unmask takes the masking key off, eight bytes at a time.
+// unmask removes the masking, eight bytes at a time.
 func (w *webSocket) unmask(b []byte) {
 	for len(b) >= 8 {
 		binary.LittleEndian.PutUint64(b, binary.LittleEndian.Uint64(b)^w.mask)
@@ -201,7 +202,8 @@ func (w *webSocket) onControl(c *conn) {
 	w.control = nil
 }
 
-// closeAnswer is the code that answers a close frame: its own, or what is wrong with it (RFC 6455 5.5.1, 7.4).
+// closeAnswer returns the close code for the answer to a close frame: the same code, or an error code for an invalid frame
+// (RFC 6455 5.5.1, 7.4).
 func closeAnswer(payload []byte) uint16 {
 	if len(payload) == 0 {
 		return wsNormal
@@ -219,14 +221,14 @@ func closeAnswer(payload []byte) uint16 {
 	return code
 }
 
-// fail closes for a wrong frame.
+// fail closes the connection for an invalid frame.
 func (w *webSocket) fail(c *conn, code uint16) {
-	c.shard.log.Debug("websocket violation", "remote", c.remote, "client", c.id(), "close_code", code)
+	c.b.lines.write(slog.LevelDebug, "websocket_violation", "websocket violation", "remote", c.remote, "client", shown(c.id()), "close_code", code)
 	w.verdict = code
 	c.close(closeProtocol)
 }
 
-// close says the last word, once.
+// close sends a close frame, once.
 func (w *webSocket) close(c *conn, code uint16) {
 	if w.closedOut {
 		return
@@ -238,7 +240,7 @@ func (w *webSocket) close(c *conn, code uint16) {
 	w.append(c, opClose, append(binary.BigEndian.AppendUint16(nil, code), closeTexts[code]...))
 }
 
-// closeTexts says in words, for whoever reads a browser's console, what a close code means here: at most 123 bytes.
+// closeTexts describes the close codes for readers of a browser's console; at most 123 bytes each.
 var closeTexts = map[uint16]string{
 	wsGoingAway:   "the server is shutting down",
 	wsProtocol:    "a frame or packet is against the protocol",
@@ -248,22 +250,19 @@ var closeTexts = map[uint16]string{
 	wsTooBig:      "a compressed message holds more than the server takes",
 }
 
-// append puts a frame of its own among what is ready for the socket, behind the packets that were sent before it.
+// append adds a frame to the output that is ready for the socket, behind the packets sent before it.
 func (w *webSocket) append(c *conn, opcode byte, payload []byte) {
-	s, o := c.shard, &c.out
+	s, u := c.shard, c.backlog()
 	var head [wsHeaderBytes]byte
-	if opcode == opClose && o.holdsPackets() {
+	if opcode == opClose && c.out.holdsPackets() {
 		batch, data := c.batch()
-		o.wire = append(o.wire, w.header(&head, batch, len(data))...)
-		o.wire = append(o.wire, data...)
+		u.add(s, w.header(&head, batch, len(data)))
+		u.add(s, data)
 		c.releasePackets()
 	}
-	if o.wire == nil {
-		o.wire = s.buffer()
-	}
-	o.wire = append(o.wire, w.header(&head, opcode, len(payload))...)
-	o.wire = append(o.wire, payload...)
-	if len(o.wire) > fullBytes {
+	u.add(s, w.header(&head, opcode, len(payload)))
+	u.add(s, payload)
+	if u.own > fullBytes {
 		c.setPause(pauseFull, true)
 	}
 }

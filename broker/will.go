@@ -1,29 +1,48 @@
 package broker
 
 import (
+	"log/slog"
 	"slices"
 	"time"
 
-	"github.com/outcry-mqtt/outcry/broker/wire"
+	"github.com/outcry-mqtt/outcry/broker/storage"
+	"github.com/outcry-mqtt/outcry/internal/wire"
 )
 
-// will is the message that is published for a client that went without a word (MQTT 5 3.1.2.5).
+// will is the message to publish for a client whose connection ends without a DISCONNECT (MQTT 5 3.1.2.5).
 type will struct {
-	client  *Client // who it is published as
+	client  *Client // its publisher
 	message message
-	expiry  time.Duration // counted from when it is published; 0: none
+	expiry  time.Duration // counted from its first publication; 0: none
+	expires int64         // on the broker's clock; 0: not published yet, or no expiry
 	delay   time.Duration
-	owed    bool // it was published, and could not be stored
+	late    *publishedWill // it is due, and the search for its subscribers takes several steps; nil: no such search
+}
+
+// willQueue holds the wills of a shard that are due and not published yet.
+type willQueue struct {
+	owed      []publishedWill  // waiting because the disk is full
+	late      []*publishedWill // waiting for the search for their subscribers
+	lateBytes int              // of late
+	stopping  bool             // wills are published at once from now on
+}
+
+// left returns the remaining time until the will's message expires, at least 1 ms; 0: it does not expire.
+func (w *will) left(now int64) time.Duration {
+	if w.expires == 0 {
+		return w.expiry
+	}
+	return max(time.Duration(w.expires-now), time.Millisecond)
 }
 
 // setWill gives the session the will of its new connection, in place of any other.
 func (ss *session) setWill(w *wire.Will) {
-	ss.will = nil
+	ss.will, ss.deferred = nil, false
 	if w == nil {
 		return
 	}
 	ss.will = &will{
-		client:  ss.conn.client,
+		client:  ss.conn.identity.client,
 		message: message{topic: w.Topic, payload: w.Payload, props: w.Props, qos: w.QoS, retain: w.Retain, from: ss},
 		expiry:  time.Duration(w.Expiry) * time.Second,
 		delay:   time.Duration(w.Delay) * time.Second,
@@ -33,21 +52,34 @@ func (ss *session) setWill(w *wire.Will) {
 // publishWill publishes the will, if there is one.
 func (ss *session) publishWill() {
 	w := ss.will
-	ss.will = nil
-	if w != nil {
-		ss.saveNow(savingSession) // in the transaction that the will is in
-		ss.shard.publishWill(ss, w, nil)
+	if w == nil || !ss.shard.hasFound(publishedWill{ss: ss, w: w}) {
+		return
 	}
+	ss.will = nil
+	ss.saveNow(savingSession) // in the transaction of the will
+	ss.shard.publishWill(ss, w, nil)
 }
 
-// publishWill publishes a will, if there is one and the rules still allow it. forgetting is what deletes a session that ends
-// with it: the two go to the disk together, for otherwise a crash could have neither.
-func (s *shard) publishWill(ss *session, w *will, forgetting []Op) {
+// publishWill publishes a will, if there is one and the rules and the Admitters still allow it. forgetting holds the
+// deletions of a session that ends with the will: both are in one transaction, otherwise a crash could lose both.
+func (s *shard) publishWill(ss *session, w *will, forgetting []storage.Op) {
+	p := publishedWill{ss, w, forgetting}
+	if w != nil && !s.hasFound(p) {
+		return
+	}
+	defer func() { s.topics.settled = nil }()
+	if w != nil && s.b.diskFull() && s.persists(&w.message) {
+		w.beginExpiry(s.now)
+		s.owe(p)
+		s.persistWill(s.openTxn(), p)
+		s.retryOwed()
+		return
+	}
 	if w != nil {
-		w.owed = false
-		if m, isKept := s.publishWillMessage(w); isKept {
+		s.forgetOwed(w)
+		if s.publishWillMessage(w) {
 			t := s.openTxn()
-			t.wills = append(t.wills, publishedWill{ss, w, m, forgetting})
+			t.wills = append(t.wills, p)
 			return
 		}
 	}
@@ -56,83 +88,135 @@ func (s *shard) publishWill(ss *session, w *will, forgetting []Op) {
 	}
 }
 
-// publishWillMessage returns what the store keeps of the message for sessions, and whether it has to keep it at all.
-func (s *shard) publishWillMessage(w *will) (kept *stored, isKept bool) {
-	m := w.message
-	if !s.b.grant(w.client, Publish, m.topic).takes(m.qos, m.retain) {
-		s.stats.dropped[dropNotAuthorized]++
-		return nil, false
-	}
-	m.read = s.now
-	if w.expiry > 0 {
-		m.expires = s.now + int64(w.expiry)
-	}
-	s.publish(&m, s.routeOf(m.topic), nil)
-	return m.stored, m.qos > 0 && s.b.store != nil && (m.stored != nil || m.retain)
+// persists reports whether the message must be persisted.
+func (s *shard) persists(m *message) bool {
+	r := s.topics.of(m.topic)
+	r.interest(s)
+	return m.qos > 0 && s.b.store != nil && (m.retain || r.isDurable())
 }
 
-// publishedWill is a will that has to be published again if the transaction that it is in fails: there is no client to send it
-// once more.
+// publishWillMessage publishes a will and reports whether the message must be persisted.
+func (s *shard) publishWillMessage(w *will) (persists bool) {
+	m := w.message
+	if s.b.limits.refuses(m.topic) { // a store may hold a will from a time when such topics were allowed
+		s.stats.dropped[dropControls]++
+		return false
+	}
+	if r := s.b.admitWill(w); r != nil {
+		s.stats.dropped[dropNotAuthorized]++
+		s.b.lines.write(slog.LevelInfo, "will", "will not authorized", "client", shown(w.client.ID),
+			"user", shown(w.client.Identity.User), "topic", shown(m.topic), "reason", shown(r.Reason))
+		return false
+	}
+	m.read = s.now
+	w.beginExpiry(s.now)
+	if m.expires = w.expires; m.expired(s.now) { // it expired while it could not be persisted
+		s.stats.dropped[dropExpired]++
+		return false
+	}
+	s.publish(&m, s.topics.of(m.topic), nil)
+	return m.qos > 0 && s.b.store != nil && (m.stored != nil || m.retain)
+}
+
+// admitWill returns the reason why a will may no longer be published; nil: it may. Admitters and rules allowed it when its
+// client connected, and are asked again. An expired token is no reason: the will informs others of that.
+func (b *Broker) admitWill(w *will) *Refusal {
+	if refusal := b.admit(w.client); refusal != nil {
+		return refusal
+	}
+	if m := &w.message; !b.grant(w.client, Publish, m.topic).takes(m.qos, m.retain) {
+		return refusedWill
+	}
+	return nil
+}
+
+// beginExpiry starts the will's expiry now, if it has one and it has not started.
+func (w *will) beginExpiry(now int64) {
+	if w.expiry > 0 && w.expires == 0 {
+		w.expires = after(now, w.expiry)
+	}
+}
+
+// publishedWill is a will that was published, or is due.
 type publishedWill struct {
 	ss         *session
 	w          *will
-	m          *stored // nil: it is only retained
-	forgetting []Op    // of the session, if that ended with it
+	forgetting []storage.Op // of the session, if it ended with the will
 }
 
-// owe keeps a will until the store works again: in its session if that still stands, and otherwise here. Then the store has
-// the session a little longer, with the will; if another has its identifier by now, or the store never had it, the message
-// may be on disk although it failed, and stays there until the will is published again.
+// owe holds a will until the disk has room: in its session if that still exists, otherwise here. The store then holds the
+// session's record a little longer, with the will.
 func (s *shard) owe(p publishedWill) {
-	p.w.owed = true
-	s.owed = slices.DeleteFunc(s.owed, func(earlier publishedWill) bool { // from when its session still stood
-		return earlier.w == p.w
-	})
-	if ss := p.ss; ss.will == nil && ss.conn == nil && !ss.ended {
+	s.forgetOwed(p.w) // remove an older entry, from before the end of its session
+	switch ss := p.ss; {
+	case ss.will == nil && ss.conn == nil && !ss.ended:
 		ss.will, ss.willAt = p.w, s.now
 		ss.saveNext(savingSession)
-	} else if p.m != nil && !s.outlives(p) {
-		p.m.owed = true
-		p.forgetting = append(slices.Clone(p.forgetting), p.m.deletion())
+	case s.outlives(p):
+		p.forgetRecord()
 	}
-	s.owed = append(s.owed, p)
+	s.wills.owed = append(s.wills.owed, p)
 }
 
-// outlives tells that the record of a session which has ended can keep its will.
+// forgetOwed removes a will from the owed ones.
+func (s *shard) forgetOwed(w *will) {
+	s.wills.owed = slices.DeleteFunc(s.wills.owed, func(p publishedWill) bool { return p.w == w })
+}
+
+// forgetRecord adds the deletion of the session's record to the will's next publication. The record of a session that ended
+// while its will was being persisted is written once more.
+func (p *publishedWill) forgetRecord() {
+	isRecord := func(op storage.Op) bool { return op.Space == storage.SpaceSessions }
+	if !slices.ContainsFunc(p.forgetting, isRecord) {
+		p.forgetting = append(slices.Clone(p.forgetting), storage.Op{Space: storage.SpaceSessions, Key: p.ss.id, Delete: true})
+	}
+}
+
+// outlives reports whether the record of an ended session can hold its will.
 func (s *shard) outlives(p publishedWill) bool {
 	return p.ss.ended && p.ss.durable != nil && s.sessions[p.ss.id] == nil
 }
 
-// keepOwed has the store keep the wills that are owed, of sessions that have ended.
-func (s *shard) keepOwed(t *txn) {
-	for _, p := range s.owed {
-		if s.outlives(p) {
-			p.ss.will = p.w
-			t.add(Op{Space: SpaceSessions, Key: p.ss.id, Value: p.ss.encode()})
-			p.ss.will = nil
-		}
+// persistOwed persists the owed wills of ended sessions.
+func (s *shard) persistOwed(t *txn) {
+	for _, p := range s.wills.owed {
+		s.persistWill(t, p)
 	}
 }
 
-// publishOwed publishes the wills that could not be stored.
+func (s *shard) persistWill(t *txn, p publishedWill) {
+	if !s.outlives(p) {
+		return
+	}
+	p.ss.will = p.w
+	t.add(p.ss.put())
+	p.ss.will = nil
+}
+
+// publishOwed publishes the wills that waited for room on disk.
 func (s *shard) publishOwed() {
-	owed := s.owed
-	s.owed = nil
+	owed := s.wills.owed
+	s.wills.owed = nil
 	for _, p := range owed {
-		switch {
-		case !p.w.owed: // it has been, meanwhile
-		case p.ss.will == p.w:
+		if p.ss.will == p.w {
 			p.ss.publishWill()
-		default:
+		} else {
 			s.publishWill(p.ss, p.w, s.stillForgetting(p))
 		}
 	}
 }
 
-// stillForgetting is what deletes an ended session but for its record, if another session has that by now.
-func (s *shard) stillForgetting(p publishedWill) []Op {
+// retryOwed schedules the owed wills to be published again, unless the store fails.
+func (s *shard) retryOwed() {
+	if len(s.wills.owed) > 0 && !s.journal.retry.Armed() {
+		s.wheel.Arm(&s.journal.retry, deadline(s.now, storeRetry))
+	}
+}
+
+// stillForgetting returns the deletions of an ended session, without its record if another session has the same client identifier by now.
+func (s *shard) stillForgetting(p publishedWill) []storage.Op {
 	if s.sessions[p.ss.id] == nil {
 		return p.forgetting
 	}
-	return slices.DeleteFunc(slices.Clone(p.forgetting), func(op Op) bool { return op.Space == SpaceSessions })
+	return slices.DeleteFunc(slices.Clone(p.forgetting), func(op storage.Op) bool { return op.Space == storage.SpaceSessions })
 }

@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// startBroker gives the URL of a broker for the test, with nothing retained.
+// startBroker starts a broker for the test and returns its URL. Nothing is retained.
 func startBroker(t *testing.T) string {
 	t.Helper()
 	b, err := broker.New(broker.Options{Hooks: []any{anonymous.Authenticator{}}})
@@ -39,7 +39,7 @@ func startBroker(t *testing.T) string {
 	running.Go(func() { accept(l, b) })
 	t.Cleanup(func() {
 		l.Close()
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
 		defer cancel()
 		if err := b.Shutdown(ctx); err != nil {
 			t.Error("broker:", err)
@@ -55,17 +55,17 @@ func accept(l net.Listener, b *broker.Broker) {
 		if err != nil {
 			return
 		}
-		_ = b.Attach(broker.Link{Conn: conn, Listener: "tcp"})
+		_ = b.Attach(broker.Conn{Conn: conn, Listener: "tcp"})
 	}
 }
 
-// patience is how long a test waits for what must happen.
-const patience = 60 * time.Second
+// waitLimit bounds every wait of a test.
+const waitLimit = 60 * time.Second
 
 // eventually waits for a condition.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(waitLimit)
 	for !ok() {
 		if time.Now().After(deadline) {
 			t.Fatal("this did not come: ", what)
@@ -74,20 +74,20 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// message is what a watcher was sent.
+// message is a message received by a watcher.
 type message struct {
 	topic    string
 	payload  []byte
 	retained bool
 }
 
-var watchers atomic.Int64
+var subscribers atomic.Int64
 
-// watch subscribes to filter and gives what comes.
-func watch(t *testing.T, broker, filter string) *watcher {
+// subscribe subscribes to filter and returns the collector of its messages.
+func subscribe(t *testing.T, broker, filter string) *subscriber {
 	t.Helper()
-	w := &watcher{newest: map[string]message{}}
-	c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker(broker).SetClientID(fmt.Sprintf("watcher-%d", watchers.Add(1))))
+	w := &subscriber{newest: map[string]message{}}
+	c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker(broker).SetClientID(fmt.Sprintf("watcher-%d", subscribers.Add(1))))
 	if tok := c.Connect(); tok.Wait() && tok.Error() != nil {
 		t.Fatal(tok.Error())
 	}
@@ -98,14 +98,14 @@ func watch(t *testing.T, broker, filter string) *watcher {
 	return w
 }
 
-// watcher keeps what it was sent.
-type watcher struct {
+// subscriber keeps the received messages.
+type subscriber struct {
 	mu     sync.Mutex
 	all    []message
 	newest map[string]message // by topic
 }
 
-func (w *watcher) take(_ mqtt.Client, m mqtt.Message) {
+func (w *subscriber) take(_ mqtt.Client, m mqtt.Message) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	got := message{m.Topic(), m.Payload(), m.Retained()}
@@ -113,25 +113,25 @@ func (w *watcher) take(_ mqtt.Client, m mqtt.Message) {
 	w.newest[m.Topic()] = got
 }
 
-func (w *watcher) messages() []message {
+func (w *subscriber) messages() []message {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return append([]message(nil), w.all...)
 }
 
-func (w *watcher) topics() int {
+func (w *subscriber) topics() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return len(w.newest)
 }
 
-func (w *watcher) payload(topic string) string {
+func (w *subscriber) payload(topic string) string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return string(w.newest[topic].payload)
 }
 
-// run runs a fleet until the test ends or stop is called, which waits for it.
+// run runs a fleet until the test ends or stop is called. stop waits for the fleet's end.
 func run(t *testing.T, f interface{ Run(context.Context) error }) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -144,7 +144,7 @@ func run(t *testing.T, f interface{ Run(context.Context) error }) (stop func()) 
 			if err != nil {
 				t.Error("Run:", err)
 			}
-		case <-time.After(patience):
+		case <-time.After(waitLimit):
 			t.Error("Run does not end")
 		}
 	})
@@ -152,20 +152,20 @@ func run(t *testing.T, f interface{ Run(context.Context) error }) (stop func()) 
 	return stop
 }
 
-// cable is a TCP connection to a broker that can be cut and mended. Its port is open all the time, so that nobody else
-// gets it meanwhile.
-type cable struct {
+// testProxy forwards TCP connections to a broker, and can be cut and mended. It keeps its port open meanwhile, so that
+// nobody else takes it.
+type testProxy struct {
 	broker   string // host:port
 	url      string
 	listener net.Listener
 	wg       sync.WaitGroup
 
-	mu    sync.Mutex // guards what follows
-	whole bool
+	mu    sync.Mutex // guards the fields below
+	open  bool
 	conns []net.Conn
 }
 
-func newCable(t *testing.T, broker string) *cable {
+func newTestProxy(t *testing.T, broker string) *testProxy {
 	t.Helper()
 	u, err := url.Parse(broker)
 	if err != nil {
@@ -175,7 +175,7 @@ func newCable(t *testing.T, broker string) *cable {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cable{broker: u.Host, url: "mqtt://" + l.Addr().String(), listener: l, whole: true}
+	c := &testProxy{broker: u.Host, url: "mqtt://" + l.Addr().String(), listener: l, open: true}
 	c.wg.Go(c.accept)
 	t.Cleanup(func() {
 		l.Close()
@@ -185,7 +185,7 @@ func newCable(t *testing.T, broker string) *cable {
 	return c
 }
 
-func (c *cable) accept() {
+func (c *testProxy) accept() {
 	for {
 		conn, err := c.listener.Accept()
 		if err != nil {
@@ -195,7 +195,7 @@ func (c *cable) accept() {
 	}
 }
 
-func (c *cable) join(in net.Conn) {
+func (c *testProxy) join(in net.Conn) {
 	out, err := net.Dial("tcp", c.broker)
 	if err != nil {
 		in.Close()
@@ -203,7 +203,7 @@ func (c *cable) join(in net.Conn) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.whole {
+	if !c.open {
 		in.Close()
 		out.Close()
 		return
@@ -217,19 +217,19 @@ func (c *cable) join(in net.Conn) {
 	}
 }
 
-// cut ends all connections and those to come.
-func (c *cable) cut() {
+// cut closes all connections, and later ones at once.
+func (c *testProxy) cut() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.whole = false
+	c.open = false
 	for _, conn := range c.conns {
 		conn.Close()
 	}
 	c.conns = nil
 }
 
-func (c *cable) mend() {
+func (c *testProxy) restore() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.whole = true
+	c.open = true
 }

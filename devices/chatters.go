@@ -13,24 +13,25 @@ import (
 	"github.com/eclipse/paho.golang/paho"
 )
 
-// ChattersOptions say who chats, and where.
+// ChattersOptions configure Chatters.
 type ChattersOptions struct {
 	Options
 	Count int      // people; 0: 5
-	Rooms []string // dealt out in turn; nil: lobby
-	Rate  float64  // sentences a second, of all people together; 0: one each ten seconds for each of them
+	Rooms []string // assigned in turn; nil: lobby
+	Rate  float64  // sentences a second in total; 0: one every ten seconds for each person
 	Seed  uint64
 }
 
-// Chatters are people who chat: each a client and a user of its own, in one room, because a client has only one will to
-// take its leave. It listens to chat/{room}/say and says {"id","from","text","at"} there; chat/{room}/here/{client} is
-// retained, {"user","since"}, while it is there. Times are in milliseconds of Unix time. Sometimes it answers another.
+// Chatters simulate people in chat rooms. Each is a client and a user of its own, in one room, because a client has
+// only one will. It subscribes to chat/{room}/say and publishes {"id","from","text","at"} there. While it is
+// connected, chat/{room}/here/{client} is retained: {"user","since"}. Times are in milliseconds of Unix time.
+// Sometimes it answers another person.
 type Chatters struct {
 	*base
 	opts ChattersOptions
 }
 
-// NewChatters makes Chatters.
+// NewChatters returns Chatters with validated options.
 func NewChatters(opts ChattersOptions) (*Chatters, error) {
 	opts.Count = cmp.Or(opts.Count, 5)
 	opts.Rate = cmp.Or(opts.Rate, 0.1*float64(opts.Count))
@@ -52,24 +53,24 @@ func NewChatters(opts ChattersOptions) (*Chatters, error) {
 	return &Chatters{base: b, opts: opts}, nil
 }
 
-// Stats tells what the chatters have done so far.
+// Stats returns the counters.
 func (c *Chatters) Stats() Stats { return c.counters.stats(c.opts.Count) }
 
-// Run lets them chat until ctx ends.
+// Run chats until ctx ends.
 func (c *Chatters) Run(ctx context.Context) error {
 	each(c.opts.Count, func(i int) { c.run(ctx, i) })
 	return nil
 }
 
-// chatter is one of them.
+// chatter is one simulated person.
 type chatter struct {
 	*device
 	name   string
 	room   string
 	here   string // the topic of its presence
 	since  time.Time
-	talk   *talk
-	others chan string // who spoke last
+	talk   *speech
+	others chan string // names of the latest speakers
 }
 
 func (c *Chatters) run(ctx context.Context, i int) {
@@ -79,12 +80,12 @@ func (c *Chatters) run(ctx context.Context, i int) {
 	rng := rand.New(rand.NewPCG(c.opts.Seed, uint64(i)+5))
 	p := &chatter{
 		name: name, room: room, here: "chat/" + room + "/here/" + id,
-		since: time.Now(), talk: &talk{rng: rng}, others: make(chan string, 1),
+		since: time.Now(), talk: &speech{rng: rng}, others: make(chan string, 1),
 	}
 	d, err := c.connect(ctx, id, c.user(strings.ToLower(name)), spec{
 		will:      &paho.WillMessage{Topic: p.here, QoS: 1, Retain: true},
 		onUp:      p.arrive,
-		onMessage: p.hear,
+		onMessage: p.recordSpeaker,
 	})
 	if err != nil {
 		c.log.Error("chatter cannot start", "client", id, "error", err)
@@ -95,7 +96,7 @@ func (c *Chatters) run(ctx context.Context, i int) {
 	p.chat(ctx, c.opts.Rate/float64(c.opts.Count))
 }
 
-// arrive joins the room, after each connect.
+// arrive subscribes and publishes presence, after each connect.
 func (p *chatter) arrive(ctx context.Context, d *device) {
 	d.subscribe(ctx, "chat/"+p.room+"/say")
 	d.publish(ctx, &paho.Publish{Topic: p.here, QoS: 1, Retain: true, Payload: mustJSON(presence{p.name, p.since.UnixMilli()})})
@@ -107,17 +108,17 @@ type presence struct {
 	Since int64  `json:"since"` // milliseconds of Unix time
 }
 
-// saying is the payload of what is said.
-type saying struct {
+// sentence is the payload of a sentence.
+type sentence struct {
 	ID   string `json:"id"`
 	From string `json:"from"`
 	Text string `json:"text"`
 	At   int64  `json:"at"` // milliseconds of Unix time
 }
 
-// hear remembers who spoke last.
-func (p *chatter) hear(m *paho.Publish) {
-	var s saying
+// recordSpeaker records the sender of a message.
+func (p *chatter) recordSpeaker(m *paho.Publish) {
+	var s sentence
 	if json.Unmarshal(m.Payload, &s) != nil || s.From == "" {
 		return
 	}
@@ -131,7 +132,7 @@ func (p *chatter) hear(m *paho.Publish) {
 	}
 }
 
-// chat says something again and again, at random moments with a mean rate a second.
+// chat publishes sentences at random intervals, at a mean rate a second.
 func (p *chatter) chat(ctx context.Context, rate float64) {
 	for pause(ctx, time.Duration(p.talk.rng.ExpFloat64()/rate*float64(time.Second))) {
 		other := ""
@@ -139,7 +140,7 @@ func (p *chatter) chat(ctx context.Context, rate float64) {
 		case other = <-p.others:
 		default:
 		}
-		p.publish(ctx, &paho.Publish{Topic: "chat/" + p.room + "/say", QoS: 1, Payload: mustJSON(saying{
+		p.publish(ctx, &paho.Publish{Topic: "chat/" + p.room + "/say", QoS: 1, Payload: mustJSON(sentence{
 			ID: strconv.FormatUint(rand.Uint64(), 36), From: p.name, Text: p.talk.sentence(other), At: time.Now().UnixMilli(),
 		})})
 	}

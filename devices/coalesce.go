@@ -6,22 +6,22 @@ import (
 	"time"
 )
 
-// writeTimeout is how long a write may take before the connection counts as lost.
+// writeTimeout bounds a write; the connection then counts as lost.
 const writeTimeout = 30 * time.Second
 
-// Coalesce gives a connection for Paho's MQTT 5 client that sends each packet with one write. Paho locks a connection
-// that is a sync.Locker around each packet, and writes the packet in pieces. Only whole, locked packets may be written
-// to it.
+// Coalesce returns a connection for Paho's MQTT 5 client that sends each packet with one write. Paho writes a packet
+// in pieces, and locks a connection that is a sync.Locker around them. Only complete, locked packets may be written
+// to the result.
 func Coalesce(conn net.Conn) net.Conn { return &packetConn{Conn: conn} }
 
-// packetConn gathers what is written between Lock and Unlock. While it is held, packets gather too.
+// packetConn buffers everything written between Lock and Unlock. While it is held, it buffers packets too.
 type packetConn struct {
 	net.Conn
 
-	mu   sync.Mutex // guards what follows; held across the write too, because packets must keep their order
+	mu   sync.Mutex // guards the fields below; held during the write, too, to keep packets in order
 	buf  []byte
 	held bool
-	err  error // the first that a write had; every later one has it too
+	err  error // the first write error; every later write returns it
 }
 
 // Lock begins a packet.
@@ -44,14 +44,14 @@ func (c *packetConn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// hold lets packets gather until release.
+// hold buffers packets until release.
 func (c *packetConn) hold() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.held = true
 }
 
-// release sends what has gathered since hold.
+// release sends the packets buffered since hold.
 func (c *packetConn) release() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

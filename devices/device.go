@@ -22,10 +22,10 @@ const (
 	publishTimeout = 10 * time.Second
 	leaveTimeout   = 2 * time.Second // for the last messages and the DISCONNECT
 
-	firstPause   = 200 * time.Millisecond // between attempts to connect; doubled each time
+	firstPause   = 200 * time.Millisecond // between attempts to connect; doubles each time
 	longestPause = 10 * time.Second
 
-	// receiveMaximum also bounds a buffer that Paho allocates for each connection, of 64 Ki messages otherwise.
+	// receiveMaximum also sizes a buffer that Paho allocates for each connection, 64 Ki messages by default.
 	receiveMaximum uint16 = 64
 )
 
@@ -35,7 +35,7 @@ type Refusal struct {
 	Reason string // the broker's reason string; often empty
 }
 
-// Error tells the code and, if there is one, the broker's reason.
+// Error returns the code and, if there is one, the broker's reason.
 func (r *Refusal) Error() string {
 	if r.Reason == "" {
 		return fmt.Sprintf("the broker refused the connection (0x%02X)", r.Code)
@@ -43,7 +43,7 @@ func (r *Refusal) Error() string {
 	return fmt.Sprintf("the broker refused the connection (0x%02X): %s", r.Code, r.Reason)
 }
 
-// device is one client that keeps its connection up.
+// device is one client. It reconnects when its connection is lost.
 type device struct {
 	// Static after construction.
 	fleet *base
@@ -54,20 +54,20 @@ type device struct {
 	cm    *autopaho.ConnectionManager
 
 	conn atomic.Pointer[packetConn]                 // the newest connection
-	up   atomic.Pointer[autopaho.ConnectionManager] // nil while there is no connection
-	ups  sync.WaitGroup                             // of spec.onUp
+	up   atomic.Pointer[autopaho.ConnectionManager] // nil while disconnected
+	ups  sync.WaitGroup                             // goroutines of spec.onUp
 	// Owned by Paho's connection loop.
-	connected bool // at least once
+	connected bool // has connected at least once
 }
 
-// spec is what a device does with its connection.
+// spec is a device's behaviour on its connection.
 type spec struct {
 	will      *paho.WillMessage
-	onUp      func(ctx context.Context, d *device) // runs in a goroutine of the device after each connect
+	onUp      func(ctx context.Context, d *device) // runs in a goroutine after each connect
 	onMessage func(*paho.Publish)
 }
 
-// connect starts a device, which connects in the background. leave must be called when it is done.
+// connect starts a device, which connects in the background. Call leave at its end.
 func (b *base) connect(ctx context.Context, id, user string, s spec) (*device, error) {
 	d := &device{fleet: b, id: id, user: user, spec: s, log: b.log.With("client", id)}
 	cm, err := autopaho.NewConnection(context.WithoutCancel(ctx), autopaho.ClientConfig{
@@ -79,14 +79,14 @@ func (b *base) connect(ctx context.Context, id, user string, s spec) (*device, e
 		AttemptConnection:             d.dial,
 		ConnectPacketBuilder:          d.packet,
 		WillMessage:                   s.will,
-		OnConnectionUp:                func(cm *autopaho.ConnectionManager, _ *paho.Connack) { d.wentUp(ctx, cm) },
-		OnConnectionDown:              d.wentDown,
+		OnConnectionUp:                func(cm *autopaho.ConnectionManager, _ *paho.Connack) { d.connectionUp(ctx, cm) },
+		OnConnectionDown:              d.connectionDown,
 		OnConnectError:                d.failed,
 		ClientConfig: paho.ClientConfig{
 			ClientID:           id,
 			PacketTimeout:      publishTimeout,
 			OnPublishReceived:  []func(paho.PublishReceived) (bool, error){d.received},
-			OnServerDisconnect: d.dismissed,
+			OnServerDisconnect: d.serverDisconnected,
 			OnClientError:      func(err error) { d.log.Debug("connection lost", "error", err) },
 		},
 	})
@@ -94,7 +94,8 @@ func (b *base) connect(ctx context.Context, id, user string, s spec) (*device, e
 	return d, err
 }
 
-// pause is how long to wait before a number of attempts that failed; spread, so that a fleet does not come all at once.
+// pause returns the wait after a number of failed attempts, with jitter, so that a fleet does not reconnect all at
+// once.
 func (d *device) pause(attempts int) time.Duration {
 	if attempts == 0 && !d.connected {
 		return 0
@@ -127,7 +128,7 @@ func (d *device) packet(p *paho.Connect, _ *url.URL) (*paho.Connect, error) {
 	return p, nil
 }
 
-func (d *device) wentUp(ctx context.Context, cm *autopaho.ConnectionManager) {
+func (d *device) connectionUp(ctx context.Context, cm *autopaho.ConnectionManager) {
 	d.connected = true
 	d.up.Store(cm)
 	d.fleet.counters.connected.Add(1)
@@ -138,13 +139,13 @@ func (d *device) wentUp(ctx context.Context, cm *autopaho.ConnectionManager) {
 	}
 }
 
-func (d *device) wentDown() bool {
+func (d *device) connectionDown() bool {
 	d.up.Store(nil)
 	d.fleet.counters.connected.Add(-1)
 	return true
 }
 
-func (d *device) dismissed(p *paho.Disconnect) {
+func (d *device) serverDisconnected(p *paho.Disconnect) {
 	reason := ""
 	if p.Properties != nil {
 		reason = p.Properties.ReasonString
@@ -174,7 +175,7 @@ func (d *device) received(p paho.PublishReceived) (bool, error) {
 	return true, nil
 }
 
-// publish sends a message if the device is connected; with QoS 1 it returns once the broker has acknowledged it.
+// publish sends a message if the device is connected. At QoS 1 it returns after the acknowledgement.
 func (d *device) publish(ctx context.Context, p *paho.Publish) {
 	cm := d.up.Load()
 	if cm == nil {
@@ -195,7 +196,7 @@ func (d *device) publish(ctx context.Context, p *paho.Publish) {
 func (d *device) subscribe(ctx context.Context, filter string) {
 	cm := d.up.Load()
 	if cm == nil {
-		return // and will be called again
+		return // onUp runs again after the next connect
 	}
 	_, err := cm.Subscribe(ctx, &paho.Subscribe{Subscriptions: []paho.SubscribeOptions{{Topic: filter, QoS: 1, NoLocal: true}}})
 	if err != nil && ctx.Err() == nil {
@@ -204,7 +205,7 @@ func (d *device) subscribe(ctx context.Context, filter string) {
 	}
 }
 
-// batch lets fn publish with QoS 0 and sends all of it with one write.
+// batch runs fn and sends the QoS 0 messages that it publishes with one write.
 func (d *device) batch(fn func()) {
 	c := d.conn.Load()
 	if c == nil {

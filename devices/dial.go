@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// schemes maps what a URL may begin with to the default port; a unix socket has none.
+// schemes maps URL schemes to default ports; a unix socket has none.
 var schemes = map[string]string{
 	"mqtt": "1883", "tcp": "1883",
 	"mqtts": "8883", "ssl": "8883", "tls": "8883",
@@ -17,8 +17,8 @@ var schemes = map[string]string{
 	"unix": "",
 }
 
-// ParseURL reads a broker's URL and fills in the default port, and the path /mqtt of a WebSocket. Without a scheme it
-// is taken as mqtt://.
+// ParseURL parses a broker's URL. It adds the default port, and the path /mqtt for a WebSocket. The default scheme is
+// mqtt://.
 func ParseURL(raw string) (*url.URL, error) {
 	if !strings.Contains(raw, "://") {
 		raw = "mqtt://" + raw
@@ -41,15 +41,15 @@ func ParseURL(raw string) (*url.URL, error) {
 	case u.Port() == "":
 		u.Host = net.JoinHostPort(u.Hostname(), port)
 	}
-	if framed(u) && (u.Path == "" || u.Path == "/") {
+	if isWebSocket(u) && (u.Path == "" || u.Path == "/") {
 		u.Path = "/mqtt"
 	}
 	return u, nil
 }
 
-func framed(u *url.URL) bool { return u.Scheme == "ws" || u.Scheme == "wss" }
+func isWebSocket(u *url.URL) bool { return u.Scheme == "ws" || u.Scheme == "wss" }
 
-// Dial connects to a broker's URL, as ParseURL gives it, for MQTT bytes. conf may be nil.
+// Dial connects to a broker's URL, as returned by ParseURL, for MQTT bytes. conf may be nil.
 func Dial(ctx context.Context, u *url.URL, conf *tls.Config) (net.Conn, error) {
 	switch u.Scheme {
 	case "unix":

@@ -41,7 +41,7 @@ func TestParseURL(t *testing.T) {
 	}
 }
 
-// writeCounter counts writes, and the packets in them.
+// writeCounter counts writes and the packets in them.
 type writeCounter struct {
 	net.Conn
 	writes int

@@ -1,6 +1,6 @@
-// Package devices simulates fleets of MQTT devices: a stock ticker, sensors, people who chat, and this machine's own
-// figures. They are ordinary clients that speak MQTT 5 over real connections; the package knows nothing of the broker
-// and works with any.
+// Package devices simulates fleets of MQTT devices: a stock ticker, sensors, chatting people, and a monitor of this
+// machine. They are ordinary clients with MQTT 5 on real connections; the package knows nothing of the broker and
+// works with any.
 package devices
 
 import (
@@ -16,44 +16,44 @@ import (
 
 // Fleet is a number of simulated devices.
 type Fleet interface {
-	// Run connects the devices and keeps them at work until ctx ends, then takes leave of the broker and returns nil
-	// once all its goroutines have ended. A broker that is away is tried again, with growing pauses.
+	// Run connects the devices and keeps them publishing until ctx ends. It then disconnects them and returns nil
+	// after all its goroutines have ended. It retries an unreachable broker with growing pauses.
 	Run(ctx context.Context) error
-	// Stats tells what the fleet has done so far. It may be called at any time.
+	// Stats returns the fleet's counters. It may be called at any time.
 	Stats() Stats
 }
 
-// Options are what every fleet needs to know. The zero value connects to a broker on this machine, anonymously.
+// Options are common to all fleets. The zero value connects to a broker on this machine, anonymously.
 type Options struct {
 	// Broker is the broker's URL: mqtt:// or tcp://, mqtts://, ws://, wss:// or unix:///path. Empty: mqtt://127.0.0.1:1883.
 	Broker string
 	// TLS is for mqtts:// and wss://; nil: the system's certificate authorities.
 	TLS *tls.Config
-	// User is the user name of every device. Empty: each has its own, which the fleets' documentation tells.
+	// User is the user name of every device. Empty: each has its own, given in the fleets' documentation.
 	User string
-	// Token gives the password for a user. It is asked before each connection, so that it can hand out a fresh token
-	// each time; several devices may ask at once. Nil: user name and password are not sent.
+	// Token returns the password of a user. It is called before each connection, so that it can return a fresh token,
+	// and concurrently for several devices. Nil: user name and password are not sent.
 	Token func(user string) string
 	// Prefix begins each client identifier. Empty: the fleet's name and a dash.
 	Prefix string
-	// Refused, if set, hears each time the broker refuses a device's connection. It must not block.
+	// Refused, if set, is called each time the broker refuses a device's connection. It must not block.
 	Refused func(error)
-	// Logger hears of connections that come and go; nil: nobody does.
+	// Logger logs connects and disconnects; nil: no log.
 	Logger *slog.Logger
 }
 
 // Stats are a fleet's counters since its start.
 type Stats struct {
-	Devices   int    // devices that the fleet has
-	Connected int64  // devices that are connected now
-	Connects  uint64 // connections made, reconnections included
-	Published uint64 // messages sent, and for QoS 1 acknowledged
-	Received  uint64 // messages that subscribed devices were sent
-	Missed    uint64 // messages that were due while their device was not connected, and were not sent
-	Errors    uint64 // messages and connections that failed
+	Devices   int    // number of devices
+	Connected int64  // gauge: connected devices
+	Connects  uint64 // connections, reconnects included
+	Published uint64 // sent messages; at QoS 1 acknowledged ones
+	Received  uint64 // received messages
+	Missed    uint64 // messages skipped because their device was not connected
+	Errors    uint64 // failed messages and connections
 }
 
-// counters are the Stats while they are being counted.
+// counters are the live form of Stats.
 type counters struct {
 	connected                                     atomic.Int64
 	connects, published, received, missed, errors atomic.Uint64
@@ -71,7 +71,7 @@ func (c *counters) stats(devices int) Stats {
 	}
 }
 
-// base is what the fleets have in common.
+// base is the common part of the fleets.
 type base struct {
 	// Static after construction.
 	opts   Options
@@ -95,10 +95,10 @@ func newBase(opts Options, name string) (*base, error) {
 	return &base{opts: opts, broker: u, log: log.With("fleet", name)}, nil
 }
 
-// user is the user name of a device whose own would be name.
+// user returns a device's user name; name is the default.
 func (b *base) user(name string) string { return cmp.Or(b.opts.User, name) }
 
-// each runs fn for every device and waits for all.
+// each runs fn concurrently for every device and waits for all.
 func each(n int, fn func(i int)) {
 	var wg sync.WaitGroup
 	for i := range n {
@@ -121,5 +121,5 @@ func checkRate(r float64) error {
 	return fmt.Errorf("rate must be above 0 and at most %d messages a second, not %v", maxRate, r)
 }
 
-// maxRate is the highest rate of a fleet, in messages a second.
+// maxRate bounds a fleet's rate, in messages a second.
 const maxRate = 1_000_000

@@ -10,8 +10,8 @@ import (
 
 func TestSensors(t *testing.T) {
 	broker := startBroker(t)
-	line := newCable(t, broker)
-	w := watch(t, broker, "sensors/#")
+	line := newTestProxy(t, broker)
+	w := subscribe(t, broker, "sensors/#")
 	f, err := devices.NewSensors(devices.SensorsOptions{Options: devices.Options{Broker: line.url, Prefix: "s"}, Count: 5, Rate: 100})
 	if err != nil {
 		t.Fatal(err)
@@ -33,7 +33,7 @@ func TestSensors(t *testing.T) {
 	eventually(t, "online", status("online"))
 	line.cut()
 	eventually(t, "offline by the will", status("offline"))
-	line.mend()
+	line.restore()
 	eventually(t, "online again", func() bool { return f.Stats().Connects == 10 && status("online")() })
 	stop()
 	eventually(t, "offline at the end", status("offline"))
@@ -44,7 +44,7 @@ func TestSensors(t *testing.T) {
 
 func TestChatters(t *testing.T) {
 	broker := startBroker(t)
-	w := watch(t, broker, "chat/#")
+	w := subscribe(t, broker, "chat/#")
 	f, err := devices.NewChatters(devices.ChattersOptions{
 		Options: devices.Options{Broker: broker, Prefix: "c-"}, Count: 4, Rooms: []string{"lobby", "traders"}, Rate: 100,
 	})
@@ -95,7 +95,7 @@ func checkTalk(t *testing.T, messages []message) {
 
 func TestMachine(t *testing.T) {
 	broker := startBroker(t)
-	w := watch(t, broker, "machine/#")
+	w := subscribe(t, broker, "machine/#")
 	f, err := devices.NewMachine(devices.MachineOptions{Options: devices.Options{Broker: broker}, Host: "my/host", Every: 50e6})
 	if err != nil {
 		t.Fatal(err)

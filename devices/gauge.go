@@ -12,7 +12,7 @@ import (
 	"github.com/shirou/gopsutil/v4/net"
 )
 
-// figures are one reading of the machine; nil is not known.
+// figures is one reading of the machine; nil parts are unknown.
 type figures struct {
 	cpu     *cpuFigures
 	memory  *memoryFigures
@@ -45,9 +45,9 @@ type networkFigures struct {
 	T        int64  `json:"t"`
 }
 
-// gauge reads the machine's figures. Rates are since the last reading, so the first has none.
+// gauge reads the machine's figures. Rates cover the time since the last reading, so the first reading has none.
 type gauge struct {
-	path string // whose file system's space is told
+	path string // of the file system to report
 
 	last        time.Time // of the last reading
 	diskRead    uint64
@@ -99,7 +99,7 @@ func (g *gauge) disk(ctx context.Context, seconds float64, t int64) *diskFigures
 	return f
 }
 
-// wholeDisk tells the disks from their partitions, and from what is stacked upon them and would count twice.
+// wholeDisk excludes partitions and devices stacked on others, which would count twice.
 func wholeDisk[V any](name string, all map[string]V) bool {
 	for _, stacked := range []string{"loop", "ram", "zram", "dm-", "md"} {
 		if strings.HasPrefix(name, stacked) {
@@ -122,7 +122,7 @@ func (g *gauge) network(ctx context.Context, seconds float64, t int64) *networkF
 	var received, sent uint64
 	for _, c := range counters {
 		if strings.HasPrefix(c.Name, "lo") {
-			continue // what the machine says to itself
+			continue // the loopback interface
 		}
 		received, sent = received+c.BytesRecv, sent+c.BytesSent
 	}
@@ -131,7 +131,7 @@ func (g *gauge) network(ctx context.Context, seconds float64, t int64) *networkF
 	return f
 }
 
-// perSecond is the rate at which a counter grew; one that began anew, with a device gone, has none.
+// perSecond returns a counter's rate; 0 if the counter was reset.
 func perSecond(before, now uint64, seconds float64) uint64 {
 	if now < before || seconds <= 0 {
 		return 0

@@ -10,24 +10,24 @@ import (
 	"github.com/eclipse/paho.golang/paho"
 )
 
-// MachineOptions say how a Machine reports.
+// MachineOptions configure a Machine.
 type MachineOptions struct {
 	Options
-	Host  string        // its name in the topics; empty: the host's name
-	Disk  string        // whose file system's space is told; empty: the one of the working directory
-	Every time.Duration // 0: a second
+	Host  string        // host name in the topics; empty: the system's
+	Disk  string        // path in the file system to report; empty: the working directory
+	Every time.Duration // interval; 0: a second
 }
 
-// Machine is the machine that the program runs on: a client, the user "machine", that publishes its figures as retained
-// messages with QoS 0 to machine/{host}/cpu, memory, disk and network. Sizes are in bytes, rates (…_bps) in bytes a
-// second, t in milliseconds of Unix time.
+// Machine publishes figures of the machine that the program runs on. It is one client, the user "machine", and sends
+// retained messages with QoS 0 to machine/{host}/cpu, memory, disk and network. Sizes are in bytes, rates (…_bps) in
+// bytes a second, t in milliseconds of Unix time.
 type Machine struct {
 	*base
 	opts   MachineOptions
-	topics string // what they begin with
+	topics string // prefix of its topics
 }
 
-// NewMachine makes a Machine.
+// NewMachine returns a Machine with validated options.
 func NewMachine(opts MachineOptions) (*Machine, error) {
 	opts.Every = cmp.Or(opts.Every, time.Second)
 	opts.Host = cmp.Or(opts.Host, hostName())
@@ -40,7 +40,7 @@ func NewMachine(opts MachineOptions) (*Machine, error) {
 	return &Machine{base: b, opts: opts, topics: "machine/" + host + "/"}, nil
 }
 
-// hostName is the host's name without its domain.
+// hostName returns the host's name without its domain.
 func hostName() string {
 	name, err := os.Hostname()
 	if err != nil {
@@ -50,10 +50,10 @@ func hostName() string {
 	return cmp.Or(name, "localhost")
 }
 
-// Stats tells what the machine has done so far.
+// Stats returns the counters.
 func (m *Machine) Stats() Stats { return m.counters.stats(1) }
 
-// Run reports the figures until ctx ends. Figures that this system does not have are left out.
+// Run publishes the figures until ctx ends. It omits figures that this system does not provide.
 func (m *Machine) Run(ctx context.Context) error {
 	d, err := m.connect(ctx, m.base.opts.Prefix+strings.Split(m.topics, "/")[1], m.user("machine"), spec{})
 	if err != nil {

@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// beat is how often a fleet looks what is due.
-const beat = 5 * time.Millisecond
+// tickInterval is the time after which a fleet checks for due events.
+const tickInterval = 5 * time.Millisecond
 
-// pace calls due with the number of events that have become due at rate a second, about every 5 ms, until ctx ends. It
-// counts from the start, so that rounding and late timers do not add up, and never waits for what due did (open loop):
-// after a stall the missing events come at once, but never more than a second's worth.
+// pace calls due with the number of events that became due at rate a second, about every 5 ms, until ctx ends. It
+// counts from the start, so that rounding and late timers do not add up, and does not slow down with due (open loop):
+// after a stall the missed events come at once, but never more than a second's worth.
 func pace(ctx context.Context, rate float64, due func(n int)) {
-	tick := time.NewTicker(beat)
+	tick := time.NewTicker(tickInterval)
 	defer tick.Stop()
 	start, done := time.Now(), int64(0)
 	for {
@@ -31,7 +31,7 @@ func pace(ctx context.Context, rate float64, due func(n int)) {
 	}
 }
 
-// pause waits for d, or until ctx ends, and reports whether ctx has not.
+// pause waits for d or until ctx ends. It reports whether d has passed.
 func pause(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()

@@ -11,24 +11,24 @@ import (
 	"github.com/eclipse/paho.golang/paho"
 )
 
-// SensorsOptions say what Sensors publish.
+// SensorsOptions configure Sensors.
 type SensorsOptions struct {
 	Options
 	Count       int     // devices; 0: 10
-	Rate        float64 // readings a second, of all devices together; 0: each device sends its two every ten seconds
-	ConnectRate float64 // devices that connect a second; 0: 200
+	Rate        float64 // readings a second in total; 0: two for each device every ten seconds
+	ConnectRate float64 // new connections a second; 0: 200
 	Seed        uint64
 }
 
-// Sensors are thermometers and hygrometers: each a client of its own, named Prefix and its number (which is also its
-// user name), that sends {"v":21.3,"t":1767225600000} to sensors/{id}/temperature (in °C) and sensors/{id}/humidity (in
-// percent) with QoS 1. sensors/{id}/status is retained: "online" while it is connected, "offline" by its will.
+// Sensors simulate thermometers and hygrometers. Each is a client of its own, named by Prefix and its number, also as
+// user. It sends {"v":21.3,"t":1767225600000} to sensors/{id}/temperature (in °C) and sensors/{id}/humidity (in
+// percent) at QoS 1. sensors/{id}/status is retained: "online" while it is connected, "offline" by its will.
 type Sensors struct {
 	*base
 	opts SensorsOptions
 }
 
-// NewSensors makes Sensors.
+// NewSensors returns Sensors with validated options.
 func NewSensors(opts SensorsOptions) (*Sensors, error) {
 	opts.Count = cmp.Or(opts.Count, 10)
 	opts.Rate = cmp.Or(opts.Rate, 0.2*float64(opts.Count))
@@ -44,13 +44,13 @@ func NewSensors(opts SensorsOptions) (*Sensors, error) {
 	return &Sensors{base: b, opts: opts}, nil
 }
 
-// maxDevices is how many clients a fleet may have.
+// maxDevices bounds the clients of a fleet.
 const maxDevices = 100_000
 
-// Stats tells what the sensors have done so far.
+// Stats returns the counters.
 func (s *Sensors) Stats() Stats { return s.counters.stats(s.opts.Count) }
 
-// Run sends readings until ctx ends. Each sensor's first comes at a random moment, so that they are spread.
+// Run sends readings until ctx ends. Each sensor starts at a random moment, so that the load is even.
 func (s *Sensors) Run(ctx context.Context) error {
 	each(s.opts.Count, func(i int) {
 		if !pause(ctx, time.Duration(float64(i)/s.opts.ConnectRate*float64(time.Second))) {
@@ -105,21 +105,21 @@ func reading(id, metric string, value float64) *paho.Publish {
 	return &paho.Publish{Topic: "sensors/" + id + "/" + metric, Payload: payload, QoS: 1}
 }
 
-// climate is the weather of a room: both figures wander about a mean.
+// climate is the weather in a room: both values wander about a mean.
 type climate struct {
 	rng                   *rand.Rand
-	home                  float64 // °C
+	mean                  float64 // mean temperature in °C
 	temperature, humidity float64
 }
 
 func newClimate(rng *rand.Rand) *climate {
-	c := &climate{rng: rng, home: 19 + 5*rng.Float64(), humidity: 35 + 25*rng.Float64()}
-	c.temperature = c.home
+	c := &climate{rng: rng, mean: 19 + 5*rng.Float64(), humidity: 35 + 25*rng.Float64()}
+	c.temperature = c.mean
 	return c
 }
 
 func (c *climate) drift() {
-	c.temperature += 0.1*(c.home-c.temperature) + 0.2*c.rng.NormFloat64()
+	c.temperature += 0.1*(c.mean-c.temperature) + 0.2*c.rng.NormFloat64()
 	c.humidity += 0.05*(47-c.humidity) + 0.8*c.rng.NormFloat64()
 	c.humidity = math.Min(math.Max(c.humidity, 5), 98)
 }

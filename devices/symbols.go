@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// maxSymbols is how many distinct symbols there may be.
+// maxSymbols bounds the number of distinct symbols.
 const maxSymbols = 20_000
 
-// patterns are the shapes of symbols: a consonant or consonants, v vowel, e an ending. Short ones come more often.
+// patterns are the forms of symbols: c consonants, v a vowel, e an ending. Short forms are more frequent.
 var patterns = []string{"cve", "cve", "cvce", "cvve", "vcve", "cvcv", "cvcve", "ccve"}
 
 var letters = map[rune][]string{
@@ -17,18 +17,18 @@ var letters = map[rune][]string{
 	'e': strings.Split("B C D G K L M N P R S T X", " "),
 }
 
-// avoided are parts that a symbol on a screen should not have.
+// avoided are letter sequences that no symbol may contain.
 var avoided = strings.Split("ASS COC CUM CUN DIC FAG FUC FUK HOMO JAP KIK NAZ NIG PIS POR RAP SEX SLU SUC TIT WOG", " ")
 
-// Symbols gives n believable, distinct stock symbols of three to five letters, ACME first. A seed always gives the same,
-// and a larger n begins with those of a smaller one. n is at most 20,000.
+// Symbols returns n plausible, distinct stock symbols of three to five letters, ACME first. The same seed gives the
+// same symbols, and a larger n only appends. n is at most 20,000.
 func Symbols(n int, seed uint64) []string {
 	rng := rand.New(rand.NewPCG(seed, 2))
 	seen := map[string]bool{"ACME": true}
 	list := append(make([]string, 0, n), "ACME")
 	for len(list) < n {
 		s := symbol(rng)
-		if seen[s] || len(s) < 3 || len(s) > 5 || offends(s) {
+		if seen[s] || len(s) < 3 || len(s) > 5 || isAvoided(s) {
 			continue
 		}
 		seen[s] = true
@@ -46,7 +46,7 @@ func symbol(rng *rand.Rand) string {
 	return b.String()
 }
 
-func offends(s string) bool {
+func isAvoided(s string) bool {
 	for _, part := range avoided {
 		if strings.Contains(s, part) {
 			return true

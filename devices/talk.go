@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// names are what chatters are called.
+// names are the names of chatters.
 var names = strings.Fields(`Ada Bela Cleo Dario Edda Finn Greta Hugo Ines Jonas Kira Luca Mira Nils Oda Pavel Runa Sami Tilda Ugo
 	Vera Wim Xenia Yuri Zoe`)
 
-// personName is the name of the i-th chatter; distinct.
+// personName returns the name of the i-th chatter; names are distinct.
 func personName(i int) string {
 	name := names[i%len(names)]
 	if i < len(names) {
@@ -19,7 +19,7 @@ func personName(i int) string {
 	return fmt.Sprintf("%s%d", name, i/len(names)+1)
 }
 
-// What is said is one of openings, or an answer; words in braces are replaced by one of their list.
+// A sentence is one of openings, or an answer. Words in braces are replaced by one of their list.
 var (
 	openings = []string{
 		"{greeting}, everyone!",
@@ -60,14 +60,14 @@ var (
 	}
 )
 
-// talk makes sentences.
-type talk struct {
+// speech composes sentences.
+type speech struct {
 	rng  *rand.Rand
 	last string
 }
 
-// sentence says something, every other time to whoever spoke last, if there was one. It does not repeat itself at once.
-func (t *talk) sentence(other string) string {
+// sentence returns a sentence, every other time addressed to other, if there is one. It never repeats the last one.
+func (t *speech) sentence(other string) string {
 	for {
 		s := t.fill(t.form(other), other)
 		if s != t.last {
@@ -77,16 +77,16 @@ func (t *talk) sentence(other string) string {
 	}
 }
 
-func (t *talk) form(other string) string {
+func (t *speech) form(other string) string {
 	if other != "" && t.rng.IntN(2) == 0 {
 		return t.pick(answers)
 	}
 	return t.pick(openings)
 }
 
-func (t *talk) pick(from []string) string { return from[t.rng.IntN(len(from))] }
+func (t *speech) pick(from []string) string { return from[t.rng.IntN(len(from))] }
 
-func (t *talk) fill(form, other string) string {
+func (t *speech) fill(form, other string) string {
 	var b strings.Builder
 	for {
 		before, rest, found := strings.Cut(form, "{")

@@ -10,23 +10,23 @@ import (
 	"github.com/eclipse/paho.golang/paho"
 )
 
-// TickerOptions say what a Ticker publishes.
+// TickerOptions configure a Ticker.
 type TickerOptions struct {
 	Options
 	Symbols int     // 0: 500
-	Rate    float64 // price updates a second, of all symbols together; 0: 1,000
-	Seed    uint64  // of the symbols and their prices; the same seed gives the same symbols
+	Rate    float64 // price updates a second in total; 0: 1,000
+	Seed    uint64  // the same seed gives the same symbols and prices
 }
 
-// Ticker is a stock exchange: one client, the user "ticker", that publishes the newest price of each symbol as a
-// retained message with QoS 0 to ticker/{symbol}, {"p":123.45,"t":1767225600000}; t is in milliseconds of Unix time.
+// Ticker is a stock exchange: one client, the user "ticker". It publishes the price of each symbol as a retained
+// message with QoS 0 to ticker/{symbol}: {"p":123.45,"t":1767225600000}; t is in milliseconds of Unix time.
 type Ticker struct {
 	*base
 	opts   TickerOptions
 	market *market
 }
 
-// NewTicker makes a Ticker.
+// NewTicker returns a Ticker with validated options.
 func NewTicker(opts TickerOptions) (*Ticker, error) {
 	opts.Symbols = cmp.Or(opts.Symbols, 500)
 	opts.Rate = cmp.Or(opts.Rate, 1000)
@@ -40,10 +40,10 @@ func NewTicker(opts TickerOptions) (*Ticker, error) {
 	return &Ticker{base: b, opts: opts, market: newMarket(opts.Symbols, opts.Seed)}, nil
 }
 
-// Stats tells what the ticker has done so far.
+// Stats returns the counters.
 func (t *Ticker) Stats() Stats { return t.counters.stats(1) }
 
-// Symbols are the symbols that the ticker publishes.
+// Symbols returns the symbols of the ticker.
 func (t *Ticker) Symbols() []string { return Symbols(t.opts.Symbols, t.opts.Seed) }
 
 // Run publishes prices until ctx ends.
@@ -68,7 +68,7 @@ func (t *Ticker) next() *paho.Publish {
 	return &paho.Publish{Topic: s.topic, Retain: true, Payload: quote(s.price, time.Now())}
 }
 
-// quote is the payload of a price; cheap ones are told to a hundredth of a cent.
+// quote returns the payload of a price; below 1 to a hundredth of a cent.
 func quote(price float64, at time.Time) []byte {
 	digits := 2
 	if price < 1 {
@@ -81,11 +81,11 @@ func quote(price float64, at time.Time) []byte {
 	return append(b, '}')
 }
 
-// market walks prices. Each symbol is updated once in a round, in an order that is shuffled anew each time.
+// market updates prices: each symbol once a round, in an order that is shuffled for each round.
 type market struct {
 	rng    *rand.Rand
 	stocks []stock
-	order  []int // what is left of the round
+	order  []int // rest of the round
 }
 
 func newMarket(n int, seed uint64) *market {

@@ -11,7 +11,7 @@ import (
 
 func TestTickerKeepsItsRateAndRetainsEachSymbol(t *testing.T) {
 	broker := startBroker(t)
-	w := watch(t, broker, "ticker/+")
+	w := subscribe(t, broker, "ticker/+")
 	f, err := devices.NewTicker(devices.TickerOptions{Options: devices.Options{Broker: broker}, Symbols: 300, Rate: 1000, Seed: 7})
 	if err != nil {
 		t.Fatal(err)
@@ -29,7 +29,7 @@ func TestTickerKeepsItsRateAndRetainsEachSymbol(t *testing.T) {
 	for _, m := range w.messages() {
 		checkQuote(t, m.payload, start)
 	}
-	late := watch(t, broker, "ticker/#")
+	late := subscribe(t, broker, "ticker/#")
 	for _, s := range f.Symbols() {
 		eventually(t, s+" is retained", func() bool { return late.payload("ticker/"+s) != "" })
 	}
@@ -59,7 +59,7 @@ func checkQuote(t *testing.T, payload []byte, since time.Time) {
 }
 
 func TestTickerComesBackWithAFreshToken(t *testing.T) {
-	line := newCable(t, startBroker(t))
+	line := newTestProxy(t, startBroker(t))
 	var asked atomic.Int64
 	f, err := devices.NewTicker(devices.TickerOptions{
 		Options: devices.Options{Broker: line.url, Token: func(user string) string {
@@ -78,7 +78,7 @@ func TestTickerComesBackWithAFreshToken(t *testing.T) {
 	eventually(t, "prices", func() bool { return f.Stats().Published > 50 })
 	line.cut()
 	eventually(t, "the loss is noticed", func() bool { s := f.Stats(); return s.Connected == 0 && s.Missed > 0 })
-	line.mend()
+	line.restore()
 	before := f.Stats().Published
 	eventually(t, "prices again", func() bool { return f.Stats().Published > before+50 })
 	if n := asked.Load(); n < 2 {
@@ -90,7 +90,7 @@ func TestTickerComesBackWithAFreshToken(t *testing.T) {
 }
 
 func TestRunEndsWhileTheBrokerIsAway(t *testing.T) {
-	line := newCable(t, "mqtt://127.0.0.1:1")
+	line := newTestProxy(t, "mqtt://127.0.0.1:1")
 	line.cut()
 	f, err := devices.NewTicker(devices.TickerOptions{Options: devices.Options{Broker: line.url}})
 	if err != nil {

@@ -33,14 +33,14 @@ func status(r *http.Response) string {
 	return r.Status
 }
 
-// webSocketConn makes the bytes of a WebSocket's messages a net.Conn.
+// webSocketConn is a net.Conn over the bytes of a WebSocket's messages.
 type webSocketConn struct {
 	*websocket.Conn
-	message io.Reader  // being read; nil between messages
-	write   sync.Mutex // one writer at a time, as the library wants it
+	message io.Reader  // current message; nil between messages
+	write   sync.Mutex // one writer at a time, as the library requires
 }
 
-// Read reads on in the current message, or in the next.
+// Read reads from the current message, or from the next.
 func (c *webSocketConn) Read(p []byte) (int, error) {
 	for {
 		if c.message == nil {

@@ -11,18 +11,18 @@ import (
 	"time"
 )
 
-// How long an accept that failed waits until it is tried again: doubled each time, from the first to the last.
+// Pauses after a failed accept: from firstRetry, doubled each time, to lastRetry.
 const (
 	firstRetry = 5 * time.Millisecond
 	lastRetry  = time.Second
 )
 
-// acceptor is a net.Listener whose Accept returns an error only when the listener was closed. With slots it also
-// pauses while too many connections are at a stage before the Attacher has them; then they wait in the kernel's queue.
+// acceptor is a net.Listener whose Accept fails only when the listener is closed. With slots it also pauses while too
+// many connections are in a stage before the Attacher; further ones wait in the kernel's queue.
 type acceptor struct {
 	net.Listener
-	errors *throttled
-	slots  chan struct{} // nil: no bound; an element for each connection that has not been released
+	errors *rateLimitedLog
+	slots  chan struct{} // one element for each unreleased connection; nil: no bound
 
 	closing   chan struct{}
 	closeOnce sync.Once
@@ -30,11 +30,11 @@ type acceptor struct {
 	atClose   func() // called before the socket is closed
 }
 
-// newAcceptor wraps l; slots at most 0 means that the number of connections is not bounded here.
+// newAcceptor wraps l. It does not bound the connections if slots is at most 0.
 func newAcceptor(l net.Listener, slots int, log *slog.Logger) *acceptor {
 	a := &acceptor{
 		Listener: l,
-		errors:   newThrottled(log),
+		errors:   newRateLimitedLog(log),
 		closing:  make(chan struct{}),
 		atClose:  func() {},
 	}
@@ -52,7 +52,7 @@ func (a *acceptor) Accept() (net.Conn, error) {
 	return retried(a, a.Listener.Accept)
 }
 
-// retried accepts until that succeeds or the listener is closed.
+// retried calls accept until it succeeds or the listener is closed.
 func retried[T any](a *acceptor, accept func() (T, error)) (got T, err error) {
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
 		if got, err = accept(); err == nil {
@@ -80,7 +80,7 @@ func (a *acceptor) Close() error {
 	return a.closeErr
 }
 
-// reserve takes a slot; it waits for one until the listener is closed.
+// reserve takes a slot. It waits for one, and returns false when the listener is closed.
 func (a *acceptor) reserve() bool {
 	if a.slots == nil {
 		return !a.closed()
@@ -93,7 +93,7 @@ func (a *acceptor) reserve() bool {
 	}
 }
 
-// release gives the slot of a connection back.
+// release frees a connection's slot.
 func (a *acceptor) release() {
 	if a.slots != nil {
 		<-a.slots
@@ -109,7 +109,7 @@ func (a *acceptor) closed() bool {
 	}
 }
 
-// pause waits, and reports false if the listener was closed meanwhile.
+// pause waits for d. It reports false if the listener was closed meanwhile.
 func (a *acceptor) pause(d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -121,7 +121,7 @@ func (a *acceptor) pause(d time.Duration) bool {
 	}
 }
 
-// report logs why an accept failed. A peer that went away while it waited is nobody's business.
+// report logs an accept's error, unless the peer has just gone away.
 func (a *acceptor) report(err error) {
 	switch {
 	case errors.Is(err, syscall.ECONNABORTED):
@@ -134,23 +134,23 @@ func (a *acceptor) report(err error) {
 	}
 }
 
-// logInterval is how often a throttled logger writes at most.
+// logInterval is the shortest interval between lines of a throttled logger.
 const logInterval = 10 * time.Second
 
-// throttled is a logger for what strangers can cause at will: it writes a line at most every logInterval, and with it
-// how many it has held back.
-type throttled struct {
+// rateLimitedLog is a logger for events that strangers can cause: it writes at most one line every logInterval, with the
+// number of suppressed lines.
+type rateLimitedLog struct {
 	log *slog.Logger
 
-	mu   sync.Mutex // guards what follows
+	mu   sync.Mutex // guards the fields below
 	next time.Time
 	held int
 }
 
-func newThrottled(log *slog.Logger) *throttled { return &throttled{log: log} }
+func newRateLimitedLog(log *slog.Logger) *rateLimitedLog { return &rateLimitedLog{log: log} }
 
-// Log writes a line, or counts it. Lines below the logger's level are not counted.
-func (t *throttled) Log(level slog.Level, message string, args ...any) {
+// Log writes or counts a line. It ignores lines below the logger's level.
+func (t *rateLimitedLog) Log(level slog.Level, message string, args ...any) {
 	if !t.log.Enabled(context.Background(), level) {
 		return
 	}
@@ -164,7 +164,7 @@ func (t *throttled) Log(level slog.Level, message string, args ...any) {
 	t.log.Log(context.Background(), level, message, args...)
 }
 
-func (t *throttled) allow(now time.Time) (held int, ok bool) {
+func (t *rateLimitedLog) allow(now time.Time) (held int, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if now.Before(t.next) {

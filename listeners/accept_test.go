@@ -14,9 +14,9 @@ import (
 	"github.com/outcry-mqtt/outcry/listeners"
 )
 
-// flaky is a net.Listener whose Accept fails as told, then returns one connection, then waits to be closed.
+// flaky is a net.Listener whose Accept returns the given errors, then one connection, then blocks until Close.
 type flaky struct {
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	errs   []error
 	conn   net.Conn
 	called []time.Time
@@ -26,14 +26,14 @@ type flaky struct {
 }
 
 func (f *flaky) Accept() (net.Conn, error) {
-	if c, err := f.step(); err != nil || c != nil {
+	if c, err := f.next(); err != nil || c != nil {
 		return c, err
 	}
 	<-f.closed
 	return nil, net.ErrClosed
 }
 
-func (f *flaky) step() (net.Conn, error) {
+func (f *flaky) next() (net.Conn, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.called = append(f.called, time.Now())
@@ -54,7 +54,7 @@ func (f *flaky) Close() error {
 
 func (f *flaky) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1883} }
 
-// sysErr is how package net reports an error of accept(2).
+// sysErr returns package net's form of an error of accept(2).
 func sysErr(n syscall.Errno) error {
 	return &net.OpError{Op: "accept", Net: "tcp", Err: os.NewSyscallError("accept4", n)}
 }
@@ -84,7 +84,7 @@ func TestAcceptErrorsDoNotEndIt(t *testing.T) {
 				defer server.Close()
 				fake := &flaky{errs: test.errs, conn: server, closed: make(chan struct{})}
 				var log logs
-				to := newTaker()
+				to := newTestAttacher()
 				l, err := listeners.ListenTCP(listeners.TCPOptions{Listener: fake, Attacher: to, Logger: log.logger()})
 				if err != nil {
 					t.Fatal(err)
@@ -107,7 +107,7 @@ func TestAcceptErrorsDoNotEndIt(t *testing.T) {
 	}
 }
 
-// wantWaits fails unless the calls are 5 ms apart, then twice as much each time, up to a second.
+// wantWaits checks that the calls are 5 ms apart, then twice as much each time, up to a second.
 func wantWaits(t *testing.T, calls []time.Time) {
 	t.Helper()
 	want := 5 * time.Millisecond
@@ -123,7 +123,7 @@ func TestAcceptErrorsAreNotLoggedAllAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log logs
 		fake := &flaky{errs: repeat(sysErr(syscall.EMFILE), 20), closed: make(chan struct{})}
-		l, err := listeners.ListenTCP(listeners.TCPOptions{Listener: fake, Attacher: newTaker(), Logger: log.logger()})
+		l, err := listeners.ListenTCP(listeners.TCPOptions{Listener: fake, Attacher: newTestAttacher(), Logger: log.logger()})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -145,7 +145,7 @@ func TestAcceptErrorsAreNotLoggedAllAtOnce(t *testing.T) {
 func TestCloseWhileAcceptWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fake := &flaky{errs: repeat(sysErr(syscall.EMFILE), 1000), closed: make(chan struct{})}
-		l, err := listeners.ListenTCP(listeners.TCPOptions{Listener: fake, Attacher: newTaker()})
+		l, err := listeners.ListenTCP(listeners.TCPOptions{Listener: fake, Attacher: newTestAttacher()})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -18,44 +18,44 @@ import (
 	"golang.org/x/crypto/acme/autocert"
 )
 
-// How long a name waits until it is asked for again: an authority allows only a few failures an hour.
+// Delays between requests for a name: an authority allows only a few failures an hour.
 const (
 	firstACMERetry = 2 * time.Minute // autocert itself remembers a failure for one
 	lastACMERetry  = time.Hour
-	acmeLook       = time.Minute      // how often a certificate that was renewed is looked for
+	acmeLook       = time.Minute      // interval of the checks for a renewed certificate
 	acmeTimeout    = 30 * time.Second // for one request to the authority
 )
 
-// ACMEOptions say which certificates to get from an authority that speaks ACME (RFC 8555). Names and Folder are
-// required; zero fields mean the defaults given with them.
+// ACMEOptions configure certificates from an ACME authority (RFC 8555). Names and Folder are required; other zero
+// values mean the default in the comment.
 type ACMEOptions struct {
-	// Names are the hosts, as they stand in DNS; the first is shown to clients that ask for none.
+	// Names are host names in DNS. Clients without a server name get the certificate of the first.
 	Names []string
-	// Folder keeps the account's key, and the certificates with theirs. It is made with the mode 0700.
+	// Folder holds the account key, and the certificates with their keys. It is created with mode 0700.
 	Folder string
-	// AcceptTerms says that the operator agrees to the authority's terms of service; it is an error if it does not.
+	// AcceptTerms agrees to the authority's terms of service. False is an error.
 	AcceptTerms bool
 
-	Email       string       // where the authority may write to; "": nowhere
+	Email       string       // contact for the authority; "": none
 	Directory   string       // Let's Encrypt's
-	DirectoryCA string       // PEM file of who vouches for the directory's certificate; "": the system's authorities
+	DirectoryCA string       // PEM file with the CA of the directory's certificate; "": the system's authorities
 	Logger      *slog.Logger // nil: discard
 }
 
-// ACME gets certificates from an authority and renews them. A handshake never waits for the authority: it is shown what
-// there is. Certificates have ECDSA keys.
+// ACME obtains and renews certificates. A handshake never waits for the authority: it uses the certificates that are
+// present. They have ECDSA keys.
 type ACME struct {
 	// Static after construction.
 	names   []string
 	manager *autocert.Manager
 	log     *slog.Logger
-	cut     func() // ends the requests to the authority
+	cut     func() // cancels requests to the authority
 
-	mu    sync.Mutex                  // guards what follows
-	certs map[string]*tls.Certificate // by name
+	mu    sync.Mutex                  // guards the fields below
+	certs map[string]*tls.Certificate // by host name
 }
 
-// NewACME checks the options. Nothing is asked for until Run.
+// NewACME checks the options. It requests nothing before Run.
 func NewACME(o ACMEOptions) (*ACME, error) {
 	if !o.AcceptTerms {
 		return nil, errors.New("the authority's terms of service are not accepted; read them and accept them")
@@ -83,9 +83,9 @@ func NewACME(o ACMEOptions) (*ACME, error) {
 			Cache:      autocert.DirCache(o.Folder),
 			HostPolicy: autocert.HostWhitelist(names...),
 			Email:      o.Email,
-			Client: &acme.Client{ // Key is nil: autocert keeps one in the folder
+			Client: &acme.Client{ // without Key: autocert keeps one in the folder
 				DirectoryURL: o.Directory,
-				HTTPClient:   &http.Client{Transport: cutTransport{transport, ctx}, Timeout: acmeTimeout},
+				HTTPClient:   &http.Client{Transport: contextTransport{transport, ctx}, Timeout: acmeTimeout},
 				UserAgent:    "outcry",
 			},
 		},
@@ -106,8 +106,8 @@ func acmeNames(list []string) ([]string, error) {
 	return names, nil
 }
 
-// IsACMEName reports whether an authority might give a certificate for a name by the challenges that are answered here:
-// a host in a domain, in ASCII, without wildcards, and no address.
+// IsACMEName reports whether an authority may issue a certificate for a name with the supported challenges: a host
+// name in ASCII with a domain, without wildcards, no address.
 func IsACMEName(name string) bool {
 	if net.ParseIP(name) != nil || len(name) > 253 {
 		return false
@@ -125,7 +125,7 @@ func isNoHostRune(r rune) bool {
 	return r != '-' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
 }
 
-// directoryTransport is HTTP to the authority, which caFile vouches for if it is not empty.
+// directoryTransport returns an HTTP transport to the authority, with the CA of caFile unless that is empty.
 func directoryTransport(caFile string) (http.RoundTripper, error) {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.DisableKeepAlives = true // a few requests in weeks
@@ -140,14 +140,14 @@ func directoryTransport(caFile string) (http.RoundTripper, error) {
 	return t, nil
 }
 
-// cutTransport refuses requests once its context has ended. autocert's own context cannot be ended from outside.
-type cutTransport struct {
+// contextTransport cancels requests when its context ends. autocert's own context cannot be cancelled from outside.
+type contextTransport struct {
 	http.RoundTripper
 	ctx context.Context
 }
 
 // RoundTrip sends a request.
-func (t cutTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+func (t contextTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := t.ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -159,23 +159,23 @@ func (t cutTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		done()
 		return nil, err
 	}
-	response.Body = cutBody{response.Body, done}
+	response.Body = contextBody{response.Body, done}
 	return response, nil
 }
 
-type cutBody struct {
+type contextBody struct {
 	io.ReadCloser
 	done func()
 }
 
-// Close ends the request.
-func (b cutBody) Close() error {
+// Close closes the body and releases the request's context.
+func (b contextBody) Close() error {
 	defer b.done()
 	return b.ReadCloser.Close()
 }
 
-// Run gets the certificates, one after the other, and follows their renewal until ctx ends. The listeners must serve by
-// then: the authority asks them for proof. Errors are logged, and tried again.
+// Run obtains the certificates one by one, and renews them until ctx ends. The listeners must be serving: the
+// authority connects to them for proof. Errors are logged, and the request is repeated.
 func (a *ACME) Run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, a.cut)
 	defer stop()
@@ -203,11 +203,11 @@ func sleepUntil(ctx context.Context, t time.Time) {
 	<-ctx.Done()
 }
 
-// obtain gets the certificate for a name that is valid now, from the folder or the authority.
+// obtain obtains a currently valid certificate for name, from the folder or the authority.
 func (a *ACME) obtain(ctx context.Context, name string) bool {
 	cert, err := a.manager.GetCertificate(&tls.ClientHelloInfo{
 		ServerName:       name,
-		CipherSuites:     []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}, // makes it an ECDSA key
+		CipherSuites:     []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}, // selects an ECDSA key
 		SignatureSchemes: []tls.SignatureScheme{tls.ECDSAWithP256AndSHA256},
 	})
 	if err != nil {
@@ -217,14 +217,14 @@ func (a *ACME) obtain(ctx context.Context, name string) bool {
 		}
 		return false
 	}
-	if a.keep(name, cert) {
+	if a.store(name, cert) {
 		a.log.Info("certificate in use", "name", name, "not_after", cert.Leaf.NotAfter)
 	}
 	return true
 }
 
-// keep reports whether the certificate is another one than before.
-func (a *ACME) keep(name string, cert *tls.Certificate) bool {
+// store stores a certificate, and reports whether it is new.
+func (a *ACME) store(name string, cert *tls.Certificate) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	before := a.certs[name]
@@ -232,7 +232,7 @@ func (a *ACME) keep(name string, cert *tls.Certificate) bool {
 	return before == nil || !slices.EqualFunc(before.Certificate, cert.Certificate, slices.Equal[[]byte])
 }
 
-// Certificate returns what to show a client: nil if it asks for another name, or if the certificate is not there yet.
+// Certificate returns the certificate for a handshake: nil if the server name is another one, or there is none yet.
 func (a *ACME) Certificate(hello *tls.ClientHelloInfo) *tls.Certificate {
 	name := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
 	if name == "" {
@@ -243,9 +243,9 @@ func (a *ACME) Certificate(hello *tls.ClientHelloInfo) *tls.Certificate {
 	return a.certs[name]
 }
 
-// proof is the configuration for an authority that asks for proof (TLS-ALPN-01, RFC 8737). It is asked for no
-// certificate of its own.
-func (a *ACME) proof() *tls.Config {
+// validationConfig returns the configuration for an authority that validates the host (TLS-ALPN-01, RFC 8737). It requests no
+// client certificate.
+func (a *ACME) validationConfig() *tls.Config {
 	return &tls.Config{
 		MinVersion:     tls.VersionTLS12,
 		NextProtos:     []string{acme.ALPNProto},
@@ -253,18 +253,18 @@ func (a *ACME) proof() *tls.Config {
 	}
 }
 
-// asksForProof reports whether a handshake is an authority's, and nothing else.
-func asksForProof(hello *tls.ClientHelloInfo) bool {
+// isValidation reports whether a handshake is a validation by an authority.
+func isValidation(hello *tls.ClientHelloInfo) bool {
 	return len(hello.SupportedProtos) == 1 && hello.SupportedProtos[0] == acme.ALPNProto
 }
 
-// ACMEHTTP is a listener that answers an authority's questions over HTTP (HTTP-01, RFC 8555 8.3), and nothing else.
+// ACMEHTTP is a listener that answers only HTTP challenges of an authority (HTTP-01, RFC 8555 8.3).
 type ACMEHTTP struct{ *httpListener }
 
 var _ Listener = (*ACMEHTTP)(nil)
 
-// ListenACME binds the address, host:port, which the authority must reach as port 80; the error of a failure is a
-// *BindError. It is called before Run.
+// ListenACME binds the address, host:port, which the authority must reach as port 80. A failure is a *BindError. Call
+// it before Run.
 func ListenACME(address string, a *ACME, log *slog.Logger) (*ACMEHTTP, error) {
 	const name, key = "acme", "listeners.acme.http_address"
 	l, err := bindTCP(address, key, 0)
@@ -275,8 +275,8 @@ func ListenACME(address string, a *ACME, log *slog.Logger) (*ACMEHTTP, error) {
 	return &ACMEHTTP{newHTTPListener(name, l, httpLimits{}, h, logger(log, name))}, nil
 }
 
-// withoutPort takes the port off a request's host, which autocert compares with the names. Authorities for tests ask at
-// other ports than 80, and say so.
+// withoutPort removes the port from a request's host, which autocert compares with the names. Test authorities use
+// other ports than 80, and include them.
 func withoutPort(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked := *r

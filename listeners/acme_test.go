@@ -33,8 +33,8 @@ func newACME(t *testing.T, o listeners.ACMEOptions) *listeners.ACME {
 	return a
 }
 
-// keepUp runs a until the end of the test.
-func keepUp(t *testing.T, a *listeners.ACME) {
+// runACME runs a until the end of the test.
+func runACME(t *testing.T, a *listeners.ACME) {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -47,11 +47,11 @@ func keepUp(t *testing.T, a *listeners.ACME) {
 	})
 }
 
-// wantIssued waits until a handshake for host shows a certificate that ca vouches for.
+// wantIssued waits until a handshake for host shows a certificate of ca.
 func wantIssued(t *testing.T, l listeners.Listener, ca *authority, host string, pairs ...tls.Certificate) {
 	t.Helper()
 	var err error
-	for end := time.Now().Add(3 * patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(3 * waitLimit); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		c := tls.Client(dial(t, l), &tls.Config{RootCAs: ca.pool, ServerName: host, Certificates: pairs})
 		if err = c.HandshakeContext(t.Context()); err == nil {
 			c.Close()
@@ -62,22 +62,22 @@ func wantIssued(t *testing.T, l listeners.Listener, ca *authority, host string, 
 	t.Fatalf("no certificate for %s: %v", host, err)
 }
 
-// The authority gets its proof at the TLS listener, also if that requires certificates of clients.
+// The authority validates at the TLS listener, even if that requires client certificates.
 func TestACMEOverTLS(t *testing.T) {
 	d, clients := newDirectory(t, "tls-alpn-01"), newAuthority(t)
 	folder := filepath.Join(t.TempDir(), "data", "acme")
 	o := listeners.ACMEOptions{Folder: folder, Directory: d.URL + "/directory"}
-	for round, want := range []int{1, 1} { // a new process finds what the first one was given
+	for round, want := range []int{1, 1} { // the second process finds the first one's certificate
 		a := newACME(t, o)
 		ca := filepath.Join(t.TempDir(), "ca.pem")
 		writeFile(t, ca, clients.pem())
 		files := newAuthority(t)
 		certs := files.files(t, t.TempDir(), "server")
 		certs.ACME, certs.ClientAuth, certs.ClientCAFile = a, listeners.ClientCertRequire, ca
-		to := newTaker()
+		to := newTestAttacher()
 		l := listenTCP(t, listeners.TCPOptions{Attacher: to, TLS: newReloader(t, certs).Config()})
 		d.at = l.Addr().String()
-		keepUp(t, a)
+		runACME(t, a)
 		wantIssued(t, l, d.ca, acmeName, clients.pair(t, "device"))
 		if got := nameFor(t, l, "other.example.org"); got != "server" {
 			t.Errorf("for another name it showed %q", got)
@@ -103,16 +103,16 @@ func TestACMEOverTLS(t *testing.T) {
 func TestACMEOverWSS(t *testing.T) {
 	d := newDirectory(t, "tls-alpn-01")
 	a := newACME(t, listeners.ACMEOptions{Directory: d.URL + "/directory"})
-	to := newTaker()
+	to := newTestAttacher()
 	l := listenWS(t, listeners.WebSocketOptions{Attacher: to, TLS: newReloader(t, listeners.CertOptions{ACME: a}).Config()})
 	d.at = l.Addr().String()
 	if err := tls.Client(dial(t, l), &tls.Config{ServerName: acmeName, RootCAs: d.ca.pool}).HandshakeContext(t.Context()); err == nil {
 		t.Error("before there was a certificate, a handshake succeeded")
 	}
-	keepUp(t, a)
+	runACME(t, a)
 	wantIssued(t, l, d.ca, acmeName)
 	c := dialWS(t, "wss://"+l.Addr().String()+"/mqtt", &tls.Config{RootCAs: d.ca.pool, ServerName: acmeName})
-	wantFrames(t, c.(*framed).ws, to.next(t).Conn)
+	wantFrames(t, c.(*webSocketConn).ws, to.next(t).Conn)
 	if got := nameFor(t, l, ""); got != "" { // its certificate has no common name
 		t.Errorf("without a name it showed %q", got)
 	}
@@ -130,18 +130,18 @@ func TestACMEOverHTTP(t *testing.T) {
 	if answer, _ := ask(t, web, "/", nil); answer.StatusCode != http.StatusNotFound {
 		t.Errorf("another path gets %d", answer.StatusCode)
 	}
-	l := listenTCP(t, listeners.TCPOptions{Attacher: newTaker(), TLS: newReloader(t, listeners.CertOptions{ACME: a}).Config()})
-	keepUp(t, a)
+	l := listenTCP(t, listeners.TCPOptions{Attacher: newTestAttacher(), TLS: newReloader(t, listeners.CertOptions{ACME: a}).Config()})
+	runACME(t, a)
 	wantIssued(t, l, d.ca, acmeName)
 }
 
-// Names that strangers ask for never reach the authority.
+// Names from strangers never reach the authority.
 func TestACMEAsksForItsNamesOnly(t *testing.T) {
 	d := newDirectory(t, "tls-alpn-01")
 	a := newACME(t, listeners.ACMEOptions{Directory: d.URL + "/directory"})
-	l := listenTCP(t, listeners.TCPOptions{Attacher: newTaker(), TLS: newReloader(t, listeners.CertOptions{ACME: a}).Config()})
+	l := listenTCP(t, listeners.TCPOptions{Attacher: newTestAttacher(), TLS: newReloader(t, listeners.CertOptions{ACME: a}).Config()})
 	d.at = l.Addr().String()
-	keepUp(t, a)
+	runACME(t, a)
 	for _, name := range []string{"evil.example.org", "sub." + acmeName, "localhost"} {
 		c := tls.Client(dial(t, l), &tls.Config{ServerName: name, InsecureSkipVerify: true})
 		if err := c.HandshakeContext(t.Context()); err == nil {
@@ -154,7 +154,7 @@ func TestACMEAsksForItsNamesOnly(t *testing.T) {
 	}
 }
 
-// While the authority hangs, clients are not held up, and Run ends when it is told to.
+// A hanging authority delays no client, and Run ends with its context.
 func TestACMEAuthorityHangs(t *testing.T) {
 	asked := make(chan struct{}, 1)
 	hanging := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -168,7 +168,7 @@ func TestACMEAuthorityHangs(t *testing.T) {
 	ca := newAuthority(t)
 	certs := ca.files(t, t.TempDir(), "server")
 	certs.ACME = newACME(t, listeners.ACMEOptions{Directory: hanging.URL})
-	l := listenTCP(t, listeners.TCPOptions{Attacher: newTaker(), TLS: newReloader(t, certs).Config()})
+	l := listenTCP(t, listeners.TCPOptions{Attacher: newTestAttacher(), TLS: newReloader(t, certs).Config()})
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- certs.ACME.Run(ctx) }()
@@ -182,18 +182,18 @@ func TestACMEAuthorityHangs(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-	case <-time.After(patience):
+	case <-time.After(waitLimit):
 		t.Error("Run does not end")
 	}
 }
 
-// An authority that refuses is told of, and asked again later, not at once.
+// An authority's refusal is logged, and the request is repeated later, not at once.
 func TestACMEAuthorityRefuses(t *testing.T) {
 	var log logs
-	d := newDirectory(t, "tls-alpn-01") // without an address where it would get its proof
+	d := newDirectory(t, "tls-alpn-01") // without an address for the validation
 	a := newACME(t, listeners.ACMEOptions{Directory: d.URL + "/directory", Logger: log.logger()})
-	keepUp(t, a)
-	for end := time.Now().Add(3 * patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	runACME(t, a)
+	for end := time.Now().Add(3 * waitLimit); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if strings.Contains(log.String(), "no certificate from the authority, trying again later") {
 			break
 		}

@@ -16,31 +16,31 @@ import (
 	"github.com/outcry-mqtt/outcry/listeners"
 )
 
-// What strangers send before they are clients. The listeners' limits are the defaults but for the time, which is short
-// so that a test sees its end; a machine may take ten times as long.
-const strangersTime = 5 * time.Second
+// Input of strangers before CONNECT. The listeners' limits are the defaults, except for a short timeout, so that a
+// test sees its end; a slow machine may take ten times as long.
+const handshakeTimeout = 5 * time.Second
 
-// half is as much of a handshake as keeps a server waiting.
-var half = map[string]string{
+// partialHandshakes holds incomplete handshakes, which keep a server waiting.
+var partialHandshakes = map[string]string{
 	"tcp": "\x10",
 	"tls": "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", // a ClientHello of 508 bytes
 	"ws":  "GET /mqtt HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nX-Long: ",
 	"wss": "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
 }
 
-// target is a listener in front of a broker, and how its real clients connect.
+// target is a listener of a broker, with the dial function of its clients.
 type target struct {
 	listeners.Listener
 	connect func(t *testing.T) net.Conn
 }
 
-// targets are all transports of one broker. At most handshakes peers may be on their way in at each.
+// targets returns all transports of one broker. Each allows that many concurrent handshakes.
 func targets(t *testing.T, handshakes int) map[string]target {
 	t.Helper()
-	b := startLimited(t, broker.Limits{ConnectTimeout: strangersTime})
+	b := startLimited(t, broker.Limits{ConnectTimeout: handshakeTimeout})
 	server, trusting := serverTLS(t)
-	stream := listeners.TCPOptions{Attacher: b, HandshakeTimeout: strangersTime, MaxHandshakes: handshakes}
-	web := listeners.WebSocketOptions{Attacher: b, HeaderTimeout: strangersTime, MaxRequests: handshakes}
+	stream := listeners.TCPOptions{Attacher: b, HandshakeTimeout: handshakeTimeout, MaxHandshakes: handshakes}
+	web := listeners.WebSocketOptions{Attacher: b, HeaderTimeout: handshakeTimeout, MaxRequests: handshakes}
 	tcp, ws := listenTCP(t, stream), listenWS(t, web)
 	stream.TLS, web.TLS = server, server
 	overTLS, wss := listenTCP(t, stream), listenWS(t, web)
@@ -52,7 +52,7 @@ func targets(t *testing.T, handshakes int) map[string]target {
 	}
 }
 
-// wantService fails unless real clients get in.
+// wantService fails unless clients can connect.
 func (to target) wantService(t *testing.T) {
 	t.Helper()
 	for range 10 {
@@ -65,7 +65,7 @@ func (to target) wantService(t *testing.T) {
 	}
 }
 
-// memory is what the process holds, the test's own ends of the connections included.
+// memory returns the memory of the process, including the test's ends of the connections.
 func memory() uint64 {
 	runtime.GC()
 	var m runtime.MemStats
@@ -73,7 +73,7 @@ func memory() uint64 {
 	return m.HeapAlloc + m.StackInuse
 }
 
-// wantMemory fails if the process holds more than bytes more than before.
+// wantMemory fails if the process uses over bytes more memory than before.
 func wantMemory(t *testing.T, before, bytes uint64) {
 	t.Helper()
 	if after := memory(); after > before+bytes {
@@ -81,8 +81,8 @@ func wantMemory(t *testing.T, before, bytes uint64) {
 	}
 }
 
-// crowd opens connections that say no more than text.
-func crowd(t *testing.T, n int, to target, text string) []net.Conn {
+// openMany opens n connections that send only text.
+func openMany(t *testing.T, n int, to target, text string) []net.Conn {
 	t.Helper()
 	all := make([]net.Conn, n)
 	for i := range all {
@@ -91,25 +91,25 @@ func crowd(t *testing.T, n int, to target, text string) []net.Conn {
 	return all
 }
 
-// wantAllClosed fails unless the peer ends every connection.
+// wantAllClosed fails unless the peer closes every connection.
 func wantAllClosed(t *testing.T, all []net.Conn) {
 	t.Helper()
 	var wait sync.WaitGroup
 	for _, c := range all {
-		c.SetReadDeadline(time.Now().Add(10 * strangersTime))
+		c.SetReadDeadline(time.Now().Add(10 * handshakeTimeout))
 		wait.Go(func() { wantClosed(t, c) })
 	}
 	wait.Wait()
 }
 
-// Thousands that connect and say nothing, or the beginning of something, hold little, for a short time, and nobody up.
+// Thousands of silent or half-open connections use little memory, for a short time, and block nobody.
 func TestAttackHalfOpen(t *testing.T) {
 	const strangers, perStranger = 2000, 48 << 10
-	for name, text := range half {
+	for name, text := range partialHandshakes {
 		t.Run(name, func(t *testing.T) {
 			to := targets(t, 2*strangers)[name]
 			before := memory()
-			all := append(crowd(t, strangers/2, to, ""), crowd(t, strangers/2, to, text)...)
+			all := append(openMany(t, strangers/2, to, ""), openMany(t, strangers/2, to, text)...)
 			to.wantService(t)
 			wantMemory(t, before, strangers*perStranger)
 			wantAllClosed(t, all)
@@ -118,14 +118,14 @@ func TestAttackHalfOpen(t *testing.T) {
 	}
 }
 
-// A byte now and then does not buy more time.
+// A byte now and then does not extend the deadline.
 func TestAttackDrip(t *testing.T) {
 	const strangers = 200
 	all := targets(t, 2*strangers)
 	for _, name := range []string{"tls", "ws", "wss"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			conns := crowd(t, strangers, all[name], half[name])
+			conns := openMany(t, strangers, all[name], partialHandshakes[name])
 			stop, dripped := make(chan struct{}), make(chan struct{})
 			go func() {
 				defer close(dripped)
@@ -141,7 +141,7 @@ func TestAttackDrip(t *testing.T) {
 
 // drip writes a byte to each connection, again and again.
 func drip(conns []net.Conn, stop <-chan struct{}) {
-	again := time.NewTicker(strangersTime / 20)
+	again := time.NewTicker(handshakeTimeout / 20)
 	defer again.Stop()
 	for {
 		for _, c := range conns {
@@ -155,25 +155,25 @@ func drip(conns []net.Conn, stop <-chan struct{}) {
 	}
 }
 
-// When as many are on their way in as may be, others wait their turn and are not refused.
+// When all slots are taken, further connections wait and are not refused.
 func TestAttackAllPlacesTaken(t *testing.T) {
 	const places = 8
 	all := targets(t, places)
 	for _, name := range []string{"tls", "ws", "wss"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			conns := crowd(t, places, all[name], half[name])
+			conns := openMany(t, places, all[name], partialHandshakes[name])
 			all[name].wantService(t)
 			wantAllClosed(t, conns)
 		})
 	}
 }
 
-// What claims to be large, or does not end, is cut off before it is held.
+// Oversized and endless input is cut off before it is buffered.
 func TestAttackBombs(t *testing.T) {
 	const get = "GET /mqtt HTTP/1.1\r\nHost: x\r\n"
 	all := targets(t, 100)
-	proxied := listenTCP(t, listeners.TCPOptions{Attacher: newTaker(), ProxyProtocol: theProxy, HandshakeTimeout: strangersTime})
+	proxied := listenTCP(t, listeners.TCPOptions{Attacher: newTestAttacher(), ProxyProtocol: proxyAddresses, HandshakeTimeout: handshakeTimeout})
 	all["proxy"] = target{Listener: proxied}
 	before := memory()
 	for _, test := range []struct{ name, to, begin, again string }{
@@ -202,11 +202,11 @@ func TestAttackBombs(t *testing.T) {
 	}
 }
 
-// wantCutOff fails unless the peer ends the connection before it was sent so many bytes, most of which may be in the
+// wantCutOff fails unless the peer closes the connection before most bytes were sent, most of which may be in the
 // kernel's buffers.
 func wantCutOff(t *testing.T, c net.Conn, text string, most int) {
 	t.Helper()
-	c.SetDeadline(time.Now().Add(10 * strangersTime))
+	c.SetDeadline(time.Now().Add(10 * handshakeTimeout))
 	for sent := 0; sent < most; sent += len(text) {
 		if _, err := io.WriteString(c, text); err != nil {
 			if errors.Is(err, os.ErrDeadlineExceeded) {

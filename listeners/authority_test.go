@@ -25,17 +25,17 @@ import (
 	"golang.org/x/crypto/acme"
 )
 
-// directory is a small ACME authority (RFC 8555) that believes every signature, and asks for proof of one kind at the
-// address that prove is told. Each name is asked for in one order at a time.
+// directory is a small ACME authority (RFC 8555). It accepts every signature, and validates by one kind of challenge
+// at the address in at. Each name is in one order at a time.
 type directory struct {
 	*httptest.Server
 	t     *testing.T
 	ca    *authority
 	kind  string // of the challenge
 	prove func(address, name, token string) error
-	at    string // address that is asked for proof
+	at    string // address to validate
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	orders   []*acmeOrder
 	accounts int
 }
@@ -46,7 +46,7 @@ type acmeOrder struct {
 	chain  []byte
 }
 
-// token is what the client must prove to have.
+// token is the token of every challenge.
 const token = "a-token-of-the-authority"
 
 func newDirectory(t *testing.T, kind string) *directory {
@@ -73,7 +73,7 @@ func newDirectory(t *testing.T, kind string) *directory {
 	return d
 }
 
-// asked returns for which names certificates were ordered, and how many accounts were made.
+// asked returns the names of all orders, and the number of new accounts.
 func (d *directory) asked() (names []string, accounts int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -106,10 +106,10 @@ func (d *directory) newOrder(w http.ResponseWriter, r *http.Request) {
 	d.orders = append(d.orders, o)
 	id := strconv.Itoa(len(d.orders) - 1)
 	d.mu.Unlock()
-	d.tell(w, 201, o, id)
+	d.respond(w, 201, o, id)
 }
 
-// withOrder finds the order that a request is about.
+// withOrder looks up the order of a request.
 func (d *directory) withOrder(h func(http.ResponseWriter, *http.Request, *acmeOrder, string)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		id := r.PathValue("id")
@@ -125,10 +125,10 @@ func (d *directory) withOrder(h func(http.ResponseWriter, *http.Request, *acmeOr
 }
 
 func (d *directory) order(w http.ResponseWriter, _ *http.Request, o *acmeOrder, id string) {
-	d.tell(w, 200, o, id)
+	d.respond(w, 200, o, id)
 }
 
-func (d *directory) tell(w http.ResponseWriter, code int, o *acmeOrder, id string) {
+func (d *directory) respond(w http.ResponseWriter, code int, o *acmeOrder, id string) {
 	status := map[string]string{"pending": "pending", "valid": "ready", "invalid": "invalid"}[o.status]
 	if o.chain != nil {
 		status = "valid"
@@ -154,7 +154,7 @@ func (d *directory) challengeOf(o *acmeOrder, id string) map[string]string {
 	return map[string]string{"type": d.kind, "url": d.URL + "/challenge/" + id, "token": token, "status": o.status}
 }
 
-// challenge asks for the proof at once.
+// challenge validates at once.
 func (d *directory) challenge(w http.ResponseWriter, _ *http.Request, o *acmeOrder, id string) {
 	o.status = "valid"
 	if err := d.prove(d.at, o.name, token); err != nil {
@@ -180,7 +180,7 @@ func (d *directory) finalize(w http.ResponseWriter, r *http.Request, o *acmeOrde
 	d.order(w, r, o, id)
 }
 
-// sign gives a certificate to who asks for it.
+// sign issues a certificate.
 func (a *authority) sign(t *testing.T, csr *x509.CertificateRequest) []byte {
 	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
 	if err != nil {
@@ -208,7 +208,7 @@ func (d *directory) answer(w http.ResponseWriter, status int, v any) {
 	}
 }
 
-// payload reads what a signed request (RFC 7515) asks for.
+// payload decodes the payload of a signed request (RFC 7515).
 func (d *directory) payload(r *http.Request, v any) {
 	var signed struct{ Payload string }
 	if err := json.NewDecoder(r.Body).Decode(&signed); err != nil {
@@ -223,9 +223,9 @@ func (d *directory) payload(r *http.Request, v any) {
 	}
 }
 
-// proveTLS asks a TLS listener for proof (RFC 8737 3).
+// proveTLS validates at a TLS listener (RFC 8737 3).
 func proveTLS(address, name, _ string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
 	defer cancel()
 	d := tls.Dialer{Config: &tls.Config{ServerName: name, NextProtos: []string{acme.ALPNProto}, InsecureSkipVerify: true}}
 	c, err := d.DialContext(ctx, "tcp", address)
@@ -239,7 +239,7 @@ func proveTLS(address, name, _ string) error {
 	if state.NegotiatedProtocol != acme.ALPNProto || !hasProof || !slices.Equal(leaf.DNSNames, []string{name}) {
 		return fmt.Errorf("protocol %q, certificate for %v", state.NegotiatedProtocol, leaf.DNSNames)
 	}
-	c.SetReadDeadline(time.Now().Add(patience))
+	c.SetReadDeadline(time.Now().Add(waitLimit))
 	if _, err := c.Read(make([]byte, 1)); err == nil || isTimeout(err) {
 		return fmt.Errorf("the connection was not closed: %v", err)
 	}
@@ -251,14 +251,14 @@ func isTimeout(err error) bool {
 	return ok && e.Timeout()
 }
 
-// proveHTTP asks an HTTP listener for proof (RFC 8555 8.3).
+// proveHTTP validates at an HTTP listener (RFC 8555 8.3).
 func proveHTTP(address, name, token string) error {
 	r, err := http.NewRequest("GET", "http://"+address+"/.well-known/acme-challenge/"+token, nil)
 	if err != nil {
 		return err
 	}
 	r.Host = name
-	client := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := http.Client{Timeout: waitLimit, Transport: &http.Transport{DisableKeepAlives: true}}
 	response, err := client.Do(r)
 	if err != nil {
 		return err

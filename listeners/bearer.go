@@ -20,12 +20,12 @@ const (
 	leastToken = 32   // bytes
 	mostToken  = 4096 // bytes of the file
 
-	failuresAllowed = 10 // wrong tokens of an address in failuresWindow; then nothing of it is looked at until its end
+	failuresAllowed = 10 // wrong tokens of a network in failuresWindow; then its requests are refused until the window ends
 	failuresWindow  = time.Minute
-	failuresKept    = 1024 // addresses that are remembered
+	failuresKept    = 1024 // remembered networks
 )
 
-// bearer lets requests through that show a token (RFC 6750 2.1).
+// bearer passes requests with the right bearer token (RFC 6750 2.1).
 type bearer struct {
 	file     string
 	sum      atomic.Pointer[[sha256.Size]byte]
@@ -39,7 +39,7 @@ func newBearer(file string) (*bearer, error) {
 	return b, b.reload()
 }
 
-// reload reads the file again; if that fails, the token before stays.
+// reload reads the file again. After an error the old token applies.
 func (b *bearer) reload() error {
 	token, err := readToken(b.file)
 	if err != nil {
@@ -72,6 +72,9 @@ func readToken(file string) ([]byte, error) {
 		return nil, fmt.Errorf("token file %s: must hold one line of %d to %d letters, digits and -._~+/=; "+
 			"make one with: openssl rand -hex 32", file, leastToken, mostToken-2)
 	}
+	if bytes.Count(token, token[:1]) == len(token) {
+		return nil, fmt.Errorf("token file %s: is one letter many times, which can be guessed; make one with: openssl rand -hex 32", file)
+	}
 	return token, nil
 }
 
@@ -79,7 +82,7 @@ func isNoTokenRune(r rune) bool {
 	return !strings.ContainsRune("-._~+/=", r) && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
 }
 
-// wrap answers with next if the token is right, or the path is one of open.
+// wrap calls next if the token is right, or the path is one of open.
 func (b *bearer) wrap(next http.Handler, open ...string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for _, path := range open {
@@ -94,7 +97,7 @@ func (b *bearer) wrap(next http.Handler, open ...string) http.Handler {
 			b.refused.Add(1)
 			w.Header().Set("Retry-After", fmt.Sprint(int(failuresWindow.Seconds())))
 			plain(w, http.StatusTooManyRequests, "too many wrong tokens; wait a minute")
-		case !b.right(r):
+		case !b.isAuthorized(r):
 			b.refused.Add(1)
 			b.failures.add(from)
 			w.Header().Set("WWW-Authenticate", `Bearer realm="outcry"`)
@@ -105,8 +108,8 @@ func (b *bearer) wrap(next http.Handler, open ...string) http.Handler {
 	})
 }
 
-// right compares in a time that does not depend on the token.
-func (b *bearer) right(r *http.Request) bool {
+// isAuthorized reports whether a request has the right token. The comparison takes constant time.
+func (b *bearer) isAuthorized(r *http.Request) bool {
 	headers := r.Header["Authorization"]
 	if len(headers) != 1 {
 		return false
@@ -116,7 +119,7 @@ func (b *bearer) right(r *http.Request) bool {
 	return strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(sum[:], b.sum.Load()[:]) == 1
 }
 
-// network is what failures are counted by: an address of IPv4, 64 bits of IPv6.
+// network returns the network that failures count for: an IPv4 address, or 64 bits of an IPv6 address.
 func network(remote string) netip.Prefix {
 	peer, err := netip.ParseAddrPort(remote)
 	if err != nil {
@@ -129,17 +132,17 @@ func network(remote string) netip.Prefix {
 	return netip.PrefixFrom(addr, 64).Masked()
 }
 
-// failures counts wrong tokens. It remembers no more than failuresKept networks.
+// failures counts wrong tokens. It remembers at most failuresKept networks.
 type failures struct {
 	now func() time.Time
 
-	mu        sync.Mutex // guards what follows
+	mu        sync.Mutex // guards the fields below
 	byNetwork map[netip.Prefix]*failure
 }
 
 type failure struct {
 	count int
-	until time.Time // when it is forgotten
+	until time.Time // end of the window
 }
 
 func (f *failures) tooMany(from netip.Prefix) bool {
@@ -162,7 +165,7 @@ func (f *failures) add(from netip.Prefix) {
 	known.count++
 }
 
-// makeRoom forgets what is over, and if that is nothing, any one of the others.
+// makeRoom forgets expired entries, or else an arbitrary one.
 func (f *failures) makeRoom(now time.Time) {
 	if len(f.byNetwork) < failuresKept {
 		return

@@ -13,7 +13,7 @@ import (
 
 const opsToken = "0123456789abcdef0123456789abcdef"
 
-// tokenFile writes a token's file.
+// tokenFile writes a token file.
 func tokenFile(t *testing.T, text string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "token")
@@ -63,7 +63,7 @@ func TestOpsToken(t *testing.T) {
 	}
 }
 
-// Who guesses is not listened to for a while, also with the right token; health is told to everybody.
+// After too many wrong tokens, even the right one is refused for a while; health checks are always answered.
 func TestOpsGuessing(t *testing.T) {
 	l := listenOps(t, listeners.OpsOptions{TokenFile: tokenFile(t, opsToken)})
 	for i := range 10 {
@@ -117,6 +117,9 @@ func TestBadOpsToken(t *testing.T) {
 		"long":           {tokenFile(t, strings.Repeat("x", 5000)), "must hold one line"},
 		"two lines":      {tokenFile(t, opsToken+"\n"+opsToken), "must hold one line"},
 		"a space":        {tokenFile(t, opsToken+" x"), "must hold one line"},
+		"a mark":         {tokenFile(t, "\xef\xbb\xbf"+opsToken), "must hold one line"},
+		"empty":          {tokenFile(t, ""), "must hold one line"},
+		"one letter":     {tokenFile(t, strings.Repeat("0", 64)), "can be guessed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := listeners.ListenOps(listeners.OpsOptions{Address: "127.0.0.1:0", TokenFile: test.file})

@@ -10,21 +10,22 @@ import (
 )
 
 const (
-	defaultKeepAlive  = 60 * time.Second // idle time before the first TCP keep-alive probe
+	longestKeepAlive  = 32767 * time.Second // Linux' maximum
+	defaultKeepAlive  = 60 * time.Second    // idle time before the first TCP keep-alive probe
 	keepAliveInterval = 15 * time.Second
-	keepAliveCount    = 4 // probes without an answer until the connection is given up
+	keepAliveCount    = 4 // unanswered probes before the connection is dropped
 )
 
-// BindError tells why an address could not be listened on, and what to do about it.
+// BindError is a failure to listen on an address, with a remedy.
 type BindError struct {
 	Address string // as configured
-	Key     string // the key in the config file that holds it, e.g. "listeners.ws.address"
+	Key     string // the key in the config file, e.g. "listeners.ws.address"
 	Reason  string // e.g. "address in use"
-	Hint    string // what to do
-	Err     error  // the operating system's error, nil if it was not asked
+	Hint    string // remedy
+	Err     error  // the operating system's error; nil if the check failed before
 }
 
-// Error returns the address, the reason and the hint in one line.
+// Error returns the address, the reason and the hint on one line.
 func (e *BindError) Error() string {
 	return fmt.Sprintf("listen %s: %s; %s", e.Address, e.Reason, e.Hint)
 }
@@ -32,8 +33,8 @@ func (e *BindError) Error() string {
 // Unwrap returns the operating system's error.
 func (e *BindError) Unwrap() error { return e.Err }
 
-// bindTCP listens on a TCP address with keep-alive probes after idle (negative: none). Nagle's algorithm is off, as it
-// always is with package net.
+// bindTCP listens on a TCP address with keep-alive probes after idle (negative: none). Nagle's algorithm is off,
+// package net's default.
 func bindTCP(address, key string, idle time.Duration) (net.Listener, error) {
 	if idle == 0 {
 		idle = defaultKeepAlive
@@ -41,7 +42,7 @@ func bindTCP(address, key string, idle time.Duration) (net.Listener, error) {
 	config := net.ListenConfig{KeepAlive: -1}
 	if idle > 0 {
 		config.KeepAliveConfig = net.KeepAliveConfig{
-			Enable: true, Idle: idle, Interval: keepAliveInterval, Count: keepAliveCount,
+			Enable: true, Idle: min(idle, longestKeepAlive), Interval: keepAliveInterval, Count: keepAliveCount,
 		}
 	}
 	config.Control = inherited(config.KeepAliveConfig)
@@ -52,7 +53,7 @@ func bindTCP(address, key string, idle time.Duration) (net.Listener, error) {
 	return l, nil
 }
 
-// explain turns an error of net.Listen into one that an operator can act on.
+// explain turns an error of net.Listen into one with a remedy.
 func explain(address, key string, err error) *BindError {
 	e := &BindError{Address: address, Key: key, Err: err}
 	var (
@@ -76,7 +77,7 @@ func explain(address, key string, err error) *BindError {
 	return e
 }
 
-// cause returns the innermost text of an error of package net, without the address that stands around it.
+// cause returns the innermost text of an error of package net, without the address around it.
 func cause(err error) string {
 	var op *net.OpError
 	if errors.As(err, &op) {
@@ -85,8 +86,8 @@ func cause(err error) string {
 	return err.Error()
 }
 
-// IsLoopback reports whether only this machine can reach a listener on address (host:port). An address without a
-// host, or with one that cannot be resolved, is not loopback.
+// IsLoopback reports whether a listener on address (host:port) is reachable from this machine only. An address
+// without a host, or with an unresolvable one, is not loopback.
 func IsLoopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil || host == "" {

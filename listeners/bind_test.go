@@ -19,11 +19,11 @@ func TestBusyPort(t *testing.T) {
 	address := other.Addr().String()
 	for key, listen := range map[string]func() error{
 		"listeners.tcp.address": func() error {
-			_, err := listeners.ListenTCP(listeners.TCPOptions{Address: address, Attacher: newTaker()})
+			_, err := listeners.ListenTCP(listeners.TCPOptions{Address: address, Attacher: newTestAttacher()})
 			return err
 		},
 		"listeners.ws.address": func() error {
-			_, err := listeners.ListenWebSocket(listeners.WebSocketOptions{Address: address, Attacher: newTaker()})
+			_, err := listeners.ListenWebSocket(listeners.WebSocketOptions{Address: address, Attacher: newTestAttacher()})
 			return err
 		},
 		"http.address": func() error {
@@ -55,7 +55,7 @@ func TestBadAddress(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := listeners.ListenTCP(listeners.TCPOptions{
-				Address: test.address, Attacher: newTaker(), ConfigKey: "fleet",
+				Address: test.address, Attacher: newTestAttacher(), ConfigKey: "fleet",
 			})
 			if err == nil || !strings.Contains(err.Error(), test.want) || !strings.HasSuffix(err.Error(), "fleet.address") {
 				t.Errorf("error is %v\nwant     %s", err, test.want)

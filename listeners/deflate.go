@@ -8,9 +8,9 @@ import (
 
 const extensionsHeader = "Sec-Websocket-Extensions"
 
-// offersDeflate tells whether one of the extensions that a client offers is permessage-deflate in a form that the answer
-// 'permessage-deflate; server_no_context_takeover; client_no_context_takeover' accepts (RFC 7692 7.1), and leaves only
-// that in the header, for the upgrader answers whatever has the name.
+// offersDeflate reports whether a client offers permessage-deflate in a form that the answer 'permessage-deflate;
+// server_no_context_takeover; client_no_context_takeover' accepts (RFC 7692 7.1). It removes all other offers from
+// the header, because the upgrader answers any with that name.
 func offersDeflate(h http.Header) bool {
 	offers := strings.Split(strings.Join(h[extensionsHeader], ","), ",")
 	for _, offer := range offers {
@@ -22,8 +22,8 @@ func offersDeflate(h http.Header) bool {
 	return false
 }
 
-// acceptsDeflate looks at one offer. A parameter that is unknown, there twice or has a wrong value makes it invalid. A
-// smaller window for what we send has to be promised in the answer (RFC 7692 7.1.2.1), and is not.
+// acceptsDeflate checks one offer. An unknown or repeated parameter, or a wrong value, makes it invalid. It also
+// refuses a smaller window for the server, which the answer would have to confirm (RFC 7692 7.1.2.1).
 func acceptsDeflate(offer string) bool {
 	name, params, _ := strings.Cut(offer, ";")
 	if strings.TrimSpace(name) != "permessage-deflate" {
@@ -54,7 +54,7 @@ func acceptsDeflate(offer string) bool {
 	return true
 }
 
-// windowBits tells whether a value is 8 to 15 without leading zeros, in quotes or not.
+// windowBits reports whether a value is 8 to 15 without leading zeros, quoted or not.
 func windowBits(value string) bool {
 	if n := len(value); n >= 2 && value[0] == '"' && value[n-1] == '"' {
 		value = value[1 : n-1]

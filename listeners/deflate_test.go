@@ -19,7 +19,7 @@ import (
 
 const agreed = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
 
-// Compression is agreed on when it is on, and only in a form that the answer accepts.
+// Compression is agreed on only if it is enabled, and offered in a form that the answer accepts.
 func TestCompressionOffers(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -46,7 +46,7 @@ func TestCompressionOffers(t *testing.T) {
 	} {
 		for _, on := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s, compression %v", tt.name, on), func(t *testing.T) {
-				to := newTaker()
+				to := newTestAttacher()
 				l := listenWS(t, listeners.WebSocketOptions{Attacher: to, Compression: on})
 				answer := upgrade(t, l, tt.offers)
 				want := tt.agreed && on
@@ -63,8 +63,8 @@ func TestCompressionOffers(t *testing.T) {
 	}
 }
 
-// upgrade makes a request to the listener that offers extensions, in a header each, and returns the answer. gorilla's client
-// would write its own.
+// upgrade requests an upgrade with extensions, in a header each, and returns the answer. gorilla's client would write
+// its own.
 func upgrade(t *testing.T, l listeners.Listener, offers []string) *http.Response {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+l.Addr().String()+"/mqtt", nil)
@@ -86,14 +86,15 @@ func upgrade(t *testing.T, l listeners.Listener, offers []string) *http.Response
 	return answer
 }
 
-// publish is a PUBLISH of MQTT 3.1.1 with QoS 0.
+// publish returns a PUBLISH of MQTT 3.1.1 with QoS 0.
 func publish(topic string, payload []byte) []byte {
 	b := binary.AppendUvarint([]byte{0x30}, uint64(2+len(topic)+len(payload)))
 	b = binary.BigEndian.AppendUint16(b, uint16(len(topic)))
 	return append(append(b, topic...), payload...)
 }
 
-// What gorilla's client compresses is heard by a client that does not, and the other way around, with TLS and without.
+// Messages pass between gorilla's client with compression and clients without it, in both directions, with and
+// without TLS.
 func TestCompressionWithGorilla(t *testing.T) {
 	server, trusting := serverTLS(t)
 	for name, config := range map[string]*tls.Config{"ws": nil, "wss": trusting} {
@@ -133,7 +134,7 @@ func TestCompressionWithGorilla(t *testing.T) {
 
 func dialCompressing(t *testing.T, url string, config *tls.Config, on bool) *websocket.Conn {
 	t.Helper()
-	d := websocket.Dialer{Subprotocols: []string{"mqtt"}, TLSClientConfig: config, HandshakeTimeout: patience, EnableCompression: on}
+	d := websocket.Dialer{Subprotocols: []string{"mqtt"}, TLSClientConfig: config, HandshakeTimeout: waitLimit, EnableCompression: on}
 	ws, answer, err := d.DialContext(t.Context(), url, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -154,12 +155,12 @@ func say(t *testing.T, ws *websocket.Conn, messages ...[]byte) {
 	}
 }
 
-// want reads messages until there is as much as is wanted, which they must be.
+// want reads messages until all packets have come.
 func want(t *testing.T, ws *websocket.Conn, packets ...string) {
 	t.Helper()
 	all := strings.Join(packets, "")
 	got := ""
-	ws.SetReadDeadline(time.Now().Add(patience))
+	ws.SetReadDeadline(time.Now().Add(waitLimit))
 	for len(got) < len(all) {
 		_, message, err := ws.ReadMessage()
 		if err != nil {
@@ -172,7 +173,7 @@ func want(t *testing.T, ws *websocket.Conn, packets ...string) {
 	}
 }
 
-// A bomb is refused with the close code for it, and what it would have become is never there.
+// A decompression bomb is refused with its close code, and is never expanded.
 func TestCompressionBomb(t *testing.T) {
 	b := startLimited(t, broker.Limits{MaxPacketBytes: 1 << 20})
 	l := listenWS(t, listeners.WebSocketOptions{Attacher: b, Compression: true})

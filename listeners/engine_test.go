@@ -16,7 +16,7 @@ import (
 	"github.com/outcry-mqtt/outcry/listeners"
 )
 
-// startBroker runs a broker that lets everybody in, until the end of the test.
+// startBroker runs a broker that accepts everybody, until the end of the test.
 func startBroker(t *testing.T) *broker.Broker {
 	t.Helper()
 	return startLimited(t, broker.Limits{})
@@ -32,7 +32,7 @@ func startLimited(t *testing.T, limits broker.Limits) *broker.Broker {
 	ended := make(chan error, 1)
 	go func() { ended <- b.Run(context.Background()) }()
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
 		defer cancel()
 		if err := b.Shutdown(ctx); err != nil {
 			t.Errorf("Shutdown: %v", err)
@@ -44,14 +44,14 @@ func startLimited(t *testing.T, limits broker.Limits) *broker.Broker {
 	return b
 }
 
-// framed is a WebSocket as a net.Conn, for what is small enough to come in one message.
-type framed struct {
+// webSocketConn is a WebSocket as a net.Conn, for data that fits in one message.
+type webSocketConn struct {
 	net.Conn
 	ws   *websocket.Conn
 	rest []byte
 }
 
-func (f *framed) Read(p []byte) (int, error) {
+func (f *webSocketConn) Read(p []byte) (int, error) {
 	if len(f.rest) == 0 {
 		_, message, err := f.ws.ReadMessage()
 		if err != nil {
@@ -64,23 +64,23 @@ func (f *framed) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func (f *framed) Write(p []byte) (int, error) {
+func (f *webSocketConn) Write(p []byte) (int, error) {
 	return len(p), f.ws.WriteMessage(websocket.BinaryMessage, p)
 }
 
 func dialWS(t *testing.T, url string, config *tls.Config) net.Conn {
 	t.Helper()
-	d := websocket.Dialer{Subprotocols: []string{"mqtt"}, TLSClientConfig: config, HandshakeTimeout: patience}
+	d := websocket.Dialer{Subprotocols: []string{"mqtt"}, TLSClientConfig: config, HandshakeTimeout: waitLimit}
 	ws, _, err := d.DialContext(t.Context(), url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { ws.Close() })
-	ws.SetReadDeadline(time.Now().Add(patience))
-	return &framed{Conn: ws.NetConn(), ws: ws}
+	ws.SetReadDeadline(time.Now().Add(waitLimit))
+	return &webSocketConn{Conn: ws.NetConn(), ws: ws}
 }
 
-// A CONNECT is answered by a CONNACK over each transport, and Stats knows by which one it came.
+// Each transport carries CONNECT and CONNACK, and Stats counts its connections separately.
 func TestBroker(t *testing.T) {
 	server, trusting := serverTLS(t)
 	for name, connectTo := range map[string]func(t *testing.T, b *broker.Broker) net.Conn{
@@ -127,19 +127,19 @@ func TestBroker(t *testing.T) {
 	}
 }
 
-// seen is an Authenticator that notes what it is shown.
-type seen struct{ credentials chan broker.Credentials }
+// credentialRecorder is an Authenticator that records credentials.
+type credentialRecorder struct{ credentials chan broker.Credentials }
 
-func (s seen) Authenticate(_ context.Context, c *broker.Credentials) (*broker.Identity, error) {
+func (s credentialRecorder) Authenticate(_ context.Context, c *broker.Credentials) (*broker.Identity, error) {
 	noted := *c
 	noted.Header = c.Header.Clone()
 	s.credentials <- noted
 	return &broker.Identity{Method: "test"}, nil
 }
 
-// An authenticator gets to see the headers of the upgrade.
+// An authenticator gets the headers of the upgrade.
 func TestBrokerSeesHeaders(t *testing.T) {
-	hook := seen{make(chan broker.Credentials, 1)}
+	hook := credentialRecorder{make(chan broker.Credentials, 1)}
 	b, err := broker.New(broker.Options{Shards: 1, Hooks: []any{hook}})
 	if err != nil {
 		t.Fatal(err)
@@ -164,7 +164,7 @@ func TestBrokerSeesHeaders(t *testing.T) {
 		if c.Listener != "ws" || c.Header.Get("Authorization") != "Bearer abc" || c.Remote != ws.LocalAddr().String() {
 			t.Errorf("credentials are %+v", c)
 		}
-	case <-time.After(patience):
+	case <-time.After(waitLimit):
 		t.Error("nobody was asked")
 	}
 }

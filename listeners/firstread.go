@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// firstReadListener is a net.Listener for net/http whose connections become WebSockets before net/http knows it, if the
-// first bytes of one are a whole request for that. net/http would lose the buffers of a connection that is hijacked from
-// it, 10 KiB of garbage for each client; those of one that it sees end it uses again.
+// firstReadListener is a net.Listener for net/http. If the first read of a connection is a complete WebSocket
+// request, it upgrades the connection before net/http sees it. net/http loses its buffers when a connection is
+// hijacked, 10 KiB of garbage for each client; it reuses those of a connection that ends.
 type firstReadListener struct {
 	net.Listener
 	to *WebSocket
@@ -25,44 +25,44 @@ func (l *firstReadListener) Accept() (net.Conn, error) {
 	return &firstRead{Conn: c, to: l.to}, nil
 }
 
-// firstRead is a connection that speaks HTTP until it is handed over; for net/http it has ended then.
+// firstRead is a connection with HTTP until it is handed over. For net/http it then ends.
 type firstRead struct {
 	net.Conn
 	to   *WebSocket
 	read bool // used by the reader only
 
-	mu             sync.Mutex // guards what follows
+	mu             sync.Mutex // guards the fields below
 	closed, handed bool
 }
 
-// Read reads on, or io.EOF if what it has read made a WebSocket of the connection.
+// Read reads from the connection. It returns io.EOF if the first read upgraded it.
 func (c *firstRead) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if err != nil || c.read {
 		return n, err
 	}
 	c.read = true
-	if c.to.upgradeAtOnce(c, p[:n]) {
+	if c.to.upgradeFast(c, p[:n]) {
 		return 0, io.EOF
 	}
 	return n, nil
 }
 
-// hand gives the connection away, unless it was closed.
-func (c *firstRead) hand() bool {
+// handOver marks the connection as handed over. It returns false if it was closed.
+func (c *firstRead) handOver() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.handed = !c.closed
 	return c.handed
 }
 
-func (c *firstRead) isHanded() bool {
+func (c *firstRead) isHandedOver() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.handed
 }
 
-// Close closes the connection, unless the Attacher has it.
+// Close closes the connection, unless the Attacher owns it.
 func (c *firstRead) Close() error {
 	c.mu.Lock()
 	c.closed = true
@@ -74,21 +74,21 @@ func (c *firstRead) Close() error {
 	return c.Conn.Close()
 }
 
-// CloseWrite lets net/http end a connection so that the peer gets the last answer.
+// CloseWrite lets net/http end a connection after the peer has got the last answer.
 func (c *firstRead) CloseWrite() error { return closeWrite(c.Conn) }
 
-// SetWriteDeadline is called by net/http also after it has seen the connection end.
+// SetWriteDeadline ignores calls after the handover: net/http calls it on connections that have ended.
 func (c *firstRead) SetWriteDeadline(t time.Time) error {
-	if c.isHanded() {
+	if c.isHandedOver() {
 		return net.ErrClosed
 	}
 	return c.Conn.SetWriteDeadline(t)
 }
 
-// upgradeAtOnce makes a WebSocket of a connection whose first bytes are text. If it reports false, nothing has been
-// written, and net/http is to read the request and to answer it.
-func (w *WebSocket) upgradeAtOnce(c *firstRead, text []byte) bool {
-	u := atOnces.Get().(*atOnce)
+// upgradeFast upgrades a connection whose first bytes are text. If it reports false it has written nothing, and
+// net/http must read and answer the request.
+func (w *WebSocket) upgradeFast(c *firstRead, text []byte) bool {
+	u := fastUpgrades.Get().(*fastUpgrade)
 	defer u.release()
 	r, ok := u.readRequest(text)
 	if !ok || !slices.Contains(w.paths, r.URL.Path) || !w.hosts.allow(r.Host) {
@@ -104,7 +104,7 @@ func (w *WebSocket) upgradeAtOnce(c *firstRead, text []byte) bool {
 	if err != nil {
 		return u.hijacked
 	}
-	if c.hand() {
+	if c.handOver() {
 		attach(w.attacher, link, w.refusals)
 	}
 	return true

@@ -11,12 +11,12 @@ import (
 	"github.com/outcry-mqtt/outcry/listeners"
 )
 
-// with puts lines into the header of upgradeRequest.
-func with(lines string) string {
+// requestWith adds lines to the header of upgradeRequest.
+func requestWith(lines string) string {
 	return strings.Replace(upgradeRequest, "Host: x\r\n", "Host: x\r\n"+lines, 1)
 }
 
-// answerTo reads the next answer, which has no body if it is an upgrade.
+// answerTo reads the next answer; an upgrade's has no body.
 func answerTo(t *testing.T, c net.Conn) *http.Response {
 	t.Helper()
 	answer, err := http.ReadResponse(bufio.NewReader(c), nil)
@@ -27,20 +27,19 @@ func answerTo(t *testing.T, c net.Conn) *http.Response {
 	return answer
 }
 
-// TestUpgradeInAnyShape opens WebSockets by requests that are upgraded at once, and by others that net/http has to read.
+// TestUpgradeInAnyShape opens WebSockets by requests that are upgraded at once, and by others that net/http reads.
 func TestUpgradeInAnyShape(t *testing.T) {
 	const page = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 	for name, requests := range map[string][]string{
 		"at once":          {upgradeRequest},
 		"with an escape":   {strings.Replace(upgradeRequest, "/mqtt", "/m%71tt?a=b", 1)},
 		"after a page":     {page, upgradeRequest},
-		"a continued line": {with("X-Long: a\r\n b\r\n")},
-		"old HTTP":         {strings.Replace(upgradeRequest, "HTTP/1.1", "HTTP/1.0", 1)},
-		"not ASCII":        {with("X-Name: \xc3\xa9\r\n")},
-		"long":             {with("Cookie: " + strings.Repeat("c", 8<<10) + "\r\n")},
+		"a continued line": {requestWith("X-Long: a\r\n b\r\n")},
+		"not ASCII":        {requestWith("X-Name: \xc3\xa9\r\n")},
+		"long":             {requestWith("Cookie: " + strings.Repeat("c", 8<<10) + "\r\n")},
 	} {
 		t.Run(name, func(t *testing.T) {
-			to := newTaker()
+			to := newTestAttacher()
 			c := dial(t, listenWS(t, listeners.WebSocketOptions{Attacher: to}))
 			for i, request := range requests {
 				answer := answerTo(t, send(t, c, request))
@@ -57,29 +56,29 @@ func TestUpgradeInAnyShape(t *testing.T) {
 	}
 }
 
-// TestUpgradeRefusedInAnyShape has requests that are not quite one for a WebSocket answered by net/http.
+// TestUpgradeRefusedInAnyShape sends almost valid WebSocket requests, which net/http answers.
 func TestUpgradeRefusedInAnyShape(t *testing.T) {
 	for name, test := range map[string]struct {
 		request string
 		want    int // 0: no answer
 	}{
-		"two hosts":       {with("host: y\r\n"), http.StatusBadRequest},
+		"two hosts":       {requestWith("host: y\r\n"), http.StatusBadRequest},
 		"odd host":        {strings.Replace(upgradeRequest, "Host: x", "Host: x y", 1), http.StatusBadRequest},
-		"odd header":      {with("X Y: z\r\n"), http.StatusBadRequest},
+		"odd header":      {requestWith("X Y: z\r\n"), http.StatusBadRequest},
 		"POST":            {strings.Replace(upgradeRequest, "GET", "POST", 1), http.StatusMethodNotAllowed},
 		"another version": {strings.Replace(upgradeRequest, "Version: 13", "Version: 12", 1), http.StatusBadRequest},
-		"a body":          {with("Content-Length: 1\r\n") + "x", 0},
+		"a body":          {requestWith("Content-Length: 1\r\n") + "x", 0},
 		"data behind it":  {upgradeRequest + string(maskedConnect), 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			to := newTaker()
+			to := newTestAttacher()
 			c := send(t, dial(t, listenWS(t, listeners.WebSocketOptions{Attacher: to})), test.request)
 			if test.want == 0 {
 				wantClosed(t, c)
 			} else if answer := answerTo(t, c); answer.StatusCode != test.want {
 				t.Errorf("answer is %s, want %d", answer.Status, test.want)
 			}
-			to.none(t)
+			to.wantNone(t)
 		})
 	}
 }

@@ -6,23 +6,23 @@ import (
 	"slices"
 )
 
-// followed is what some files hold; while they are broken or half written, what they held before. It is not for
-// several goroutines at once.
-type followed[T any] struct {
+// watchedFiles is the content of some files; while they are broken or half written, their last valid content. It is not
+// safe for concurrent use.
+type watchedFiles[T any] struct {
 	names []string
 	load  func() (T, error)
 
-	seen  []fs.FileInfo // of the files when they were last read, whether that succeeded or not
+	seen  []fs.FileInfo // of the files at the last read, successful or not
 	value T
 }
 
-// changed reports whether the files look different from when they were read.
-func (f *followed[T]) changed() bool {
+// changed reports whether the files differ from the last read.
+func (f *watchedFiles[T]) changed() bool {
 	return !slices.EqualFunc(f.stat(), f.seen, sameFile)
 }
 
-// read loads the files. It notes what they looked like before, so that a change in between is found the next time.
-func (f *followed[T]) read() error {
+// read loads the files. It records their state before the read, so that the next check finds a change in between.
+func (f *watchedFiles[T]) read() error {
 	f.seen = f.stat()
 	next, err := f.load()
 	if err != nil {
@@ -32,8 +32,8 @@ func (f *followed[T]) read() error {
 	return nil
 }
 
-// stat describes the files; nil stands for one that is missing.
-func (f *followed[T]) stat() []fs.FileInfo {
+// stat describes the files; nil: the file is missing.
+func (f *watchedFiles[T]) stat() []fs.FileInfo {
 	files := make([]fs.FileInfo, len(f.names))
 	for i, name := range f.names {
 		if info, err := os.Stat(name); err == nil {

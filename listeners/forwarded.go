@@ -6,22 +6,22 @@ import (
 	"strings"
 )
 
-// The headers in which a proxy says whom it speaks for.
+// The headers in which a proxy names its client.
 const (
 	XForwardedFor = "X-Forwarded-For"
 	Forwarded     = "Forwarded" // RFC 7239
 )
 
-// forwarded tells where clients are that come through proxies. Only one header is believed: of the other one, the proxy
-// would pass on what the client made up.
+// forwarded finds the address of clients behind proxies. It trusts only one header: a proxy would forward the other
+// one as sent by the client.
 type forwarded struct {
 	proxies proxies
 	header  string // XForwardedFor or Forwarded
 }
 
-// client returns the address of who sent a request, host:port, with port 0 where the proxy does not tell it. The hops
-// are walked from the last, which the proxy has seen itself, to the first that is no proxy of ours; what stands before
-// that one anybody may have written.
+// client returns the address of a request's sender, host:port, with port 0 if the proxy does not send it. It walks
+// the hops from the last, added by the nearest proxy, to the first that is none of our proxies; anybody may have
+// written the hops before.
 func (f forwarded) client(r *http.Request) string {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil || !f.proxies.has(peer.Addr()) {
@@ -49,7 +49,7 @@ func (f forwarded) hops(h http.Header) []string {
 	return strings.Split(all, ",")
 }
 
-// parseHop reads an address, with or without a port. What a proxy hides ("unknown", "_name") is none.
+// parseHop parses an address, with or without a port. It refuses obfuscated ones ("unknown", "_name").
 func parseHop(text string) (netip.AddrPort, bool) {
 	text = strings.TrimSpace(text)
 	hop, err := netip.ParseAddrPort(text)
@@ -67,7 +67,7 @@ func parseHop(text string) (netip.AddrPort, bool) {
 	return netip.AddrPortFrom(hop.Addr().Unmap().WithZone(""), hop.Port()), true
 }
 
-// parseForwarded returns the "for" of each element, "" for one that has none; nothing if the header is malformed.
+// parseForwarded returns the "for" of each element, "" for one without; nothing if the header is malformed.
 func parseForwarded(text string) (hops []string) {
 	for {
 		hop, rest, more, ok := forwardedElement(text)
@@ -82,7 +82,7 @@ func parseForwarded(text string) (hops []string) {
 	}
 }
 
-// forwardedElement reads the pairs up to the next comma that is not in quotes.
+// forwardedElement parses the pairs up to the next unquoted comma.
 func forwardedElement(text string) (hop, rest string, more, ok bool) {
 	for {
 		name, after, found := strings.Cut(text, "=")
@@ -112,7 +112,7 @@ func forwardedElement(text string) (hop, rest string, more, ok bool) {
 	}
 }
 
-// forwardedValue reads a token or a quoted string, and returns what stands behind it.
+// forwardedValue parses a token or a quoted string, and returns the rest.
 func forwardedValue(text string) (value, rest string, ok bool) {
 	quoted, isQuoted := strings.CutPrefix(text, `"`)
 	if !isQuoted {

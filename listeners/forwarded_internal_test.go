@@ -52,7 +52,7 @@ func TestForwarded(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			h := http.Header{test.header: test.values}
 			other := map[string]string{XForwardedFor: Forwarded, Forwarded: XForwardedFor}[test.header]
-			h.Set(other, "for=203.0.113.66") // what a client makes up, in the header that the proxy does not write
+			h.Set(other, "for=203.0.113.66") // sent by the client, in the header that the proxy does not write
 			got := forwarded{ours, test.header}.client(&http.Request{RemoteAddr: test.from, Header: h})
 			if got != test.want {
 				t.Errorf("client is %s, want %s", got, test.want)
@@ -61,8 +61,8 @@ func TestForwarded(t *testing.T) {
 	}
 }
 
-// What the last proxy writes at the end cannot be changed by what the client writes before, in either header, unless the
-// whole becomes unreadable; then it is the proxy's own address.
+// A client cannot change the hop added by the last proxy, in either header, unless it makes the header malformed;
+// then the proxy's own address counts.
 func FuzzForwarded(f *testing.F) {
 	for _, text := range []string{
 		"", "for=1.2.3.4", `for="[2001:db8::1]:80";proto=https`, "10.0.0.1, 1.2.3.4", `for="a`, `a="\"`, ",,;=", "for=10.1.1.1",

@@ -17,17 +17,18 @@ const (
 	defaultHeaderTimeout  = 10 * time.Second
 	defaultMaxHeaderBytes = 16 << 10
 	defaultMaxRequests    = 4096
+	defaultMaxPages       = 1000
 
 	requestTimeout  = 30 * time.Second // to read a whole request, its body included
 	responseTimeout = time.Minute      // to write a response; profiles add their own length
 	idleTimeout     = 15 * time.Second // between two requests of one connection
 )
 
-// httpLimits are what a peer of an HTTP listener may use before it is an MQTT client.
+// httpLimits bound a peer of an HTTP listener before it is an MQTT client.
 type httpLimits struct {
 	headerTimeout  time.Duration // also for the TLS handshake
 	maxHeaderBytes int
-	maxRequests    int // connections that speak HTTP, requests in progress or not
+	maxRequests    int // connections with HTTP, idle or not
 }
 
 func (l *httpLimits) defaults() {
@@ -42,19 +43,19 @@ func (l *httpLimits) defaults() {
 	}
 }
 
-// httpListener is a net/http server with the life of a Listener.
+// httpListener is a net/http server with the interface of a Listener.
 type httpListener struct {
-	name   string
-	server *http.Server
-	accept *acceptor
-	conns  *httpConns
-	tls    *tls.Config // nil: none
-	door   *door       // nil: everybody is let in
+	name      string
+	server    *http.Server
+	accept    *acceptor
+	conns     *httpConns
+	tls       *tls.Config // nil: none
+	admission *admission  // nil: no limits
 
-	wrap func(net.Listener) net.Listener // what net/http gets the connections from; nil: as they are
+	wrap func(net.Listener) net.Listener // wraps net/http's listener; nil: no wrapper
 
-	proxies proxies    // that begin with the PROXY protocol
-	refused *throttled // connections of theirs
+	proxies proxies         // that send the PROXY protocol
+	refused *rateLimitedLog // log of their malformed connections
 }
 
 func newHTTPListener(name string, l net.Listener, limits httpLimits, h http.Handler, log *slog.Logger) *httpListener {
@@ -66,7 +67,7 @@ func newHTTPListener(name string, l net.Listener, limits httpLimits, h http.Hand
 		accept: accept,
 		conns:  conns,
 
-		refused: newThrottled(log),
+		refused: newRateLimitedLog(log),
 		server: &http.Server{
 			Handler:           h,
 			ReadHeaderTimeout: limits.headerTimeout,
@@ -75,23 +76,29 @@ func newHTTPListener(name string, l net.Listener, limits httpLimits, h http.Hand
 			IdleTimeout:       idleTimeout,
 			MaxHeaderBytes:    limits.maxHeaderBytes,
 			ConnState:         conns.observe,
-			ConnContext:       withGuest,
+			ConnContext:       withPendingConn,
 			ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		},
 	}
 }
 
+// useAdmission admits connections by an admission, whose places replace the acceptor's slots.
+func (l *httpListener) useAdmission(d *admission) {
+	l.admission = d
+	l.accept.slots = nil
+}
+
 // Name returns the listener's name.
 func (l *httpListener) Name() string { return l.name }
 
-// Addr returns the address that was bound.
+// Addr returns the bound address.
 func (l *httpListener) Addr() net.Addr { return l.accept.Addr() }
 
 // Serve answers requests until the listener is closed.
 func (l *httpListener) Serve() error {
 	var incoming net.Listener = l.accept
-	if l.door != nil {
-		incoming = &doorListener{l.accept, *l.door}
+	if l.admission != nil {
+		incoming = &admissionListener{l.accept, *l.admission}
 	}
 	if len(l.proxies) > 0 {
 		incoming = &proxyListener{incoming, l.proxies, l.server.ReadHeaderTimeout, l.refused}
@@ -109,8 +116,8 @@ func (l *httpListener) Serve() error {
 	return err
 }
 
-// Shutdown stops accepting, drops connections that have not sent a request and waits for requests in progress to be
-// answered. When ctx ends before, they are cut off and ctx's error is returned.
+// Shutdown stops accepting, drops connections without a request and waits for requests in progress. When ctx ends
+// earlier, it cuts them off and returns ctx's error.
 func (l *httpListener) Shutdown(ctx context.Context) error {
 	err := l.accept.Close()
 	l.conns.closeFresh()
@@ -121,7 +128,7 @@ func (l *httpListener) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// Close cuts off all connections that are not attached.
+// Close closes all connections that are not attached.
 func (l *httpListener) Close() error {
 	err := l.accept.Close()
 	l.conns.closeFresh()
@@ -129,8 +136,8 @@ func (l *httpListener) Close() error {
 	return err
 }
 
-// http1 returns a copy of c that offers HTTP/1.1 only: a WebSocket is an upgrade of it (RFC 6455 4.1). An authority that
-// asks for proof gets it; net/http closes the connection then.
+// http1 returns a copy of c that offers HTTP/1.1 only: a WebSocket is an upgrade of it (RFC 6455 4.1). A validating
+// ACME authority is served too; net/http then closes its connection.
 func http1(c *tls.Config) *tls.Config {
 	c = c.Clone()
 	if !slices.Contains(c.NextProtos, acme.ALPNProto) {
@@ -148,11 +155,11 @@ func http1(c *tls.Config) *tls.Config {
 	return c
 }
 
-// httpConns follows the connections of a server as long as they speak HTTP.
+// httpConns tracks the connections of a server while they use HTTP.
 type httpConns struct {
 	release func() // called once for each connection that was upgraded or closed
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	fresh   map[net.Conn]struct{}
 	closing bool
 }
@@ -188,8 +195,8 @@ func (h *httpConns) remove(c net.Conn) {
 	delete(h.fresh, c)
 }
 
-// closeFresh closes the connections on which no request has begun. Browsers open such connections in advance, and
-// net/http's Shutdown would wait five seconds for each.
+// closeFresh closes the connections without a request. Browsers open connections in advance, and net/http's Shutdown
+// would wait five seconds for each.
 func (h *httpConns) closeFresh() {
 	h.mu.Lock()
 	h.closing = true

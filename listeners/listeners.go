@@ -1,8 +1,8 @@
-// Package listeners takes connections in by TCP, TLS, WebSocket and unix socket and hands them to the broker; it also
-// serves the operator's HTTP. It does transport only: it never reads MQTT and never decides who somebody is.
+// Package listeners accepts connections by TCP, TLS, WebSocket and unix socket and hands them to the broker. It also
+// serves the operator's HTTP. It handles the transport only: it never reads MQTT and never authenticates.
 //
-// A listener is bound when its constructor returns, so a busy port is known before anything else starts; Serve then
-// accepts until Close or Shutdown. A failed accept never ends a listener: it waits a little and tries again.
+// A listener is bound when its constructor returns, so that a busy port is reported before anything else starts.
+// Serve then accepts until Close or Shutdown. A failed accept never ends a listener: it is repeated after a pause.
 package listeners
 
 import (
@@ -14,37 +14,37 @@ import (
 	"github.com/outcry-mqtt/outcry/broker"
 )
 
-// ErrServerClosed is what Serve returns after Close or Shutdown.
+// ErrServerClosed is Serve's error after Close or Shutdown.
 var ErrServerClosed = errors.New("listener closed")
 
-// errNoAttacher is a programmer's mistake.
+// errNoAttacher reports a programming error.
 var errNoAttacher = errors.New("listeners: options without an Attacher")
 
-// Attacher takes over connections; *broker.Broker is one. It owns Link.Conn from the call of Attach on, whatever that
-// returns. It is called from several goroutines and must not wait for the peer.
+// Attacher takes over connections; *broker.Broker is one. It owns Conn.Conn from the call of Attach on, even if that
+// fails. It is called concurrently and must not wait for the peer.
 type Attacher interface {
-	// Enter is asked about each connection when it is accepted, with its address, or "" if that is a proxy's. After an error
-	// it is closed at once, and Attach does not hear of it.
-	Enter(remote string) (*broker.Pass, error)
-	Attach(broker.Link) error
+	// Enter is called for each accepted connection with its address, or "" for a proxy's. After an error the
+	// connection is closed at once and never attached.
+	Admit(remote string) (*broker.Ticket, error)
+	Attach(broker.Conn) error
 }
 
-// Listener is what all listeners of this package are.
+// Listener is the common interface of this package's listeners.
 type Listener interface {
-	// Name is the name for metrics, logs and hooks: "tcp", "tls", "ws", "wss", "unix", "http".
+	// Name returns the name for metrics, logs and hooks: "tcp", "tls", "ws", "wss", "unix", "http".
 	Name() string
-	// Addr is the address that was bound: with port 0 it tells which one it became.
+	// Addr returns the bound address, with the actual port if 0 was configured.
 	Addr() net.Addr
-	// Serve accepts connections until the listener is closed and then returns ErrServerClosed. It is called once.
+	// Serve accepts connections until the listener is closed, then returns ErrServerClosed. Call it once.
 	Serve() error
-	// Shutdown stops accepting, drops peers that have not got past a handshake, lets requests for pages end and
-	// returns when nothing is left, or ctx's error. Connections that the Attacher has are not touched.
+	// Shutdown stops accepting, drops unfinished handshakes, waits for requests for pages and returns when none is
+	// left, or ctx's error. It does not touch attached connections.
 	Shutdown(ctx context.Context) error
-	// Close is Shutdown without patience. Both may be called repeatedly, at any time.
+	// Close is Shutdown without waiting. Both may be called repeatedly, at any time.
 	Close() error
 }
 
-// logger returns l with the listener's name, or one that discards.
+// logger returns l with the listener's name, or a logger that discards.
 func logger(l *slog.Logger, name string) *slog.Logger {
 	if l == nil {
 		return slog.New(slog.DiscardHandler)
@@ -52,16 +52,15 @@ func logger(l *slog.Logger, name string) *slog.Logger {
 	return l.With("listener", name)
 }
 
-// attach hands a connection over and tells of a refusal, which is the Attacher's to explain: it has closed the
-// connection already.
-func attach(to Attacher, l broker.Link, log *throttled) {
+// attach hands a connection to the Attacher and logs a refusal. The Attacher has closed the connection then.
+func attach(to Attacher, l broker.Conn, log *rateLimitedLog) {
 	if err := to.Attach(l); err != nil {
 		log.Log(slog.LevelWarn, "connection not taken", "remote", remoteOf(&l), "error", err)
 	}
 }
 
-// remoteOf is the address that the Attacher takes the peer's to be.
-func remoteOf(l *broker.Link) string {
+// remoteOf returns the peer's address for the Attacher.
+func remoteOf(l *broker.Conn) string {
 	if l.Remote != "" {
 		return l.Remote
 	}

@@ -30,29 +30,29 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// patience is how long a test waits for what must happen.
-const patience = 60 * time.Second
+// waitLimit bounds every wait of a test.
+const waitLimit = 60 * time.Second
 
-// dropTime is the time limit of a listener that drops a silent peer, where others must be served meanwhile under the same
-// limit: so it is more than a busy machine needs for a handshake. Tests that wait for its end run in parallel.
+// dropTime is the timeout of listeners that must drop a silent peer and serve others meanwhile, within the same
+// timeout: it is longer than a handshake on a busy machine. Tests that wait for its end run in parallel.
 const dropTime = 3 * time.Second
 
-// taker is an Attacher that gives what it is handed to the test.
-type taker struct{ links chan broker.Link }
+// testAttacher is an Attacher that passes links to the test.
+type testAttacher struct{ links chan broker.Conn }
 
-func newTaker() *taker { return &taker{make(chan broker.Link, 16)} }
+func newTestAttacher() *testAttacher { return &testAttacher{make(chan broker.Conn, 16)} }
 
-func (*taker) Enter(string) (*broker.Pass, error) { return nil, nil }
+func (*testAttacher) Admit(string) (*broker.Ticket, error) { return nil, nil }
 
-func (a *taker) Attach(l broker.Link) error {
+func (a *testAttacher) Attach(l broker.Conn) error {
 	a.links <- l
 	return nil
 }
 
-// next returns the next link, with a Conn; its connection is closed at the end of the test.
-func (a *taker) next(t *testing.T) broker.Link {
+// next returns the next link with a Conn, and closes its connection at the end of the test.
+func (a *testAttacher) next(t *testing.T) broker.Conn {
 	t.Helper()
-	l := a.bare(t)
+	l := a.nextRaw(t)
 	if l.Conn == nil {
 		f := os.NewFile(uintptr(l.FD), "socket")
 		defer f.Close()
@@ -65,20 +65,20 @@ func (a *taker) next(t *testing.T) broker.Link {
 	return l
 }
 
-// bare returns the next link as it came.
-func (a *taker) bare(t *testing.T) broker.Link {
+// nextRaw returns the next link unchanged.
+func (a *testAttacher) nextRaw(t *testing.T) broker.Conn {
 	t.Helper()
 	select {
 	case l := <-a.links:
 		return l
-	case <-time.After(patience):
+	case <-time.After(waitLimit):
 		t.Fatal("no connection was attached")
 		panic("unreachable")
 	}
 }
 
-// none fails if a connection was attached.
-func (a *taker) none(t *testing.T) {
+// wantNone fails if a connection was attached.
+func (a *testAttacher) wantNone(t *testing.T) {
 	t.Helper()
 	select {
 	case l := <-a.links:
@@ -88,7 +88,7 @@ func (a *taker) none(t *testing.T) {
 	}
 }
 
-// serve runs a listener until the end of the test, which fails if Serve does not end as it should.
+// serve runs a listener until the end of the test, and checks Serve's error.
 func serve(t *testing.T, l listeners.Listener) {
 	t.Helper()
 	done := make(chan error, 1)
@@ -103,7 +103,7 @@ func serve(t *testing.T, l listeners.Listener) {
 	})
 }
 
-// socketPath returns a path for a unix socket, for which that of t.TempDir may be too long.
+// socketPath returns a short path for a unix socket: that of t.TempDir may be too long.
 func socketPath(t *testing.T) string {
 	t.Helper()
 	folder, err := os.MkdirTemp("", "oc")
@@ -121,11 +121,11 @@ func dial(t *testing.T, l listeners.Listener) net.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(patience))
+	c.SetDeadline(time.Now().Add(waitLimit))
 	return c
 }
 
-// wantClosed fails unless the peer closes c, whatever it sends before.
+// wantClosed fails unless the peer closes c, perhaps after some data.
 func wantClosed(t *testing.T, c net.Conn) {
 	t.Helper()
 	if _, err := io.Copy(io.Discard, c); err != nil && errors.Is(err, os.ErrDeadlineExceeded) {
@@ -139,7 +139,7 @@ var (
 	connack = []byte{0x20, 2, 0, 0}
 )
 
-// wantTalk fails unless what client writes reaches server, and the other way.
+// wantTalk fails unless data passes between client and server in both directions.
 func wantTalk(t *testing.T, client, server net.Conn) {
 	t.Helper()
 	for _, way := range []struct {
@@ -156,7 +156,7 @@ func wantTalk(t *testing.T, client, server net.Conn) {
 	}
 }
 
-// logs is a slog.Logger's output.
+// logs is the output of a slog.Logger.
 type logs struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -261,7 +261,7 @@ func (a *authority) pair(t *testing.T, name string) tls.Certificate {
 	return pair
 }
 
-// files writes a certificate for name into a folder and returns options that name them.
+// files writes a certificate for name into a folder and returns options with its files.
 func (a *authority) files(t *testing.T, folder, name string) listeners.CertOptions {
 	t.Helper()
 	pair := listeners.Pair{CertFile: filepath.Join(folder, "cert.pem"), KeyFile: filepath.Join(folder, "key.pem")}
@@ -271,7 +271,7 @@ func (a *authority) files(t *testing.T, folder, name string) listeners.CertOptio
 	return listeners.CertOptions{Pairs: []listeners.Pair{pair}}
 }
 
-// writeFile replaces a file at once.
+// writeFile replaces a file atomically.
 func writeFile(t *testing.T, name string, text []byte) {
 	t.Helper()
 	if err := os.WriteFile(name+".new", text, 0o600); err != nil {
@@ -282,7 +282,7 @@ func writeFile(t *testing.T, name string, text []byte) {
 	}
 }
 
-// serverTLS returns a server's configuration with a fresh certificate, and its client's.
+// serverTLS returns a server's configuration with a new certificate, and its client's.
 func serverTLS(t *testing.T) (server, client *tls.Config) {
 	t.Helper()
 	ca := newAuthority(t)

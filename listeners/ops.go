@@ -12,7 +12,7 @@ import (
 
 const opsContentSecurityPolicy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
-// opsIndex is the operator's first page.
+// opsIndex is the operator's start page.
 const opsIndex = `<!doctype html>
 <title>Outcry: operator's pages</title>
 <h1>Outcry</h1>
@@ -24,26 +24,26 @@ const opsIndex = `<!doctype html>
 </ul>
 `
 
-// OpsOptions say what the operator's HTTP serves. Zero fields mean the defaults given with them.
+// OpsOptions configure the operator's HTTP. Zero values mean the default in the comment.
 type OpsOptions struct {
 	Address string       // host:port, "127.0.0.1:9090"; port 0 takes a free one
-	Metrics http.Handler // of /metrics; nil: 404
-	// Handlers are further ones, by their patterns as http.ServeMux takes them. What may change something must not let a
-	// page of the web ask for it: TokenFile may be missing.
+	Metrics http.Handler // for /metrics; nil: 404
+	// Handlers are further handlers by their http.ServeMux patterns. A handler that changes state must refuse
+	// requests of web pages: TokenFile may be missing.
 	Handlers map[string]http.Handler
-	// Ready returns what prevents the broker from taking clients; nil: nothing ever does.
+	// Ready returns the reasons why the broker cannot accept clients; nil: always ready.
 	Ready func() []error
 
-	// TokenFile holds what requests must show as "Authorization: Bearer", but those for /healthz and /readyz; "": nothing
-	// is asked for. Address must then be loopback: profiles show what is in memory. Its owner alone may read the file.
+	// TokenFile holds the token of "Authorization: Bearer", required except for /healthz and /readyz; "": no token.
+	// Address must then be loopback: profiles reveal memory contents. Only its owner may have read access.
 	TokenFile string
-	// Hosts are the names that requests may be for, as in WebSocketOptions; nil: "loopback", or any if Address is one
-	// that other machines can reach.
+	// Hosts are the accepted host names, as in WebSocketOptions; nil: "loopback", or any if Address is reachable from
+	// other machines.
 	Hosts []string
 
 	KeepAlive time.Duration // as in WebSocketOptions
 	Name      string        // for logs: "http"
-	ConfigKey string        // where these options stand in the config file, for errors: the name
+	ConfigKey string        // key of these options in the config file, for errors: the name
 	Logger    *slog.Logger  // nil: discard
 }
 
@@ -51,34 +51,46 @@ type OpsOptions struct {
 type Ops struct {
 	*httpListener
 
-	bearer *bearer // nil: nobody is asked for a token
+	bearer *bearer // nil: no token is required
 }
 
 var _ Listener = (*Ops)(nil)
 
-// ListenOps reads the token and binds the address; the error of a failure is a *BindError.
+// ListenOps reads the token and binds the address. A failure is a *BindError.
 func ListenOps(o OpsOptions) (*Ops, error) {
 	o.defaults()
-	if o.TokenFile == "" && !IsLoopback(o.Address) {
-		return nil, remoteRefused(o.Address, o.ConfigKey)
+	b, err := o.bearer()
+	if err != nil {
+		return nil, err
 	}
-	routes, b := opsRoutes(&o), (*bearer)(nil)
-	if o.TokenFile != "" {
-		var err error
-		if b, err = newBearer(o.TokenFile); err != nil {
-			return nil, &BindError{Address: o.Address, Key: o.ConfigKey + ".token_file", Reason: err.Error(), Hint: "see " + o.ConfigKey + ".token_file", Err: err}
-		}
+	routes := opsRoutes(&o)
+	if b != nil {
 		routes = b.wrap(routes, "/healthz", "/readyz")
 	}
 	l, err := bindTCP(o.Address, o.ConfigKey+".address", o.KeepAlive)
 	if err != nil {
 		return nil, err
 	}
-	h := withSecurityHeaders(opsContentSecurityPolicy, withHosts(o.Hosts, o.ConfigKey+".hosts", routes))
+	h := withSecurityHeaders(opsContentSecurityPolicy, withHosts(o.Hosts, o.ConfigKey+".hosts", withoutOtherSites(routes)))
 	return &Ops{newHTTPListener(o.Name, l, httpLimits{}, h, logger(o.Logger, o.Name)), b}, nil
 }
 
-// Refused is how many requests did not show the token.
+// bearer reads the token, if there is one. It is required if other machines can reach the address.
+func (o *OpsOptions) bearer() (*bearer, error) {
+	if o.TokenFile == "" {
+		if !IsLoopback(o.Address) {
+			return nil, remoteRefused(o.Address, o.ConfigKey)
+		}
+		return nil, nil
+	}
+	b, err := newBearer(o.TokenFile)
+	if err != nil {
+		return nil, &BindError{Address: o.Address, Key: o.ConfigKey + ".token_file", Reason: err.Error(), Hint: "see " + o.ConfigKey + ".token_file", Err: err}
+	}
+	return b, nil
+}
+
+// Refused returns the number of requests without the right token.
 func (o *Ops) Refused() uint64 {
 	if o.bearer == nil {
 		return 0
@@ -86,7 +98,7 @@ func (o *Ops) Refused() uint64 {
 	return o.bearer.refused.Load()
 }
 
-// ReloadToken reads the token's file again, if there is one. On an error the token before stays.
+// ReloadToken reads the token's file again, if there is one. After an error the old token applies.
 func (o *Ops) ReloadToken() error {
 	if o.bearer == nil {
 		return nil
@@ -145,7 +157,7 @@ func opsRoutes(o *OpsOptions) http.Handler {
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("POST /debug/pprof/symbol", pprof.Symbol) // go tool pprof asks this way
+	mux.HandleFunc("POST /debug/pprof/symbol", pprof.Symbol) // used by go tool pprof
 	return mux
 }
 

@@ -11,17 +11,17 @@ import (
 // origins is a list of the web origins (RFC 6454) whose pages may open a WebSocket.
 type origins []origin
 
-// origin is one entry of the list. Host is in lower case; port is empty for the scheme's own.
+// origin is one entry of the list. Host is in lower case; port is empty for the scheme's default.
 type origin struct {
 	any, self, null bool
 
 	scheme, host, port string
-	subdomains         bool // host begins with a dot and stands for all that end in it
+	subdomains         bool // host begins with a dot and matches every suffix
 	anyPort            bool
 }
 
-// parseOrigins reads a list of "self", "*", "null", "https://app.example.com", "https://*.example.com" and
-// "http://localhost:*"; nil means "self".
+// parseOrigins parses a list of "self", "*", "null", "https://app.example.com", "https://*.example.com",
+// "http://localhost:*", and origins of apps such as "capacitor://localhost" and "file://"; nil means "self".
 func parseOrigins(list []string, key string) (origins, error) {
 	if list == nil {
 		list = []string{"self"}
@@ -51,6 +51,9 @@ func parseEntry(text string) (origin, error) {
 	if err != nil {
 		return origin{}, err
 	}
+	if o.host == "" && anyPort {
+		return origin{}, fmt.Errorf("has a port without a host")
+	}
 	o.anyPort = anyPort
 	if rest, found := strings.CutPrefix(o.host, "*"); found {
 		o.host, o.subdomains = rest, true
@@ -61,13 +64,14 @@ func parseEntry(text string) (origin, error) {
 	return o, nil
 }
 
-// parseOrigin reads scheme://host[:port], as it stands in an Origin header.
+// parseOrigin parses scheme://host[:port], the form of an Origin header. An app's scheme may lack a host: file pages
+// of Cordova and Electron have the origin file://.
 func parseOrigin(text string) (origin, error) {
 	u, err := url.Parse(text)
 	if err != nil {
 		return origin{}, fmt.Errorf("is not an origin")
 	}
-	if u.Scheme == "" || u.Hostname() == "" {
+	if u.Scheme == "" || u.Hostname() == "" && (u.Host != "" || isWebScheme(u.Scheme) || !strings.HasSuffix(text, "://")) {
 		return origin{}, fmt.Errorf("is not an origin: it has no scheme or no host")
 	}
 	if u.User != nil || u.Path != "" || u.RawQuery != "" || u.ForceQuery || strings.Contains(text, "#") {
@@ -86,6 +90,9 @@ func parseOrigin(text string) (origin, error) {
 	return o, nil
 }
 
+// isWebScheme reports whether pages of a scheme come from a network host.
+func isWebScheme(scheme string) bool { return defaultPort(strings.ToLower(scheme)) != "" }
+
 func defaultPort(scheme string) string {
 	switch scheme {
 	case "http", "ws":
@@ -96,7 +103,7 @@ func defaultPort(scheme string) string {
 	return ""
 }
 
-// allow decides on a request. One without an Origin header is not from a browser's page, and allowed.
+// allow checks a request's Origin. A request without that header is not a browser's, and allowed.
 func (list origins) allow(r *http.Request) bool {
 	headers := r.Header["Origin"]
 	if len(headers) == 0 {
@@ -117,7 +124,7 @@ func (list origins) allow(r *http.Request) bool {
 	return false
 }
 
-// matches reports whether the entry o of the list stands for from.
+// matches reports whether the entry o matches the origin from.
 func (o origin) matches(from origin) bool {
 	if o.scheme != from.scheme || o.port != from.port && !o.anyPort {
 		return false
@@ -128,8 +135,12 @@ func (o origin) matches(from origin) bool {
 	return o.host == from.host
 }
 
-// sameHost compares with a Host header. Schemes are not compared: a proxy in front may have taken TLS off.
+// sameHost compares with a Host header. It does not compare web schemes: a proxy in front may terminate TLS. An app's
+// host, such as localhost of capacitor://localhost, is not a network host.
 func (o origin) sameHost(host string) bool {
+	if !isWebScheme(o.scheme) {
+		return false
+	}
 	port := ""
 	if h, p, err := net.SplitHostPort(host); err == nil {
 		host, port = h, p

@@ -44,6 +44,21 @@ func TestWebSocketOrigins(t *testing.T) {
 		"any, null":             {allowed: []string{"*"}, host: "a.com", origin: []string{"null"}, want: true},
 		"null is listed":        {allowed: []string{"null"}, host: "a.com", origin: []string{"null"}, want: true},
 		"app":                   {allowed: []string{"capacitor://localhost"}, host: "a.com", origin: []string{"capacitor://localhost"}, want: true},
+		"file":                  {allowed: []string{"file://"}, host: "a.com", origin: []string{"file://"}, want: true},
+		"file, null":            {allowed: []string{"file://"}, host: "a.com", origin: []string{"null"}},
+		"file, other host":      {allowed: []string{"file://"}, host: "a.com", origin: []string{"file://b.com"}},
+		"file, not listed":      {host: "a.com", origin: []string{"file://"}},
+		"app without a host":    {allowed: []string{"app://"}, host: "a.com", origin: []string{"app://"}, want: true},
+		"app with a dot":        {allowed: []string{"app://."}, host: "a.com", origin: []string{"app://."}, want: true},
+		"app, other scheme":     {allowed: []string{"app://", "file://"}, host: "a.com", origin: []string{"http://"}},
+		"app, not slashes":      {allowed: []string{"app://"}, host: "a.com", origin: []string{"app:"}},
+		"app, web page":         {allowed: []string{"capacitor://localhost"}, host: "a.com", origin: []string{"http://localhost"}},
+		"app, port":             {allowed: []string{"ionic://localhost"}, host: "a.com", origin: []string{"ionic://localhost:8100"}},
+		"app, other host":       {allowed: []string{"tauri://localhost"}, host: "a.com", origin: []string{"tauri://b.com"}},
+		"app of the same host":  {host: "localhost", origin: []string{"capacitor://localhost"}},
+		"ionic":                 {allowed: []string{"ionic://localhost"}, host: "a.com", origin: []string{"ionic://localhost"}, want: true},
+		"tauri":                 {allowed: []string{"tauri://localhost"}, host: "a.com", origin: []string{"tauri://localhost"}, want: true},
+		"extension":             {allowed: []string{"chrome-extension://abcdef"}, host: "a.com", origin: []string{"chrome-extension://abcdef"}, want: true},
 		"subdomains":            {allowed: []string{"https://*.b.com"}, host: "a.com", origin: []string{"https://x.b.com"}, want: true},
 		"subdomains, deep":      {allowed: []string{"https://*.b.com"}, host: "a.com", origin: []string{"https://x.y.b.com"}, want: true},
 		"subdomains, apex":      {allowed: []string{"https://*.b.com"}, host: "a.com", origin: []string{"https://b.com"}},
@@ -54,7 +69,7 @@ func TestWebSocketOrigins(t *testing.T) {
 		"any port of subdomain": {allowed: []string{"http://*.b.com:*"}, host: "a.com", origin: []string{"http://x.b.com:1"}, want: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			to := newTaker()
+			to := newTestAttacher()
 			l := listenWS(t, listeners.WebSocketOptions{Attacher: to, Origins: test.allowed})
 			h := http.Header{"Host": {test.host}}
 			if test.origin != nil {
@@ -71,7 +86,7 @@ func TestWebSocketOrigins(t *testing.T) {
 			if answer.StatusCode != http.StatusForbidden || !strings.Contains(text, "add the origin to listeners.ws.origins") {
 				t.Errorf("answer is %d %s", answer.StatusCode, text)
 			}
-			to.none(t)
+			to.wantNone(t)
 		})
 	}
 }

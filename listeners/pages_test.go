@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -73,6 +74,10 @@ func TestPlainRequestForWebSocket(t *testing.T) {
 }
 
 func TestHosts(t *testing.T) {
+	machine, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, test := range map[string]struct {
 		allowed []string
 		host    string
@@ -89,6 +94,14 @@ func TestHosts(t *testing.T) {
 		"IPv6 without port":     {[]string{"loopback"}, "[::1]", 200},
 		"rebound name":          {[]string{"loopback"}, "evil.example:8083", 421},
 		"name that looks local": {[]string{"loopback"}, "localhost.evil.example", 421},
+		"own: an address":       {[]string{"own"}, "192.0.2.1:8083", 200},
+		"own: IPv6":             {[]string{"own"}, "[2001:db8::1]:8083", 200},
+		"own: localhost":        {[]string{"own"}, "localhost:8083", 200},
+		"own: rebound name":     {[]string{"own"}, "evil.example:8083", 421},
+		"own: the words":        {[]string{"own"}, "own", 421},
+		"own: this machine":     {[]string{"own"}, machine + ":8083", 200},
+		"own: by mDNS":          {[]string{"own"}, machine + ".local", 200},
+		"own: or listed":        {[]string{"own", "mqtt.example"}, "mqtt.example", 200},
 		"the word itself":       {[]string{"loopback", "mqtt.example"}, "mqtt.example", 200},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -104,7 +117,7 @@ func TestHosts(t *testing.T) {
 	}
 }
 
-// A peer that sends its header slowly, or nothing at all, is dropped, and holds up nobody else.
+// A peer that sends its header slowly, or nothing, is dropped, and blocks nobody else.
 func TestSlowHeader(t *testing.T) {
 	for name, begin := range map[string]string{"nothing": "", "half": "GET /mqtt HTTP/1.1\r\nHost: x\r\n"} {
 		t.Run(name, func(t *testing.T) {
@@ -132,10 +145,10 @@ func TestLargeHeader(t *testing.T) {
 	}
 }
 
-// Connections that speak HTTP are bounded; WebSockets do not count among them.
+// Connections with HTTP are bounded; WebSockets do not count.
 func TestMaxRequests(t *testing.T) {
 	t.Parallel()
-	to := newTaker()
+	to := newTestAttacher()
 	l := listenWS(t, listeners.WebSocketOptions{Attacher: to, MaxRequests: 1, HeaderTimeout: dropTime})
 	for range 3 {
 		if c, _, refused := open(t, l, "/mqtt", nil, "mqtt"); c == nil {
@@ -155,13 +168,13 @@ func TestMaxRequests(t *testing.T) {
 	wantClosed(t, silent)
 }
 
-// Browsers open connections in advance; a listener that ends does not wait for them.
+// Browsers open connections in advance; a closing listener does not wait for them.
 func TestStopDropsFreshConnections(t *testing.T) {
-	for name, stop := range stops {
+	for name, stop := range closeMethods {
 		t.Run(name, func(t *testing.T) {
 			l := listenWS(t, listeners.WebSocketOptions{Pages: hello})
 			fresh := dial(t, l)
-			ask(t, l, "/", nil) // was accepted after fresh
+			ask(t, l, "/", nil) // accepted after fresh
 			if err := stop(t, l); err != nil {
 				t.Error(err)
 			}
@@ -195,7 +208,7 @@ func TestShutdownLetsRequestsEnd(t *testing.T) {
 	}
 }
 
-// Shutdown cuts off a request that takes longer than it may wait.
+// Shutdown cuts off a request when its context ends.
 func TestShutdownDoesNotWaitForever(t *testing.T) {
 	started, finish := make(chan struct{}), make(chan struct{})
 	defer close(finish)
@@ -214,11 +227,11 @@ func TestShutdownDoesNotWaitForever(t *testing.T) {
 	wantClosed(t, c)
 }
 
-// An attached connection is the broker's: no listener ends it.
+// No listener ends an attached connection, which belongs to the broker.
 func TestStopLeavesAttached(t *testing.T) {
-	for name, stop := range stops {
+	for name, stop := range closeMethods {
 		t.Run(name, func(t *testing.T) {
-			to := newTaker()
+			to := newTestAttacher()
 			l := listenWS(t, listeners.WebSocketOptions{Attacher: to})
 			c, _, refused := open(t, l, "/mqtt", nil, "mqtt")
 			if c == nil {
@@ -233,10 +246,10 @@ func TestStopLeavesAttached(t *testing.T) {
 	}
 }
 
-// waitRefused waits until l takes no more connections.
+// waitRefused waits until l accepts no more connections.
 func waitRefused(t *testing.T, l listeners.Listener) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); ; {
+	for deadline := time.Now().Add(waitLimit); ; {
 		c, err := net.Dial("tcp", l.Addr().String())
 		if err != nil {
 			return

@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// proxies are the addresses of proxies whose word counts.
+// proxies are the addresses of trusted proxies.
 type proxies []netip.Prefix
 
-// has reports whether an address is that of one of them.
+// has reports whether an address is a trusted proxy's.
 func (p proxies) has(addr netip.Addr) bool {
 	addr = addr.Unmap().WithZone("")
 	for _, prefix := range p {
@@ -23,14 +23,14 @@ func (p proxies) has(addr netip.Addr) bool {
 	return false
 }
 
-// sent reports whether one of them opened a connection.
+// sent reports whether a trusted proxy opened a connection.
 func (p proxies) sent(c net.Conn) bool {
 	tcp, ok := c.RemoteAddr().(*net.TCPAddr)
 	return ok && p.has(tcp.AddrPort().Addr())
 }
 
-// clientOf reads the header of the PROXY protocol from a connection, before ctx ends. It returns nothing if the proxy
-// speaks for itself.
+// clientOf reads the PROXY protocol header from a connection before ctx ends. It returns the zero address if the
+// proxy connects for itself.
 func clientOf(ctx context.Context, c net.Conn) (netip.AddrPort, error) {
 	stop := context.AfterFunc(ctx, func() { c.SetReadDeadline(time.Unix(1, 0)) })
 	client, err := readProxyHeader(c)
@@ -40,16 +40,16 @@ func clientOf(ctx context.Context, c net.Conn) (netip.AddrPort, error) {
 	return client, err
 }
 
-// proxyListener reads the header of the PROXY protocol from the connections that proxies open, each when it is first
-// used: Accept waits for no peer.
+// proxyListener reads the PROXY protocol header of proxies' connections, each at its first use: Accept waits for no
+// peer.
 type proxyListener struct {
 	net.Listener
 	proxies proxies
 	timeout time.Duration // for the header
-	refused *throttled
+	refused *rateLimitedLog
 }
 
-// Accept returns the next connection. One of a proxy has the client's address and begins behind the header.
+// Accept returns the next connection. A proxy's has the client's address, and its data begins behind the header.
 func (l *proxyListener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil || !l.proxies.sent(c) {
@@ -58,14 +58,14 @@ func (l *proxyListener) Accept() (net.Conn, error) {
 	return &proxiedConn{Conn: c, listener: l, accepted: time.Now()}, nil
 }
 
-// proxiedConn is a connection that a proxy opened.
+// proxiedConn is a connection opened by a proxy.
 type proxiedConn struct {
 	net.Conn // the proxy's
 	listener *proxyListener
 	accepted time.Time
 
 	once   sync.Once
-	client net.Addr // whoever the proxy speaks for
+	client net.Addr // the client behind the proxy
 	err    error    // of the header
 }
 
@@ -75,7 +75,7 @@ func (c *proxiedConn) RemoteAddr() net.Addr {
 	return c.client
 }
 
-// Read reads what follows the header.
+// Read reads the data behind the header.
 func (c *proxiedConn) Read(p []byte) (int, error) {
 	c.once.Do(c.readHeader)
 	if c.err != nil {
@@ -96,12 +96,12 @@ func (c *proxiedConn) readHeader() {
 	if client.IsValid() {
 		c.client = net.TCPAddrFromAddrPort(client)
 	}
-	if g := guestOf(c.Conn); c.err == nil && g != nil {
-		c.err = g.door.from(g.pass, client)
+	if g := pendingConnOf(c.Conn); c.err == nil && g != nil {
+		c.err = g.admission.attribute(g.pass, g.currentPlace(), client)
 	}
 }
 
-// unwrap returns the connection itself, which the broker reads on from behind the header.
+// unwrap returns the connection itself, from which the broker reads on behind the header.
 func unwrap(c net.Conn) net.Conn {
 	if f, ok := c.(*firstRead); ok {
 		c = f.Conn
@@ -109,13 +109,13 @@ func unwrap(c net.Conn) net.Conn {
 	if p, ok := c.(*proxiedConn); ok {
 		c = p.Conn
 	}
-	if g, ok := c.(*guest); ok {
+	if g, ok := c.(*pendingConn); ok {
 		c = g.Conn
 	}
 	return c
 }
 
-// logProxyHeader tells of a proxy that is set up in another way than we believe.
-func logProxyHeader(log *throttled, c net.Conn, err error) {
+// logProxyHeader logs a proxy that does not send the expected header.
+func logProxyHeader(log *rateLimitedLog, c net.Conn, err error) {
 	log.Log(slog.LevelWarn, "connection of a proxy refused", "proxy", c.RemoteAddr().String(), "error", err)
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/outcry-mqtt/outcry/listeners"
 )
 
-// theProxy is where all connections of tests come from.
-var theProxy = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+// proxyAddresses matches all connections of tests.
+var proxyAddresses = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 
 // Headers of the PROXY protocol for the client 192.0.2.1:1234.
 const (
@@ -35,8 +35,8 @@ func send(t *testing.T, c net.Conn, text string) net.Conn {
 	return c
 }
 
-// wantRemote fails unless the link is of the client; "": of the connection itself.
-func wantRemote(t *testing.T, link broker.Link, want string, c net.Conn) {
+// wantRemote fails unless the link has the client's address; "": the connection's own.
+func wantRemote(t *testing.T, link broker.Conn, want string, c net.Conn) {
 	t.Helper()
 	got := link.Remote
 	if got == "" {
@@ -50,7 +50,7 @@ func wantRemote(t *testing.T, link broker.Link, want string, c net.Conn) {
 	}
 }
 
-// The broker takes the descriptor from behind the header, also if the client's first packet came with it.
+// The broker takes the descriptor after the header, even if the client's first packet came with it.
 func TestProxyProtocolTCP(t *testing.T) {
 	for name, test := range map[string]struct{ header, want string }{
 		"version 1": {proxyLine, "192.0.2.1:1234"},
@@ -59,8 +59,8 @@ func TestProxyProtocolTCP(t *testing.T) {
 		"a check":   {proxyCheck, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			to := newTaker()
-			l := listenTCP(t, listeners.TCPOptions{Attacher: to, ProxyProtocol: theProxy})
+			to := newTestAttacher()
+			l := listenTCP(t, listeners.TCPOptions{Attacher: to, ProxyProtocol: proxyAddresses})
 			c := send(t, dial(t, l), test.header+string(connect))
 			link := to.next(t)
 			wantRemote(t, link, test.want, c)
@@ -77,8 +77,8 @@ func TestProxyProtocolTCP(t *testing.T) {
 
 func TestProxyProtocolTLS(t *testing.T) {
 	server, trusting := serverTLS(t)
-	to := newTaker()
-	l := listenTCP(t, listeners.TCPOptions{Attacher: to, TLS: server, ProxyProtocol: theProxy})
+	to := newTestAttacher()
+	l := listenTCP(t, listeners.TCPOptions{Attacher: to, TLS: server, ProxyProtocol: proxyAddresses})
 	raw := send(t, dial(t, l), proxyBlock)
 	c := tls.Client(raw, trusting)
 	if err := c.HandshakeContext(t.Context()); err != nil {
@@ -93,8 +93,8 @@ func TestProxyProtocolWebSocket(t *testing.T) {
 	server, trusting := serverTLS(t)
 	for name, config := range map[string]*tls.Config{"ws": nil, "wss": server} {
 		t.Run(name, func(t *testing.T) {
-			to := newTaker()
-			l := listenWS(t, listeners.WebSocketOptions{Attacher: to, TLS: config, ProxyProtocol: theProxy})
+			to := newTestAttacher()
+			l := listenWS(t, listeners.WebSocketOptions{Attacher: to, TLS: config, ProxyProtocol: proxyAddresses})
 			d := websocket.Dialer{
 				Subprotocols: []string{"mqtt"}, TLSClientConfig: trusting,
 				NetDial: func(string, string) (net.Conn, error) { return send(t, dial(t, l), proxyLine), nil },
@@ -114,15 +114,15 @@ func TestProxyProtocolWebSocket(t *testing.T) {
 	}
 }
 
-// A proxy that does not say whom it speaks for is not believed to be the client.
+// A proxy that names no client is not taken for the client.
 func TestProxyWithoutHeaderIsRefused(t *testing.T) {
 	server, _ := serverTLS(t)
 	var log logs
-	to := newTaker()
-	tcp := listeners.TCPOptions{Attacher: to, ProxyProtocol: theProxy, Logger: log.logger(), HandshakeTimeout: 300 * time.Millisecond}
+	to := newTestAttacher()
+	tcp := listeners.TCPOptions{Attacher: to, ProxyProtocol: proxyAddresses, Logger: log.logger(), HandshakeTimeout: 300 * time.Millisecond}
 	overTLS := tcp
 	overTLS.TLS = server
-	web := listeners.WebSocketOptions{Attacher: to, Pages: hello, ProxyProtocol: theProxy, Logger: log.logger(), HeaderTimeout: tcp.HandshakeTimeout}
+	web := listeners.WebSocketOptions{Attacher: to, Pages: hello, ProxyProtocol: proxyAddresses, Logger: log.logger(), HeaderTimeout: tcp.HandshakeTimeout}
 	for name, l := range map[string]listeners.Listener{"tcp": listenTCP(t, tcp), "tls": listenTCP(t, overTLS), "ws": listenWS(t, web)} {
 		for what, text := range map[string]string{
 			"MQTT": string(connect), "HTTP": "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "half": proxyLine[:20], "nothing": "",
@@ -133,7 +133,7 @@ func TestProxyWithoutHeaderIsRefused(t *testing.T) {
 					t.Errorf("it was answered: %q", answer)
 				}
 				wantClosed(t, c)
-				to.none(t)
+				to.wantNone(t)
 			})
 		}
 	}
@@ -142,7 +142,7 @@ func TestProxyWithoutHeaderIsRefused(t *testing.T) {
 	}
 }
 
-// A header from somebody who is no proxy of ours is what it is without the option: no MQTT, no TLS and no HTTP.
+// A PROXY header from an untrusted address is treated as malformed MQTT, TLS or HTTP.
 func TestProxyHeaderOfAStranger(t *testing.T) {
 	elsewhere := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
 	server, _ := serverTLS(t)
@@ -174,7 +174,7 @@ func wantConnack(t *testing.T, c net.Conn) {
 	}
 }
 
-// Whom a proxy speaks for in HTTP is believed if it is one of ours.
+// A client's address in HTTP is trusted if a trusted proxy sends it.
 func TestForwardedFor(t *testing.T) {
 	elsewhere := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
 	const said, clients = "203.0.113.7, 198.51.100.1", "198.51.100.1:0"
@@ -183,16 +183,16 @@ func TestForwardedFor(t *testing.T) {
 		header  http.Header
 		want    string
 	}{
-		"ours":            {listeners.WebSocketOptions{Forwarded: theProxy}, http.Header{"X-Forwarded-For": {said}}, clients},
+		"ours":            {listeners.WebSocketOptions{Forwarded: proxyAddresses}, http.Header{"X-Forwarded-For": {said}}, clients},
 		"a stranger":      {listeners.WebSocketOptions{Forwarded: elsewhere}, http.Header{"X-Forwarded-For": {said}}, ""},
 		"nobody":          {listeners.WebSocketOptions{}, http.Header{"X-Forwarded-For": {said}}, ""},
-		"another header":  {listeners.WebSocketOptions{Forwarded: theProxy}, http.Header{"Forwarded": {"for=" + said}}, ""},
-		"the RFC's":       {listeners.WebSocketOptions{Forwarded: theProxy, ForwardedHeader: "Forwarded"}, http.Header{"Forwarded": {"for=198.51.100.1"}}, clients},
-		"not the RFC's":   {listeners.WebSocketOptions{Forwarded: theProxy, ForwardedHeader: "Forwarded"}, http.Header{"X-Forwarded-For": {said}}, ""},
-		"nothing is said": {listeners.WebSocketOptions{Forwarded: theProxy}, nil, ""},
+		"another header":  {listeners.WebSocketOptions{Forwarded: proxyAddresses}, http.Header{"Forwarded": {"for=" + said}}, ""},
+		"the RFC's":       {listeners.WebSocketOptions{Forwarded: proxyAddresses, ForwardedHeader: "Forwarded"}, http.Header{"Forwarded": {"for=198.51.100.1"}}, clients},
+		"not the RFC's":   {listeners.WebSocketOptions{Forwarded: proxyAddresses, ForwardedHeader: "Forwarded"}, http.Header{"X-Forwarded-For": {said}}, ""},
+		"nothing is said": {listeners.WebSocketOptions{Forwarded: proxyAddresses}, nil, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			to := newTaker()
+			to := newTestAttacher()
 			test.options.Attacher = to
 			c, _, refused := open(t, listenWS(t, test.options), "/mqtt", test.header, "mqtt")
 			if c == nil {

@@ -11,12 +11,12 @@ import (
 	"strings"
 )
 
-// Of the PROXY protocol, as HAProxy's proxy-protocol.txt has it.
+// The PROXY protocol, as specified in HAProxy's proxy-protocol.txt.
 const (
-	proxySignature = "\r\n\r\n\x00\r\nQUIT\n" // begins version 2
-	proxyWord      = "PROXY "                 // begins version 1
-	proxyLineBytes = 107                      // a line of version 1, its end included
-	proxyBlockMax  = 4096                     // what follows the first 16 bytes of version 2; the standard's own limit is 64 KiB
+	proxySignature = "\r\n\r\n\x00\r\nQUIT\n" // start of version 2
+	proxyWord      = "PROXY "                 // start of version 1
+	proxyLineBytes = 107                      // longest line of version 1, its end included
+	proxyBlockMax  = 4096                     // longest block behind the first 16 bytes of version 2; the standard's own limit is 64 KiB
 )
 
 var (
@@ -26,8 +26,8 @@ var (
 	errProxyBlockSize = fmt.Errorf("header of the PROXY protocol of more than %d bytes", proxyBlockMax)
 )
 
-// readProxyHeader reads a header of the PROXY protocol, and not a byte more: what follows is read from the descriptor
-// itself. It returns where the client is, or nothing if the proxy speaks for itself or does not know.
+// readProxyHeader reads a PROXY protocol header and not a byte more: the rest is read from the descriptor itself. It
+// returns the client's address, or the zero address if the proxy connects for itself or does not know the client.
 func readProxyHeader(r io.Reader) (netip.AddrPort, error) {
 	var first [len(proxySignature)]byte // no header is shorter
 	if _, err := io.ReadFull(r, first[:]); err != nil {
@@ -42,7 +42,7 @@ func readProxyHeader(r io.Reader) (netip.AddrPort, error) {
 	return netip.AddrPort{}, errNoProxyHeader
 }
 
-// readProxyLine reads the rest of a line of version 1, byte by byte: only its end tells how long it is.
+// readProxyLine reads the rest of a line of version 1, byte by byte up to its end.
 func readProxyLine(r io.Reader, begin []byte) (netip.AddrPort, error) {
 	var buffer [proxyLineBytes]byte
 	line := append(buffer[:0], begin...)
@@ -59,7 +59,7 @@ func readProxyLine(r io.Reader, begin []byte) (netip.AddrPort, error) {
 	return parseProxyLine(string(line[len(proxyWord) : len(line)-2]))
 }
 
-// parseProxyLine parses "TCP4 source destination port port", or "UNKNOWN" with anything behind it.
+// parseProxyLine parses "TCP4 source destination port port", or "UNKNOWN" followed by anything.
 func parseProxyLine(text string) (netip.AddrPort, error) {
 	words := strings.Split(text, " ")
 	if words[0] == "UNKNOWN" {
@@ -88,7 +88,7 @@ func parseProxyAddr(family, host, port string) (netip.AddrPort, bool) {
 	return netip.AddrPortFrom(addr.Unmap(), uint16(n)), true
 }
 
-// readProxyBlock reads what follows the signature of version 2.
+// readProxyBlock reads the part behind the signature of version 2.
 func readProxyBlock(r io.Reader) (netip.AddrPort, error) {
 	var head [4]byte // version and command, family and transport, length
 	if _, err := io.ReadFull(r, head[:]); err != nil {
@@ -105,13 +105,13 @@ func readProxyBlock(r io.Reader) (netip.AddrPort, error) {
 	if _, err := io.ReadFull(r, block); err != nil {
 		return netip.AddrPort{}, err
 	}
-	if local := head[0]&0xF == 0; local { // a health check of the proxy itself
+	if local := head[0]&0xF == 0; local { // a health check by the proxy
 		return netip.AddrPort{}, nil
 	}
 	return parseProxyBlock(head[1], block)
 }
 
-// parseProxyBlock parses the addresses of version 2. What comes behind them (TLVs) is of no use here.
+// parseProxyBlock parses the addresses of version 2. It ignores the TLVs behind them.
 func parseProxyBlock(family byte, block []byte) (netip.AddrPort, error) {
 	const unspecified, tcp4, tcp6, unixStream = 0x00, 0x11, 0x21, 0x31
 	size := map[byte]int{tcp4: 4, tcp6: 16}[family]

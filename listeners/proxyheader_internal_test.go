@@ -11,7 +11,7 @@ import (
 
 const after = "\x10\x0e and what follows"
 
-// block is a header of version 2.
+// block returns a header of version 2.
 func block(command, family byte, length int, body string) string {
 	return proxySignature + string([]byte{command, family, byte(length >> 8), byte(length)}) + body
 }
@@ -77,7 +77,7 @@ func TestProxyHeader(t *testing.T) {
 			if !errors.Is(err, test.err) {
 				t.Fatalf("error is %v, want %v", err, test.err)
 			}
-			if got := said(client); got != test.client {
+			if got := proxyHeader(client); got != test.client {
 				t.Errorf("client is %s, want %s", got, test.client)
 			}
 			if rest, _ := io.ReadAll(r); err == nil && string(rest) != after {
@@ -87,14 +87,14 @@ func TestProxyHeader(t *testing.T) {
 	}
 }
 
-func said(client netip.AddrPort) string {
+func proxyHeader(client netip.AddrPort) string {
 	if !client.IsValid() {
 		return ""
 	}
 	return client.String()
 }
 
-// Whatever comes, no more is read than a header may be long, and of a good header no more than the header.
+// No input is read beyond the longest header, and a valid header is read exactly.
 func FuzzProxyHeader(f *testing.F) {
 	for _, test := range proxyHeaders {
 		f.Add([]byte(test.header))

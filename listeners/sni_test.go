@@ -25,7 +25,7 @@ func (a *authority) pairFor(t *testing.T, folder string, hosts ...string) listen
 	return pair
 }
 
-// nameFor asks for a host, or for none, and returns the name in the certificate that it is shown.
+// nameFor connects with or without a server name, and returns the name in the server's certificate.
 func nameFor(t *testing.T, l listeners.Listener, host string) string {
 	t.Helper()
 	c := tls.Client(dial(t, l), &tls.Config{ServerName: host, InsecureSkipVerify: true})
@@ -38,7 +38,7 @@ func nameFor(t *testing.T, l listeners.Listener, host string) string {
 
 func TestCertificateByName(t *testing.T) {
 	ca, folder := newAuthority(t), t.TempDir()
-	l := listenTCP(t, listeners.TCPOptions{Attacher: newTaker(), TLS: newReloader(t, listeners.CertOptions{
+	l := listenTCP(t, listeners.TCPOptions{Attacher: newTestAttacher(), TLS: newReloader(t, listeners.CertOptions{
 		Pairs: []listeners.Pair{
 			ca.pairFor(t, folder, "mqtt.example"),
 			ca.pairFor(t, folder, "b.example", "c.example"),
@@ -61,13 +61,13 @@ func TestCertificateByName(t *testing.T) {
 	}
 }
 
-// Each certificate is followed for itself: a broken file does not hold up the others.
+// Each certificate is followed separately: a broken file does not delay the others.
 func TestCertificatesAreFollowedEach(t *testing.T) {
 	ca, folder := newAuthority(t), t.TempDir()
 	pairs := []listeners.Pair{ca.pairFor(t, folder, "a.example"), ca.pairFor(t, folder, "b.example")}
 	var log logs
 	r := newReloader(t, listeners.CertOptions{Pairs: pairs, CheckEvery: time.Nanosecond, Logger: log.logger()})
-	l := listenTCP(t, listeners.TCPOptions{Attacher: newTaker(), TLS: r.Config()})
+	l := listenTCP(t, listeners.TCPOptions{Attacher: newTestAttacher(), TLS: r.Config()})
 	writeFile(t, pairs[0].CertFile, []byte("half a cert"))
 	cert, key := ca.issue(t, "renewed", "b.example")
 	writeFile(t, pairs[1].KeyFile, key)
@@ -90,15 +90,14 @@ func TestCertificatesAreFollowedEach(t *testing.T) {
 	}
 }
 
-// A client that an authority vouched for is refused once the authority is taken out of the file, also if it has a
-// session to resume.
+// After an authority is removed from the file, its clients are refused, even with a session to resume.
 func TestClientAuthorityTakenOut(t *testing.T) {
 	ours, theirs, folder := newAuthority(t), newAuthority(t), t.TempDir()
 	o := ours.files(t, folder, "server")
 	o.ClientAuth, o.ClientCAFile = listeners.ClientCertRequire, filepath.Join(folder, "ca.pem")
 	writeFile(t, o.ClientCAFile, append(ours.pem(), theirs.pem()...))
 	r := newReloader(t, o)
-	to := newTaker()
+	to := newTestAttacher()
 	l := listenTCP(t, listeners.TCPOptions{Attacher: to, TLS: r.Config()})
 	config := &tls.Config{
 		RootCAs: ours.pool, ServerName: "127.0.0.1",
@@ -121,13 +120,13 @@ func TestClientAuthorityTakenOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantClosed(t, tls.Client(dial(t, l), config))
-	to.none(t)
+	to.wantNone(t)
 }
 
-// What is older than TLS 1.2, and what was broken in it, is not spoken.
+// Versions before TLS 1.2, and its broken cipher suites, are refused.
 func TestOldTLSIsRefused(t *testing.T) {
 	server, client := serverTLS(t)
-	l := listenTCP(t, listeners.TCPOptions{Attacher: newTaker(), TLS: server})
+	l := listenTCP(t, listeners.TCPOptions{Attacher: newTestAttacher(), TLS: server})
 	for name, change := range map[string]func(c *tls.Config){
 		"TLS 1.0": func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS10 },
 		"TLS 1.1": func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS11, tls.VersionTLS11 },

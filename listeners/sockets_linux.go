@@ -11,26 +11,27 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A connection that goes to the Attacher as it comes needs nothing of package net: it is accepted as a bare descriptor,
-// which spares registering it with Go's poller, setting what it has from the listening socket anyway, and the copy that
-// would be made to get it out again.
+// A plain connection needs nothing of package net before the Attacher, so it is accepted as a bare descriptor. That
+// saves its registration with Go's poller, the setting of options that it inherits from the listening socket, and the
+// dup that takes the descriptor out again.
 
-// socket is a connection as the system has it: non-blocking, closed on exec.
+// socket is an accepted descriptor: non-blocking, close-on-exec.
 type socket struct {
 	fd     int
 	remote netip.AddrPort
 }
 
-// sockets is what accepts them: the listening socket once more, as a file, which Go lets one wait for.
+// sockets accepts descriptors. It holds a copy of the listening socket as a file, so that Go's poller can wait for
+// it.
 type sockets struct {
 	file *os.File
 	raw  syscall.RawConn
-	some []socket // accepted last
+	some []socket // result of the last accept
 }
 
 const someSockets = 64 // accepted before the first of them is handed over
 
-// newSockets returns nil if the listener's connections cannot be had as descriptors.
+// newSockets returns nil if the listener has no descriptor.
 func newSockets(l net.Listener) *sockets {
 	tcp, ok := l.(*net.TCPListener)
 	if !ok {
@@ -43,7 +44,7 @@ func newSockets(l net.Listener) *sockets {
 	own := -1
 	var dupErr error
 	err = listening.Control(func(fd uintptr) {
-		dupErr = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) // its connections have that from it
+		dupErr = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) // inherited by its connections
 		if dupErr == nil {
 			own, dupErr = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0)
 		}
@@ -66,7 +67,7 @@ func (s *sockets) close() {
 	}
 }
 
-// accept waits for connections and returns those that are there. They are good until the next accept.
+// accept waits for connections and returns the pending ones. The result is valid until the next accept.
 func (s *sockets) accept() ([]socket, error) {
 	s.some = s.some[:0]
 	var err error
@@ -76,7 +77,7 @@ func (s *sockets) accept() ([]socket, error) {
 	})
 	switch {
 	case len(s.some) > 0:
-		return s.some, nil // an error comes again
+		return s.some, nil // the error will come again
 	case closed != nil:
 		return nil, closed
 	}
@@ -97,7 +98,7 @@ func (s *sockets) take(listening int) error {
 	return nil
 }
 
-// inherited sets the keep-alive probes of a listening socket, which its connections have from it.
+// inherited sets the keep-alive options of a listening socket; its connections inherit them.
 func inherited(keep net.KeepAliveConfig) func(network, address string, c syscall.RawConn) error {
 	return func(_, _ string, c syscall.RawConn) error {
 		if !keep.Enable {

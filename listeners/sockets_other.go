@@ -14,7 +14,7 @@ type socket struct {
 	remote netip.AddrPort
 }
 
-// sockets is nil on this system: connections are those of package net.
+// sockets is nil on this system: package net accepts the connections.
 type sockets struct{}
 
 func newSockets(net.Listener) *sockets { return nil }

@@ -12,36 +12,36 @@ import (
 	"github.com/outcry-mqtt/outcry/broker"
 )
 
-// stream is a listener for connections that carry MQTT as it is, with or without TLS around it.
+// stream is a listener for plain MQTT connections, with or without TLS.
 type stream struct {
 	// Static after construction.
 	name       string
-	remote     string // overrides the peer's address, which a unix socket does not have
+	remote     string // replaces the peer's address; a unix socket has none
 	attacher   Attacher
 	tls        *tls.Config // nil: none
-	proxies    proxies     // that begin with the PROXY protocol
-	door       door
+	proxies    proxies     // that send the PROXY protocol
+	admission  admission
 	accept     *acceptor
-	bare       *sockets // accepts in its place where there is nothing to do before MQTT; nil: does not
-	handshakes *throttled
-	refusals   *throttled
+	bare       *sockets // accepts instead, if nothing precedes MQTT; nil: unused
+	handshakes *rateLimitedLog
+	refusals   *rateLimitedLog
 	ctx        context.Context // ends with the listener
 	cancel     context.CancelFunc
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	stopped bool
-	running sync.WaitGroup // Serve and the handshakes it starts
+	running sync.WaitGroup // Serve and its handshakes
 }
 
-func newStream(name string, l net.Listener, to Attacher, slots int, log *slog.Logger) *stream {
+func newStream(name string, l net.Listener, to Attacher, log *slog.Logger) *stream {
 	log = logger(log, name)
 	s := &stream{
 		name:       name,
 		attacher:   to,
-		door:       door{to: to, timeout: defaultHandshakeTimeout},
-		accept:     newAcceptor(l, slots, log),
-		handshakes: newThrottled(log),
-		refusals:   newThrottled(log),
+		admission:  admission{to: to, timeout: defaultHandshakeTimeout, full: newRateLimitedLog(log)},
+		accept:     newAcceptor(l, 0, log),
+		handshakes: newRateLimitedLog(log),
+		refusals:   newRateLimitedLog(log),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
@@ -50,7 +50,7 @@ func newStream(name string, l net.Listener, to Attacher, slots int, log *slog.Lo
 // Name returns the listener's name.
 func (s *stream) Name() string { return s.name }
 
-// Addr returns the address that was bound.
+// Addr returns the bound address.
 func (s *stream) Addr() net.Addr { return s.accept.Addr() }
 
 // Serve accepts connections and hands them to the Attacher until the listener is closed.
@@ -68,22 +68,31 @@ func (s *stream) Serve() error {
 			return err
 		}
 		link := s.link(c)
-		pass, ok := s.door.let(c, remoteOf(&link))
-		if !ok {
-			s.accept.release()
-			continue
-		}
-		link.Pass = pass
 		if s.tls == nil && !s.proxies.sent(c) {
-			attach(s.attacher, link, s.refusals)
-			s.accept.release()
+			if s.admit(&link) {
+				attach(s.attacher, link, s.refusals)
+			}
 			continue
 		}
-		s.running.Go(func() { s.handshake(link) })
+		pl := s.admission.place(c, s.accept.closing)
+		if pl == nil {
+			continue
+		}
+		if !s.admit(&link) {
+			pl.release()
+			continue
+		}
+		s.running.Go(func() { s.handshake(link, pl) })
 	}
 }
 
-// serveBare hands descriptors over as they come.
+// admit counts a connection, or closes it.
+func (s *stream) admit(link *broker.Conn) (ok bool) {
+	link.Ticket, ok = s.admission.admit(link.Conn, remoteOf(link))
+	return ok
+}
+
+// serveBare accepts bare descriptors and hands them over.
 func (s *stream) serveBare() error {
 	for {
 		some, err := retried(s.accept, s.bare.accept)
@@ -95,12 +104,12 @@ func (s *stream) serveBare() error {
 			if remote == "" {
 				remote = each.remote.String()
 			}
-			attach(s.attacher, broker.Link{FD: each.fd, Listener: s.name, Remote: remote}, s.refusals)
+			attach(s.attacher, broker.Conn{FD: each.fd, Listener: s.name, Remote: remote}, s.refusals)
 		}
 	}
 }
 
-// begin counts Serve among what Close waits for, unless the listener is closed already.
+// begin registers Serve for Close to wait for, unless the listener is closed already.
 func (s *stream) begin() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -111,26 +120,26 @@ func (s *stream) begin() bool {
 	return true
 }
 
-func (s *stream) link(c net.Conn) broker.Link {
-	return broker.Link{Conn: c, Listener: s.name, Remote: s.remote}
+func (s *stream) link(c net.Conn) broker.Conn {
+	return broker.Conn{Conn: c, Listener: s.name, Remote: s.remote}
 }
 
-// handshake does within its time limit what comes before MQTT, and hands the connection over.
-func (s *stream) handshake(link broker.Link) {
-	defer s.accept.release()
+// handshake completes everything before MQTT within its time limit, and hands the connection over.
+func (s *stream) handshake(link broker.Conn, pl *place) {
 	raw := link.Conn
-	ctx, cancel := context.WithDeadline(s.ctx, s.door.deadline(link.Pass))
+	ctx, cancel := context.WithDeadline(s.ctx, s.admission.deadline(link.Ticket))
 	defer cancel()
-	if s.prepare(ctx, &link) {
+	ready := s.prepare(ctx, &link, pl)
+	if pl.release() && ready {
 		attach(s.attacher, link, s.refusals)
 		return
 	}
-	link.Pass.Leave()
+	link.Ticket.Leave()
 	raw.Close()
 }
 
-// prepare reads the header of the PROXY protocol, if a proxy must send one, and does the TLS handshake.
-func (s *stream) prepare(ctx context.Context, link *broker.Link) bool {
+// prepare reads the PROXY protocol header, if a proxy must send one, and does the TLS handshake.
+func (s *stream) prepare(ctx context.Context, link *broker.Conn, pl *place) bool {
 	if s.proxies.sent(link.Conn) {
 		client, err := clientOf(ctx, link.Conn)
 		if err != nil {
@@ -142,7 +151,7 @@ func (s *stream) prepare(ctx context.Context, link *broker.Link) bool {
 		if client.IsValid() {
 			link.Remote = client.String()
 		}
-		if s.door.from(link.Pass, client) != nil {
+		if s.admission.attribute(link.Ticket, pl, client) != nil {
 			return false
 		}
 	}
@@ -158,10 +167,10 @@ func (s *stream) prepare(ctx context.Context, link *broker.Link) bool {
 	}
 	state := c.ConnectionState()
 	link.Conn, link.TLS = c, &state
-	return state.NegotiatedProtocol != acme.ALPNProto // an authority has its proof
+	return state.NegotiatedProtocol != acme.ALPNProto // an authority has validated the host
 }
 
-// Shutdown stops accepting, drops handshakes in progress and waits until they have ended, or for ctx.
+// Shutdown stops accepting, drops handshakes in progress and waits for their end, or for ctx.
 func (s *stream) Shutdown(ctx context.Context) error {
 	err := s.stop()
 	done := make(chan struct{})
@@ -177,7 +186,7 @@ func (s *stream) Shutdown(ctx context.Context) error {
 	}
 }
 
-// Close is Shutdown without a limit: nothing that it waits for depends on a peer.
+// Close is Shutdown without a time limit: it waits for no peer.
 func (s *stream) Close() error {
 	err := s.stop()
 	s.running.Wait()

@@ -13,30 +13,29 @@ const (
 	defaultMaxHandshakes    = 1000
 )
 
-// TCPOptions say how MQTT comes in by TCP. Attacher is required; zero fields mean the defaults given with them.
+// TCPOptions configure MQTT over TCP. Attacher is required; other zero values mean the default in the comment.
 type TCPOptions struct {
 	Address  string // host:port, "127.0.0.1:1883"; port 0 takes a free one
 	Attacher Attacher
 
-	// TLS makes it MQTT over TLS; see CertReloader.Config.
+	// TLS enables TLS; see CertReloader.Config.
 	TLS *tls.Config
-	// ProxyProtocol are proxies that begin each connection with the PROXY protocol, version 1 or 2. What they say is the
-	// client's address; a connection of theirs without it is closed. From others it is malformed MQTT, or TLS.
+	// ProxyProtocol are proxies that begin each connection with the PROXY protocol, version 1 or 2, which names the
+	// client's address. Their connections are closed without it. From other addresses it is malformed MQTT, or TLS.
 	ProxyProtocol []netip.Prefix
-	// HandshakeTimeout is how long a TLS handshake and the PROXY protocol before it may take, 10 s, or less if the Attacher
-	// says so: see broker.Pass.
+	// HandshakeTimeout bounds a TLS handshake and the PROXY protocol before it, 10 s, or less if the Attacher says
+	// so: see broker.Ticket.
 	HandshakeTimeout time.Duration
-	// MaxHandshakes is how many of them may be going on at once, 1000; while there are as many, further peers wait in
-	// the kernel's queue.
+	// MaxHandshakes bounds concurrent handshakes, 1000; further peers wait in the kernel's queue.
 	MaxHandshakes int
 
-	// KeepAlive is how long a connection may be silent until TCP probes it, 60 s; negative: it is never probed.
+	// KeepAlive is the idle time before TCP keep-alive probes, 60 s; negative: no probes.
 	KeepAlive time.Duration
-	// Listener is a socket that is bound already (socket activation); Address and KeepAlive are then not used.
+	// Listener is an already bound socket (socket activation); Address and KeepAlive are then ignored.
 	Listener net.Listener
 	// Name is for metrics, logs and hooks: "tcp", or "tls" with TLS.
 	Name string
-	// ConfigKey is where these options stand in the config file, for errors: "listeners." and the name.
+	// ConfigKey is the key of these options in the config file, for errors: "listeners." and the name.
 	ConfigKey string
 	Logger    *slog.Logger // nil: discard
 }
@@ -46,7 +45,7 @@ type TCP struct{ *stream }
 
 var _ Listener = (*TCP)(nil)
 
-// ListenTCP binds the address; the error of a failure is a *BindError.
+// ListenTCP binds the address. A failure is a *BindError.
 func ListenTCP(o TCPOptions) (*TCP, error) {
 	o.defaults()
 	if o.Attacher == nil {
@@ -59,13 +58,10 @@ func ListenTCP(o TCPOptions) (*TCP, error) {
 			return nil, err
 		}
 	}
-	slots := 0
-	if o.TLS != nil || len(o.ProxyProtocol) > 0 {
-		slots = o.MaxHandshakes
-	}
-	s := newStream(o.Name, l, o.Attacher, slots, o.Logger)
+	s := newStream(o.Name, l, o.Attacher, o.Logger)
+	s.admission.places = newPlaces(o.MaxHandshakes)
 	s.tls, s.proxies = o.TLS, o.ProxyProtocol
-	s.door.proxies, s.door.timeout = o.ProxyProtocol, o.HandshakeTimeout
+	s.admission.proxies, s.admission.timeout = o.ProxyProtocol, o.HandshakeTimeout
 	if o.TLS == nil && len(o.ProxyProtocol) == 0 {
 		s.bare = newSockets(l)
 	}

@@ -18,10 +18,10 @@ func TestTCPSocketOptions(t *testing.T) {
 		"off":     {-1, 0, -1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			to := newTaker()
+			to := newTestAttacher()
 			l := listenTCP(t, listeners.TCPOptions{Attacher: to, KeepAlive: test.keepAlive})
 			dial(t, l)
-			fd := to.bare(t).FD
+			fd := to.nextRaw(t).FD
 			defer syscall.Close(fd)
 			want := func(level, option, value int) {
 				t.Helper()

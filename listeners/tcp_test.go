@@ -24,7 +24,7 @@ func listenTCP(t *testing.T, o listeners.TCPOptions) *listeners.TCP {
 }
 
 func TestTCPHandsOver(t *testing.T) {
-	to := newTaker()
+	to := newTestAttacher()
 	l := listenTCP(t, listeners.TCPOptions{Attacher: to})
 	client := dial(t, l)
 	link := to.next(t)
@@ -37,19 +37,19 @@ func TestTCPHandsOver(t *testing.T) {
 	wantTalk(t, client, link.Conn)
 }
 
-// refuser is an Attacher that is full.
-type refuser struct{}
+// refusingAttacher is an Attacher that refuses every connection.
+type refusingAttacher struct{}
 
-func (refuser) Enter(string) (*broker.Pass, error) { return nil, nil }
+func (refusingAttacher) Admit(string) (*broker.Ticket, error) { return nil, nil }
 
-func (refuser) Attach(l broker.Link) error {
+func (refusingAttacher) Attach(l broker.Conn) error {
 	l.Close()
 	return errors.New("too many connections")
 }
 
 func TestTCPTellsOfRefusal(t *testing.T) {
 	var log logs
-	l := listenTCP(t, listeners.TCPOptions{Attacher: refuser{}, Logger: log.logger()})
+	l := listenTCP(t, listeners.TCPOptions{Attacher: refusingAttacher{}, Logger: log.logger()})
 	wantClosed(t, dial(t, l))
 	wantClosed(t, dial(t, l))
 	if err := l.Close(); err != nil { // waits for Serve, and so for its log
@@ -61,7 +61,7 @@ func TestTCPTellsOfRefusal(t *testing.T) {
 }
 
 func TestTLSHandsOver(t *testing.T) {
-	to := newTaker()
+	to := newTestAttacher()
 	server, client := serverTLS(t)
 	l := listenTCP(t, listeners.TCPOptions{Attacher: to, TLS: server})
 	c := tls.Client(dial(t, l), client)
@@ -77,17 +77,17 @@ func TestTLSHandsOver(t *testing.T) {
 
 func TestTLSRefusesOldVersions(t *testing.T) {
 	server, client := serverTLS(t)
-	l := listenTCP(t, listeners.TCPOptions{Attacher: newTaker(), TLS: server})
+	l := listenTCP(t, listeners.TCPOptions{Attacher: newTestAttacher(), TLS: server})
 	client.MinVersion, client.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
 	if err := tls.Client(dial(t, l), client).HandshakeContext(t.Context()); err == nil {
 		t.Error("TLS 1.1 was accepted")
 	}
 }
 
-// A peer that says nothing is dropped when its time is over, and meanwhile holds up nobody else.
+// A silent peer is dropped at its timeout, and blocks nobody else.
 func TestTLSSilentPeer(t *testing.T) {
 	t.Parallel()
-	to := newTaker()
+	to := newTestAttacher()
 	server, client := serverTLS(t)
 	l := listenTCP(t, listeners.TCPOptions{Attacher: to, TLS: server, HandshakeTimeout: dropTime})
 	silent := dial(t, l)
@@ -97,12 +97,12 @@ func TestTLSSilentPeer(t *testing.T) {
 	}
 	to.next(t)
 	wantClosed(t, silent)
-	to.none(t)
+	to.wantNone(t)
 }
 
 func TestTLSBoundsHandshakes(t *testing.T) {
 	t.Parallel()
-	to := newTaker()
+	to := newTestAttacher()
 	server, client := serverTLS(t)
 	l := listenTCP(t, listeners.TCPOptions{Attacher: to, TLS: server, HandshakeTimeout: dropTime, MaxHandshakes: 1})
 	begin := time.Now()
@@ -119,12 +119,12 @@ func TestTLSBoundsHandshakes(t *testing.T) {
 }
 
 func TestTLSCloseDropsHandshakes(t *testing.T) {
-	for name, stop := range stops {
+	for name, stop := range closeMethods {
 		t.Run(name, func(t *testing.T) {
 			server, _ := serverTLS(t)
-			l := listenTCP(t, listeners.TCPOptions{Attacher: newTaker(), TLS: server, HandshakeTimeout: time.Hour})
+			l := listenTCP(t, listeners.TCPOptions{Attacher: newTestAttacher(), TLS: server, HandshakeTimeout: time.Hour})
 			silent := dial(t, l)
-			if _, err := silent.Write([]byte{22, 3, 1}); err != nil { // begins a record
+			if _, err := silent.Write([]byte{22, 3, 1}); err != nil { // the start of a record
 				t.Fatal(err)
 			}
 			if err := stop(t, l); err != nil {
@@ -135,9 +135,9 @@ func TestTLSCloseDropsHandshakes(t *testing.T) {
 	}
 }
 
-// stops are the ways to end a listener. Shutdown has less time than the five seconds after which net/http drops fresh
+// closeMethods are the ways to end a listener. Shutdown has less time than the five seconds after which net/http drops fresh
 // connections by itself.
-var stops = map[string]func(*testing.T, listeners.Listener) error{
+var closeMethods = map[string]func(*testing.T, listeners.Listener) error{
 	"close":    func(_ *testing.T, l listeners.Listener) error { return l.Close() },
 	"shutdown": func(t *testing.T, l listeners.Listener) error { return l.Shutdown(within(t, 4*time.Second)) },
 }
@@ -145,17 +145,17 @@ var stops = map[string]func(*testing.T, listeners.Listener) error{
 func TestServeAfterClose(t *testing.T) {
 	all := map[string]func() (listeners.Listener, error){
 		"tcp": func() (listeners.Listener, error) {
-			return listeners.ListenTCP(listeners.TCPOptions{Address: "127.0.0.1:0", Attacher: newTaker()})
+			return listeners.ListenTCP(listeners.TCPOptions{Address: "127.0.0.1:0", Attacher: newTestAttacher()})
 		},
 		"ws": func() (listeners.Listener, error) {
-			return listeners.ListenWebSocket(listeners.WebSocketOptions{Address: "127.0.0.1:0", Attacher: newTaker()})
+			return listeners.ListenWebSocket(listeners.WebSocketOptions{Address: "127.0.0.1:0", Attacher: newTestAttacher()})
 		},
 		"http": func() (listeners.Listener, error) {
 			return listeners.ListenOps(listeners.OpsOptions{Address: "127.0.0.1:0"})
 		},
 	}
 	for name, listen := range all {
-		for how, stop := range stops {
+		for how, stop := range closeMethods {
 			t.Run(name+" "+how, func(t *testing.T) {
 				l, err := listen()
 				if err != nil {

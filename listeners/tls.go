@@ -14,40 +14,40 @@ import (
 
 const defaultCheckEvery = 5 * time.Second
 
-// ClientAuth says what is asked of a client's certificate.
+// ClientAuth is the policy for client certificates.
 type ClientAuth uint8
 
-// The ways to ask.
+// The policies.
 const (
-	ClientCertNone    ClientAuth = iota // it is not asked for
-	ClientCertRequest                   // it may be missing, but one that is shown must be valid
-	ClientCertRequire                   // it must be there and valid
+	ClientCertNone    ClientAuth = iota // not requested
+	ClientCertRequest                   // optional, but a given one must be valid
+	ClientCertRequire                   // required and must be valid
 )
 
-// Pair names the files of a server certificate, PEM both of them.
+// Pair names the files of a server certificate, both in PEM.
 type Pair struct {
-	CertFile string // the certificate, and the intermediate ones after it
+	CertFile string // the certificate, followed by intermediate ones
 	KeyFile  string // its private key
 }
 
-// CertOptions say what a server shows of itself, and what it asks of its clients. Zero fields mean the defaults given
-// with them.
+// CertOptions configure the server's certificates and the policy for clients'. Zero values mean the default in the
+// comment.
 type CertOptions struct {
-	// Pairs are the server's certificates, at least one, or else ACME. A client gets the first that is for the name it asks for
-	// (SNI) and that it can verify; one that asks for no name, or one that none is for, gets the first of all.
+	// Pairs are the server's certificates. At least one is required without ACME. A client gets the first one for its
+	// server name (SNI) that it can verify; without a match, or without a server name, it gets the first of all.
 	Pairs []Pair
 
-	// ACME has certificates for more names, which go before those of Pairs; nil: none.
+	// ACME has further certificates, which take precedence over Pairs; nil: none.
 	ACME *ACME
 
 	ClientAuth   ClientAuth    // ClientCertNone
-	ClientCAFile string        // PEM, whose client certificates are valid; required unless ClientAuth is ClientCertNone
-	CheckEvery   time.Duration // how often the files are looked at, 5 s, as long as clients come
+	ClientCAFile string        // PEM file of the clients' authorities; required unless ClientAuth is ClientCertNone
+	CheckEvery   time.Duration // interval of checks of the files, 5 s, made at handshakes
 	Logger       *slog.Logger  // nil: discard
 }
 
-// CertReloader is a TLS configuration that follows its files. When they change, the next handshake uses what they hold
-// now; while one of them is broken or half written, what that one held before.
+// CertReloader is a TLS configuration that follows its files. After a change the next handshake uses the new content.
+// While a file is broken or half written, its last valid content applies.
 type CertReloader struct {
 	// Static after construction.
 	options CertOptions
@@ -56,12 +56,12 @@ type CertReloader struct {
 	current   atomic.Pointer[loaded]
 	nextCheck atomic.Int64 // Unix nanoseconds
 
-	mu    sync.Mutex // guards what follows; held while files are read
-	pairs []*followed[tls.Certificate]
-	ca    *followed[*x509.CertPool] // nil: clients are not asked
+	mu    sync.Mutex // guards the fields below; held while files are read
+	pairs []*watchedFiles[tls.Certificate]
+	ca    *watchedFiles[*x509.CertPool] // nil: client certificates are not requested
 }
 
-// loaded is what the files held once. It never changes.
+// loaded is one version of the files' content. It never changes.
 type loaded struct {
 	config   *tls.Config
 	notAfter time.Time
@@ -77,14 +77,14 @@ func NewCertReloader(o CertOptions) (*CertReloader, error) {
 	}
 	r := &CertReloader{options: o, log: logger(o.Logger, "tls")}
 	for _, p := range o.Pairs {
-		r.pairs = append(r.pairs, &followed[tls.Certificate]{names: []string{p.CertFile, p.KeyFile}, load: p.load})
+		r.pairs = append(r.pairs, &watchedFiles[tls.Certificate]{names: []string{p.CertFile, p.KeyFile}, load: p.load})
 	}
 	if o.ClientAuth != ClientCertNone {
 		if o.ClientCAFile == "" {
 			return nil, errors.New("client certificates are asked for, but no file says which are valid; set the client CA file")
 		}
 		load := func() (*x509.CertPool, error) { return loadPool(o.ClientCAFile) }
-		r.ca = &followed[*x509.CertPool]{names: []string{o.ClientCAFile}, load: load}
+		r.ca = &watchedFiles[*x509.CertPool]{names: []string{o.ClientCAFile}, load: load}
 	}
 	if err := r.Reload(); err != nil {
 		return nil, err
@@ -92,14 +92,14 @@ func NewCertReloader(o CertOptions) (*CertReloader, error) {
 	return r, nil
 }
 
-// Config returns the configuration for a listener: TLS 1.2 or newer with the cipher suites that the standard library
-// chooses, always with what the files hold now.
+// Config returns a listener's configuration: TLS 1.2 or newer with the standard library's cipher suites. It always
+// uses the files' current content.
 func (r *CertReloader) Config() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-			if r.options.ACME != nil && asksForProof(hello) {
-				return r.options.ACME.proof(), nil
+			if r.options.ACME != nil && isValidation(hello) {
+				return r.options.ACME.validationConfig(), nil
 			}
 			r.follow()
 			return r.current.Load().config, nil
@@ -107,10 +107,10 @@ func (r *CertReloader) Config() *tls.Config {
 	}
 }
 
-// NotAfter returns when the first of the certificates from files expires; zero if there are none.
+// NotAfter returns the earliest expiry of the certificates from files; zero without any.
 func (r *CertReloader) NotAfter() time.Time { return r.current.Load().notAfter }
 
-// Reload reads the files now. If some are broken, it returns why and what they held before stays in use.
+// Reload reads the files now. For broken files it returns their errors, and their last valid content applies.
 func (r *CertReloader) Reload() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -123,12 +123,12 @@ func (r *CertReloader) Reload() error {
 	}
 	err := errors.Join(all...)
 	if err == nil || r.current.Load() != nil {
-		r.use()
+		r.rebuild()
 	}
 	return err
 }
 
-// follow reads the files that have changed; it looks at most once in CheckEvery, and in one goroutine.
+// follow reads changed files, at most once in CheckEvery, and in one goroutine.
 func (r *CertReloader) follow() {
 	now, due := time.Now(), r.nextCheck.Load()
 	if now.UnixNano() < due || !r.nextCheck.CompareAndSwap(due, now.Add(r.options.CheckEvery).UnixNano()) {
@@ -143,7 +143,7 @@ func (r *CertReloader) follow() {
 		all = readChanged(all, r.ca)
 	}
 	if len(all) > 0 {
-		r.use()
+		r.rebuild()
 	}
 	r.mu.Unlock()
 	for _, f := range all {
@@ -155,21 +155,21 @@ func (r *CertReloader) follow() {
 	}
 }
 
-// reread tells of a file that was read again.
+// reread describes a file that was read again.
 type reread struct {
 	file string
 	err  error
 }
 
-func readChanged[T any](all []reread, f *followed[T]) []reread {
+func readChanged[T any](all []reread, f *watchedFiles[T]) []reread {
 	if !f.changed() {
 		return all
 	}
 	return append(all, reread{f.names[0], f.read()})
 }
 
-// use makes a configuration of what is loaded; r.mu is held.
-func (r *CertReloader) use() {
+// rebuild builds a configuration of the loaded content; r.mu is held.
+func (r *CertReloader) rebuild() {
 	next := &loaded{config: &tls.Config{MinVersion: tls.VersionTLS12}}
 	for _, p := range r.pairs {
 		next.config.Certificates = append(next.config.Certificates, p.value)
@@ -188,8 +188,8 @@ func (r *CertReloader) use() {
 	r.current.Store(next)
 }
 
-// askClients makes c ask for certificates. Sessions are then not resumed: each handshake verifies the client anew, so
-// an authority that was taken out of the file counts no more.
+// askClients makes c request client certificates. It disables session resumption: each handshake verifies the client
+// again, so that an authority removed from the file no longer counts.
 func (r *CertReloader) askClients(c *tls.Config) {
 	c.ClientAuth = tls.VerifyClientCertIfGiven
 	if r.options.ClientAuth == ClientCertRequire {
@@ -202,6 +202,11 @@ func (r *CertReloader) askClients(c *tls.Config) {
 func (p Pair) load() (tls.Certificate, error) {
 	cert, err := tls.LoadX509KeyPair(p.CertFile, p.KeyFile)
 	if err != nil {
+		for _, file := range [...]string{p.CertFile, p.KeyFile} {
+			if why := pemProblem(file); why != nil {
+				err = why
+			}
+		}
 		return cert, fmt.Errorf("certificate %s with key %s: %w", p.CertFile, p.KeyFile, err)
 	}
 	return cert, nil
@@ -212,9 +217,12 @@ func loadPool(file string) (*x509.CertPool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("client CA: %w", err)
 	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("client CA %s: no certificate in it; it must be PEM", file)
+	if why := pemProblem(file); why != nil {
+		return nil, fmt.Errorf("client CA: %w", why)
+	}
+	pool, err := poolOf(text)
+	if err != nil {
+		return nil, fmt.Errorf("client CA %s: %w", file, err)
 	}
 	return pool, nil
 }

@@ -36,7 +36,7 @@ func TestCertificateFollowsItsFiles(t *testing.T) {
 	var log logs
 	o := ca.files(t, folder, "first")
 	o.CheckEvery, o.Logger = time.Nanosecond, log.logger()
-	l := listenTCP(t, listeners.TCPOptions{Attacher: newTaker(), TLS: newReloader(t, o).Config()})
+	l := listenTCP(t, listeners.TCPOptions{Attacher: newTestAttacher(), TLS: newReloader(t, o).Config()})
 	if got := servedName(t, l, ca); got != "first" {
 		t.Errorf("served %q", got)
 	}
@@ -66,12 +66,12 @@ func TestCertificateFollowsItsFiles(t *testing.T) {
 	}
 }
 
-// A certificate whose key has not been written yet is not used.
+// A certificate is not used before its key is written.
 func TestCertificateWaitsForItsKey(t *testing.T) {
 	ca, folder := newAuthority(t), t.TempDir()
 	o := ca.files(t, folder, "first")
 	o.CheckEvery = time.Nanosecond
-	l := listenTCP(t, listeners.TCPOptions{Attacher: newTaker(), TLS: newReloader(t, o).Config()})
+	l := listenTCP(t, listeners.TCPOptions{Attacher: newTestAttacher(), TLS: newReloader(t, o).Config()})
 	cert, key := ca.issue(t, "second")
 	writeFile(t, o.Pairs[0].CertFile, cert)
 	if got := servedName(t, l, ca); got != "first" {
@@ -88,8 +88,8 @@ func TestCertificateReload(t *testing.T) {
 	o := ca.files(t, folder, "first")
 	o.CheckEvery = time.Hour
 	r := newReloader(t, o)
-	l := listenTCP(t, listeners.TCPOptions{Attacher: newTaker(), TLS: r.Config()})
-	if got := servedName(t, l, ca); got != "first" { // also the look of this hour
+	l := listenTCP(t, listeners.TCPOptions{Attacher: newTestAttacher(), TLS: r.Config()})
+	if got := servedName(t, l, ca); got != "first" { // the check of this hour, too
 		t.Errorf("served %q", got)
 	}
 	ca.files(t, folder, "second")
@@ -122,8 +122,8 @@ func TestClientCertificates(t *testing.T) {
 	writeFile(t, o.ClientCAFile, ours.pem())
 	for name, test := range map[string]struct {
 		auth listeners.ClientAuth
-		from *authority // of the client's certificate; nil: it has none
-		want string     // the client's name that the broker is told; "refused"
+		from *authority // issuer of the client's certificate; nil: none
+		want string     // the client's name that the broker gets, or "refused"
 	}{
 		"not asked":          {listeners.ClientCertNone, ours, ""},
 		"requested, none":    {listeners.ClientCertRequest, nil, ""},
@@ -134,7 +134,7 @@ func TestClientCertificates(t *testing.T) {
 		"required, strange":  {listeners.ClientCertRequire, strange, "refused"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			to := newTaker()
+			to := newTestAttacher()
 			o := o
 			o.ClientAuth = test.auth
 			l := listenTCP(t, listeners.TCPOptions{Attacher: to, TLS: newReloader(t, o).Config()})
@@ -144,9 +144,9 @@ func TestClientCertificates(t *testing.T) {
 			}
 			c := tls.Client(dial(t, l), config)
 			err := c.HandshakeContext(t.Context())
-			if test.want == "refused" { // with TLS 1.3 the client hears of it when it reads
+			if test.want == "refused" { // with TLS 1.3 the client learns this at its first read
 				wantClosed(t, c)
-				to.none(t)
+				to.wantNone(t)
 				return
 			}
 			if err != nil {
@@ -160,6 +160,47 @@ func TestClientCertificates(t *testing.T) {
 				t.Errorf("the client is %q, want %q", got, test.want)
 			}
 		})
+	}
+}
+
+// Errors of damaged or wrong certificate files describe the damage. An omitted client CA would refuse its clients.
+func TestDegenerateCertFiles(t *testing.T) {
+	ca, folder := newAuthority(t), t.TempDir()
+	good := ca.files(t, folder, "server")
+	read := func(file string) string {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	cert, key, pool := read(good.Pairs[0].CertFile), read(good.Pairs[0].KeyFile), string(ca.pem())
+	encrypted := "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n"
+	old := "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA\n-----END RSA PRIVATE KEY-----\n"
+	for _, tt := range []struct{ name, cert, key, pool, want string }{
+		{"good", cert, key, pool, ""},
+		{"two authorities", cert, key, pool + cert, ""},
+		{"empty key", cert, "", pool, "key.pem is empty"},
+		{"key of zeros", cert, strings.Repeat("\x00", 100), pool, "key.pem has null characters"},
+		{"encrypted key", cert, encrypted, pool, "key.pem is encrypted"},
+		{"key encrypted the old way", cert, old, pool, "key.pem is encrypted"},
+		{"certificate with a mark", "\xef\xbb\xbf" + cert, key, pool, "cert.pem begins with a byte order mark"},
+		{"key cut off", cert, key[:len(key)/2], pool, "key.pem"},
+		{"authority with a mark", cert, key, "\xef\xbb\xbf" + pool, "pool.pem begins with a byte order mark"},
+		{"authority and half of another", cert, key, pool + cert[:len(cert)/2], "cut off or damaged"},
+		{"authority and no numbers", cert, key, pool + "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "certificate 2"},
+		{"authority and a key", cert, key, pool + key, "which is no certificate"},
+		{"no authority", cert, key, "letters", "no certificate in it"},
+	} {
+		o := listeners.CertOptions{ClientAuth: listeners.ClientCertRequire, ClientCAFile: filepath.Join(folder, "pool.pem")}
+		o.Pairs = []listeners.Pair{{CertFile: filepath.Join(folder, "cert.pem"), KeyFile: filepath.Join(folder, "key.pem")}}
+		writeFile(t, o.Pairs[0].CertFile, []byte(tt.cert))
+		writeFile(t, o.Pairs[0].KeyFile, []byte(tt.key))
+		writeFile(t, o.ClientCAFile, []byte(tt.pool))
+		_, err := listeners.NewCertReloader(o)
+		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v, want %q", tt.name, err, tt.want)
+		}
 	}
 }
 
@@ -182,7 +223,7 @@ func TestBadCertOptions(t *testing.T) {
 		"no client CA": {func(o *listeners.CertOptions) { o.ClientAuth = listeners.ClientCertRequest }, "set the client CA file"},
 		"empty client CA": {func(o *listeners.CertOptions) {
 			o.ClientAuth, o.ClientCAFile = listeners.ClientCertRequire, empty
-		}, "no certificate in it"},
+		}, "is empty"},
 		"missing client CA": {func(o *listeners.CertOptions) {
 			o.ClientAuth, o.ClientCAFile = listeners.ClientCertRequire, "missing.pem"
 		}, "missing.pem"},

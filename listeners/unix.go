@@ -13,16 +13,16 @@ import (
 
 const defaultUnixMode fs.FileMode = 0o660
 
-// UnixOptions say how MQTT comes in by a unix socket. Path and Attacher are required; zero fields mean the defaults
-// given with them.
+// UnixOptions configure MQTT over a unix socket. Path and Attacher are required; other zero values mean the default
+// in the comment.
 type UnixOptions struct {
-	Path     string // of the socket, which is made here and removed at the end
+	Path     string // of the socket, which is created here and removed at the end
 	Attacher Attacher
 
-	// Mode is who may connect, 0660: the process's user and group.
+	// Mode is the socket's mode, 0660: the process's user and group.
 	Mode      fs.FileMode
 	Name      string       // for metrics, logs and hooks: "unix"
-	ConfigKey string       // where these options stand in the config file, for errors: "listeners." and the name
+	ConfigKey string       // key of these options in the config file, for errors: "listeners." and the name
 	Logger    *slog.Logger // nil: discard
 }
 
@@ -31,8 +31,8 @@ type Unix struct{ *stream }
 
 var _ Listener = (*Unix)(nil)
 
-// ListenUnix makes the socket. One that is left over from a process that was killed is replaced; one that still
-// answers, or a file that is no socket, is not touched and is a *BindError.
+// ListenUnix creates the socket. It replaces a stale one of a killed process. A socket that still accepts, or another
+// file, is left alone and a *BindError.
 func ListenUnix(o UnixOptions) (*Unix, error) {
 	o.defaults()
 	if o.Attacher == nil {
@@ -46,7 +46,7 @@ func ListenUnix(o UnixOptions) (*Unix, error) {
 	if err != nil {
 		return nil, explainUnix(o.Path, key, err)
 	}
-	s := newStream(o.Name, l, o.Attacher, 0, o.Logger)
+	s := newStream(o.Name, l, o.Attacher, o.Logger)
 	s.remote = "unix:" + o.Path
 	s.accept.atClose = remover(o.Path)
 	return &Unix{s}, nil
@@ -64,7 +64,7 @@ func (o *UnixOptions) defaults() {
 	}
 }
 
-// bindUnix makes the socket, so that it is never more open than mode, and then exactly mode whatever the umask is.
+// bindUnix creates the socket. Its mode is never more open than mode, and then exactly that, whatever the umask.
 func bindUnix(path string, mode fs.FileMode) (net.Listener, error) {
 	config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error { return limitMode(c, mode) }}
 	l, err := config.Listen(context.Background(), "unix", path)
@@ -80,8 +80,8 @@ func bindUnix(path string, mode fs.FileMode) (net.Listener, error) {
 	return l, nil
 }
 
-// remover returns a function that removes the socket at path if it is still the one that is there now: a process that
-// was started meanwhile may have put its own in its place.
+// remover returns a function that removes the socket at path if it is still the present one: a process started
+// meanwhile may have replaced it.
 func remover(path string) func() {
 	made, err := os.Lstat(path)
 	return func() {
@@ -92,7 +92,7 @@ func remover(path string) func() {
 	}
 }
 
-// removeStale removes a socket that nobody listens on.
+// removeStale removes a socket without a listener.
 func removeStale(path, key string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -102,7 +102,7 @@ func removeStale(path, key string) error {
 		return explainUnix(path, key, err)
 	}
 	if info.Mode().Type() != fs.ModeSocket {
-		return &BindError{Address: path, Key: key, Reason: "there is a file that is not a socket", Hint: "remove it or change " + key}
+		return noSocket(path, key)
 	}
 	c, err := net.DialTimeout("unix", path, time.Second)
 	if err == nil {
@@ -115,6 +115,10 @@ func removeStale(path, key string) error {
 		return explainUnix(path, key, err)
 	}
 	return nil
+}
+
+func noSocket(path, key string) *BindError {
+	return &BindError{Address: path, Key: key, Reason: "there is a file that is not a socket", Hint: "remove it or change " + key}
 }
 
 // explainUnix is explain for paths.

@@ -5,8 +5,8 @@ import (
 	"syscall"
 )
 
-// limitMode sets the mode of a socket that is not bound yet. Linux gives the file that bind makes this mode without
-// the umask's bits, so there is no moment in which a stranger could connect.
+// limitMode sets the mode of an unbound socket. Linux gives the file created by bind this mode minus the umask, so
+// that a stranger can connect at no moment.
 func limitMode(c syscall.RawConn, mode fs.FileMode) error {
 	var failed error
 	err := c.Control(func(fd uintptr) { failed = syscall.Fchmod(int(fd), uint32(mode.Perm())) })

@@ -7,5 +7,5 @@ import (
 	"syscall"
 )
 
-// limitMode does nothing: only Linux lets a socket's mode be chosen before it is bound.
+// limitMode does nothing: only Linux supports it.
 func limitMode(syscall.RawConn, fs.FileMode) error { return nil }

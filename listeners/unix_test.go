@@ -23,7 +23,7 @@ func mustListenUnix(t *testing.T, o listeners.UnixOptions) *listeners.Unix {
 }
 
 func TestUnixHandsOver(t *testing.T) {
-	to, path := newTaker(), socketPath(t)
+	to, path := newTestAttacher(), socketPath(t)
 	l := mustListenUnix(t, listeners.UnixOptions{Path: path, Attacher: to})
 	client := dial(t, l)
 	link := to.next(t)
@@ -40,12 +40,12 @@ func TestUnixHandsOver(t *testing.T) {
 func TestUnixMode(t *testing.T) {
 	for name, test := range map[string]struct{ mode, want os.FileMode }{
 		"default":  {0, 0o660},
-		"everyone": {0o666, 0o666}, // more than the umask would leave
+		"everyone": {0o666, 0o666}, // beyond the umask
 		"owner":    {0o600, 0o600},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := socketPath(t)
-			mustListenUnix(t, listeners.UnixOptions{Path: path, Mode: test.mode, Attacher: newTaker()})
+			mustListenUnix(t, listeners.UnixOptions{Path: path, Mode: test.mode, Attacher: newTestAttacher()})
 			info, err := os.Lstat(path)
 			if err != nil || info.Mode().Perm() != test.want {
 				t.Errorf("mode is %v, %v; want %v", info.Mode(), err, test.want)
@@ -54,8 +54,8 @@ func TestUnixMode(t *testing.T) {
 	}
 }
 
-// leaveBehind makes a socket that nobody listens on, as a process that is killed does.
-func leaveBehind(t *testing.T, path string) {
+// makeStaleSocket creates a socket without a listener, like a killed process.
+func makeStaleSocket(t *testing.T, path string) {
 	t.Helper()
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
@@ -66,8 +66,8 @@ func leaveBehind(t *testing.T, path string) {
 }
 
 func TestUnixReplacesStaleSocket(t *testing.T) {
-	to, path := newTaker(), socketPath(t)
-	leaveBehind(t, path)
+	to, path := newTestAttacher(), socketPath(t)
+	makeStaleSocket(t, path)
 	dial(t, mustListenUnix(t, listeners.UnixOptions{Path: path, Attacher: to}))
 	to.next(t)
 }
@@ -80,7 +80,7 @@ func TestUnixRefusals(t *testing.T) {
 	}{
 		"another process listens": {
 			prepare: func(t *testing.T, path string) {
-				mustListenUnix(t, listeners.UnixOptions{Path: path, Attacher: newTaker()})
+				mustListenUnix(t, listeners.UnixOptions{Path: path, Attacher: newTestAttacher()})
 			},
 			want: "address in use; stop the other process (see ss -lxp) or change listeners.unix.address",
 		},
@@ -106,7 +106,7 @@ func TestUnixRefusals(t *testing.T) {
 				test.prepare(t, path)
 			}
 			before, _ := os.Lstat(path)
-			_, err := listeners.ListenUnix(listeners.UnixOptions{Path: path, Attacher: newTaker()})
+			_, err := listeners.ListenUnix(listeners.UnixOptions{Path: path, Attacher: newTestAttacher()})
 			if want := "listen " + path + ": " + test.want; err == nil || err.Error() != want {
 				t.Errorf("error is %v\nwant     %s", err, want)
 			}
@@ -117,14 +117,14 @@ func TestUnixRefusals(t *testing.T) {
 	}
 }
 
-// A process that is started before the old one has ended may already have its socket at the path.
+// A process started before the old one ends may have its socket at the path already.
 func TestUnixLeavesSuccessorsSocket(t *testing.T) {
 	path := socketPath(t)
-	old := mustListenUnix(t, listeners.UnixOptions{Path: path, Attacher: newTaker()})
+	old := mustListenUnix(t, listeners.UnixOptions{Path: path, Attacher: newTestAttacher()})
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	to := newTaker()
+	to := newTestAttacher()
 	successor := mustListenUnix(t, listeners.UnixOptions{Path: path, Attacher: to})
 	old.Close()
 	dial(t, successor)

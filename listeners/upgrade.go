@@ -12,14 +12,14 @@ import (
 	"github.com/outcry-mqtt/outcry/broker"
 )
 
-// keptHeaders are the headers of the upgrade that an authenticator gets to see. What those of proxies say is the link's
-// address, if it is to be believed.
+// keptHeaders are the headers of the upgrade that authenticators get. The headers of trusted proxies are in the
+// link's address already.
 var keptHeaders = []string{"Authorization", "Cookie", "Origin", "User-Agent"}
 
-// tellError is what websocket.Upgrader calls its Error.
+// tellError is the type of websocket.Upgrader's Error.
 type tellError = func(rw http.ResponseWriter, r *http.Request, status int, err error)
 
-// upgrade makes a WebSocket of the connection and hands it over.
+// upgrade upgrades the connection and hands it over.
 func (w *WebSocket) upgrade(rw http.ResponseWriter, r *http.Request) {
 	joinSubprotocols(r.Header)
 	if no, ok := w.refusal(r); ok {
@@ -35,24 +35,24 @@ func (w *WebSocket) upgrade(rw http.ResponseWriter, r *http.Request) {
 	attach(w.attacher, link, w.refusals)
 }
 
-// open makes a WebSocket of a connection that refusal has no objection to. Tell is called with what is wrong with the
-// request, if something is; once the connection is hijacked an error only means that it has ended.
-func (w *WebSocket) open(rw http.ResponseWriter, r *http.Request, tell tellError) (broker.Link, error) {
+// open upgrades a connection that refusal accepts. It calls tell for an invalid request; after the hijack an error
+// only means that the connection has ended.
+func (w *WebSocket) open(rw http.ResponseWriter, r *http.Request, tell tellError) (broker.Conn, error) {
 	upgrader := w.upgrader
 	upgrader.Error = tell
 	upgrader.EnableCompression = w.compression && offersDeflate(r.Header)
 	c, err := upgrader.Upgrade(rw, r, nil)
 	if err != nil {
-		return broker.Link{}, err
+		return broker.Conn{}, err
 	}
-	return broker.Link{
-		Conn: unwrap(c.NetConn()), Listener: w.name, Framed: true, Deflate: upgrader.EnableCompression,
-		Header: keep(r.Header), TLS: r.TLS, Remote: w.forwarded.client(r), Pass: guestOf(c.NetConn()).hand(),
+	return broker.Conn{
+		Conn: unwrap(c.NetConn()), Listener: w.name, Framed: true, Ping: w.ping, Deflate: upgrader.EnableCompression,
+		Header: keptHeadersOf(r.Header), TLS: r.TLS, Remote: w.forwarded.client(r), Ticket: pendingConnOf(c.NetConn()).takePass(),
 	}, nil
 }
 
-// keep returns a copy of the headers in keptHeaders.
-func keep(all http.Header) http.Header {
+// keptHeadersOf returns a copy of the headers in keptHeaders.
+func keptHeadersOf(all http.Header) http.Header {
 	kept := http.Header{}
 	for _, name := range keptHeaders {
 		if values, ok := all[name]; ok {
@@ -62,7 +62,7 @@ func keep(all http.Header) http.Header {
 	return kept
 }
 
-// joinSubprotocols makes one header of several, which mean the same (RFC 6455 11.3.4).
+// joinSubprotocols joins several headers into an equivalent one (RFC 6455 11.3.4).
 func joinSubprotocols(h http.Header) {
 	const name = "Sec-Websocket-Protocol"
 	if values := h[name]; len(values) > 1 {
@@ -70,15 +70,17 @@ func joinSubprotocols(h http.Header) {
 	}
 }
 
-// refusal is an answer to a request that does not become a WebSocket.
+// refusal is the answer to a request that is not upgraded.
 type refusal struct {
 	status int
 	text   string
 }
 
-// refusal tells why a request is refused, if it is.
+// refusal returns the reason to refuse a request, if any.
 func (w *WebSocket) refusal(r *http.Request) (refusal, bool) {
-	if !websocket.IsWebSocketUpgrade(r) {
+	if missing := missingHeaders(r); len(missing) > 0 && wantsWebSocket(r) {
+		return refusal{http.StatusUpgradeRequired, fmt.Sprintf(strippedText, strings.Join(missing, ", "))}, true
+	} else if len(missing) > 0 {
 		return refusal{http.StatusUpgradeRequired, "this is MQTT over WebSocket: connect with an MQTT client, " +
 			"such as MQTT.js: mqtt.connect(\"ws://host:port" + r.URL.EscapedPath() + "\")"}, true
 	}
@@ -90,7 +92,7 @@ func (w *WebSocket) refusal(r *http.Request) (refusal, bool) {
 	if len(offered) == 0 && !w.needProtocol {
 		return refusal{}, false
 	}
-	if !slices.ContainsFunc(offered, spoken) {
+	if !slices.ContainsFunc(offered, commonSubprotocol) {
 		text := fmt.Sprintf("none of the subprotocols offered (%s) is spoken here; "+
 			"offer \"mqtt\" in Sec-WebSocket-Protocol", strings.Join(offered, ", "))
 		return refusal{http.StatusBadRequest, text}, true
@@ -98,9 +100,44 @@ func (w *WebSocket) refusal(r *http.Request) (refusal, bool) {
 	return refusal{}, false
 }
 
-func spoken(subprotocol string) bool { return slices.Contains(Subprotocols, subprotocol) }
+// strippedText is the answer to a request without headers that every client sends.
+const strippedText = "a request for a WebSocket came without %s: a proxy on the way has removed it; let it speak HTTP/1.1 and pass " +
+	"Upgrade and Connection on (nginx: proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; " +
+	"proxy_set_header Connection \"upgrade\";)"
 
-// refuse answers with why not. What strangers typed into an address bar is not worth a line in the log.
+// missingHeaders returns the absent hop-by-hop headers of a WebSocket request (RFC 6455 4.2.1), which proxies remove.
+func missingHeaders(r *http.Request) (missing []string) {
+	if !r.ProtoAtLeast(1, 1) {
+		missing = append(missing, "HTTP/1.1 (it came with "+r.Proto+")")
+	}
+	if !websocket.IsWebSocketUpgrade(r) {
+		for _, h := range []struct{ name, token string }{{"Upgrade", "websocket"}, {"Connection", "Upgrade"}} {
+			if !hasToken(r.Header.Values(h.name), h.token) {
+				missing = append(missing, "the header "+h.name+": "+h.token)
+			}
+		}
+	}
+	return missing
+}
+
+// hasToken reports whether a list header has an element, ignoring case.
+func hasToken(values []string, token string) bool {
+	return slices.ContainsFunc(values, func(value string) bool {
+		return slices.ContainsFunc(strings.Split(value, ","), func(element string) bool {
+			return strings.EqualFold(strings.TrimSpace(element), token)
+		})
+	})
+}
+
+// wantsWebSocket reports whether a request has the headers of a WebSocket client that pass proxies, or requests the
+// upgrade.
+func wantsWebSocket(r *http.Request) bool {
+	return r.Header.Get("Sec-WebSocket-Key") != "" || r.Header.Get("Sec-WebSocket-Version") != "" || hasToken(r.Header["Upgrade"], "websocket")
+}
+
+func commonSubprotocol(subprotocol string) bool { return slices.Contains(Subprotocols, subprotocol) }
+
+// refuse answers with the reason. It does not log plain requests typed into an address bar.
 func (w *WebSocket) refuse(rw http.ResponseWriter, r *http.Request, no refusal) {
 	h := rw.Header()
 	h.Set("Sec-WebSocket-Version", "13")
@@ -108,7 +145,9 @@ func (w *WebSocket) refuse(rw http.ResponseWriter, r *http.Request, no refusal) 
 	if no.status == http.StatusUpgradeRequired {
 		h.Set("Upgrade", "websocket")
 		h.Set("Connection", "Upgrade")
-		level = slog.LevelDebug
+		if !wantsWebSocket(r) {
+			level = slog.LevelDebug
+		}
 	}
 	w.refused.Log(level, "websocket refused", "remote", w.forwarded.client(r), "status", no.status, "reason", no.text)
 	http.Error(rw, no.text, no.status)

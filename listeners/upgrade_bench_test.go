@@ -9,15 +9,15 @@ import (
 	"github.com/outcry-mqtt/outcry/listeners"
 )
 
-// closer is an Attacher that has no use for connections.
-type closer struct{}
+// closingAttacher is an Attacher that closes every connection.
+type closingAttacher struct{}
 
-func (closer) Enter(string) (*broker.Pass, error) { return nil, nil }
-func (closer) Attach(l broker.Link) error         { return l.Conn.Close() }
+func (closingAttacher) Admit(string) (*broker.Ticket, error) { return nil, nil }
+func (closingAttacher) Attach(l broker.Conn) error           { return l.Conn.Close() }
 
-// BenchmarkUpgrade is what a WebSocket costs until it is attached, the client's socket and its part of the work included.
+// BenchmarkUpgrade measures a WebSocket up to its attachment, including the client's socket and work.
 func BenchmarkUpgrade(b *testing.B) {
-	l, err := listeners.ListenWebSocket(listeners.WebSocketOptions{Address: "127.0.0.1:0", Attacher: closer{}})
+	l, err := listeners.ListenWebSocket(listeners.WebSocketOptions{Address: "127.0.0.1:0", Attacher: closingAttacher{}})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -29,7 +29,7 @@ func BenchmarkUpgrade(b *testing.B) {
 	}()
 	for name, request := range map[string]string{
 		"at once":     upgradeRequest,
-		"by net/http": with("X-Long: a\r\n b\r\n"),
+		"by net/http": requestWith("X-Long: a\r\n b\r\n"),
 	} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
@@ -43,7 +43,7 @@ func BenchmarkUpgrade(b *testing.B) {
 	}
 }
 
-// exchange sends a request and reads all that is answered.
+// exchange sends a request and reads the whole answer.
 func exchange(to net.Addr, request string, answer []byte) error {
 	c, err := net.Dial(to.Network(), to.String())
 	if err != nil {

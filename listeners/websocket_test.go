@@ -21,7 +21,7 @@ func listenWS(t *testing.T, o listeners.WebSocketOptions) *listeners.WebSocket {
 	t.Helper()
 	o.Address = "127.0.0.1:0"
 	if o.Attacher == nil {
-		o.Attacher = newTaker()
+		o.Attacher = newTestAttacher()
 	}
 	l, err := listeners.ListenWebSocket(o)
 	if err != nil {
@@ -31,15 +31,15 @@ func listenWS(t *testing.T, o listeners.WebSocketOptions) *listeners.WebSocket {
 	return l
 }
 
-// client is an HTTP client without connections that outlive the test.
+// client returns an HTTP client whose connections end with the test.
 func client(t *testing.T, config *tls.Config) *http.Client {
 	t.Helper()
 	transport := &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport, Timeout: patience}
+	return &http.Client{Transport: transport, Timeout: waitLimit}
 }
 
-// ask sends a GET request and returns the answer with its text.
+// ask sends a GET request and returns the answer and its body.
 func ask(t *testing.T, l listeners.Listener, path string, header http.Header) (*http.Response, string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+l.Addr().String()+path, nil)
@@ -62,10 +62,10 @@ func ask(t *testing.T, l listeners.Listener, path string, header http.Header) (*
 	return answer, string(text)
 }
 
-// open tries to open a WebSocket. If it is refused it returns why.
+// open tries to open a WebSocket. For a refusal it returns the reason.
 func open(t *testing.T, l listeners.Listener, path string, h http.Header, protocols ...string) (*websocket.Conn, *http.Response, string) {
 	t.Helper()
-	d := websocket.Dialer{Subprotocols: protocols, HandshakeTimeout: patience}
+	d := websocket.Dialer{Subprotocols: protocols, HandshakeTimeout: waitLimit}
 	c, answer, err := d.DialContext(t.Context(), "ws://"+l.Addr().String()+path, h)
 	if err == nil {
 		t.Cleanup(func() { c.Close() })
@@ -79,7 +79,7 @@ func open(t *testing.T, l listeners.Listener, path string, h http.Header, protoc
 }
 
 func TestWebSocketHandsOver(t *testing.T) {
-	to := newTaker()
+	to := newTestAttacher()
 	l := listenWS(t, listeners.WebSocketOptions{Attacher: to})
 	h := http.Header{
 		"Authorization":   {"Bearer abc"},
@@ -107,7 +107,7 @@ func TestWebSocketHandsOver(t *testing.T) {
 	wantFrames(t, c, link.Conn)
 }
 
-// wantFrames fails unless frames go both ways: what the broker gets is what comes on the wire.
+// wantFrames fails unless frames pass in both directions: the broker must get the raw bytes of the wire.
 func wantFrames(t *testing.T, c *websocket.Conn, server net.Conn) {
 	t.Helper()
 	if err := c.WriteMessage(websocket.BinaryMessage, connect); err != nil {
@@ -127,17 +127,17 @@ func wantFrames(t *testing.T, c *websocket.Conn, server net.Conn) {
 	if _, err := server.Write(append([]byte{0x82, byte(len(connack))}, connack...)); err != nil {
 		t.Fatal(err)
 	}
-	c.SetReadDeadline(time.Now().Add(patience))
+	c.SetReadDeadline(time.Now().Add(waitLimit))
 	kind, got, err := c.ReadMessage()
 	if err != nil || kind != websocket.BinaryMessage || !bytes.Equal(got, connack) {
 		t.Errorf("got % x of kind %d, %v", got, kind, err)
 	}
 }
 
-// The server's own time limits must not outlive the upgrade.
+// The server's own time limits must not apply after the upgrade.
 func TestWebSocketHasNoDeadline(t *testing.T) {
 	t.Parallel()
-	to := newTaker()
+	to := newTestAttacher()
 	l := listenWS(t, listeners.WebSocketOptions{Attacher: to, HeaderTimeout: dropTime})
 	c, _, refused := open(t, l, "/mqtt", nil, "mqtt")
 	if c == nil {
@@ -151,7 +151,7 @@ func TestWebSocketHasNoDeadline(t *testing.T) {
 }
 
 func TestWebSocketTLS(t *testing.T) {
-	to := newTaker()
+	to := newTestAttacher()
 	server, trusting := serverTLS(t)
 	l := listenWS(t, listeners.WebSocketOptions{Attacher: to, TLS: server, Pages: http.HandlerFunc(
 		func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Proto) },
@@ -179,7 +179,7 @@ func TestWebSocketSubprotocols(t *testing.T) {
 	for name, test := range map[string]struct {
 		offered   []string
 		allowNone bool
-		want      string // chosen; empty: none
+		want      string // the chosen one; empty: none
 		refused   string
 	}{
 		"mqtt":         {offered: []string{"mqtt"}, want: "mqtt"},
@@ -193,17 +193,17 @@ func TestWebSocketSubprotocols(t *testing.T) {
 		"others, none allowed": {offered: []string{"wamp"}, allowNone: true, refused: "none of the subprotocols offered (wamp)"},
 		"none":                 {refused: "none of the subprotocols offered () is spoken here; offer \"mqtt\""},
 		"none, allowed":        {allowNone: true},
-		"other case":           {offered: []string{"MQTT"}, refused: "none of the subprotocols"}, // RFC 6455 1.9: they are compared as they are
+		"other case":           {offered: []string{"MQTT"}, refused: "none of the subprotocols"}, // case-sensitive by RFC 6455 1.9
 	} {
 		t.Run(name, func(t *testing.T) {
-			to := newTaker()
+			to := newTestAttacher()
 			l := listenWS(t, listeners.WebSocketOptions{Attacher: to, AllowNoSubprotocol: test.allowNone})
 			c, answer, text := open(t, l, "/mqtt", nil, test.offered...)
 			if test.refused != "" {
 				if answer.StatusCode != http.StatusBadRequest || !strings.Contains(text, test.refused) {
 					t.Errorf("answer is %d %s", answer.StatusCode, text)
 				}
-				to.none(t)
+				to.wantNone(t)
 				return
 			}
 			if c == nil || c.Subprotocol() != test.want {
@@ -215,7 +215,7 @@ func TestWebSocketSubprotocols(t *testing.T) {
 }
 
 func TestWebSocketSubprotocolsInTwoHeaders(t *testing.T) {
-	to := newTaker()
+	to := newTestAttacher()
 	l := listenWS(t, listeners.WebSocketOptions{Attacher: to})
 	c := dial(t, l)
 	fmt.Fprintf(c, "GET /mqtt HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"+
@@ -274,7 +274,7 @@ func TestWebSocketBadOptions(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			test.options.Address, test.options.Attacher = "127.0.0.1:0", newTaker()
+			test.options.Address, test.options.Attacher = "127.0.0.1:0", newTestAttacher()
 			_, err := listeners.ListenWebSocket(test.options)
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("error is %v\nwant     %s", err, test.want)

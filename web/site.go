@@ -12,14 +12,14 @@ import (
 
 const (
 	indexFile = "index.html"
-	// The build gives every file under this folder a name with a hash of what is in it, so it may be kept for ever.
+	// The build puts a content hash into the name of every file in this folder, so browsers may cache them for ever.
 	hashedFolder = "assets/"
 )
 
 // encodings are the suffixes of precompressed files, best first.
 var encodings = []struct{ suffix, name string }{{".br", "br"}, {".gz", "gzip"}}
 
-// contentTypes are of what the build makes. The machine's own table (package mime) may differ from one to the next.
+// contentTypes are those of the build's files. Package mime depends on the machine.
 var contentTypes = map[string]string{
 	".css":  "text/css; charset=utf-8",
 	".html": "text/html; charset=utf-8",
@@ -27,14 +27,14 @@ var contentTypes = map[string]string{
 	".svg":  "image/svg+xml",
 }
 
-// site is the files that can be asked for, by path without the leading slash. It does not change once loaded.
+// site holds the files by path without the leading slash. It does not change once loaded.
 type site map[string]*file
 
 type file struct {
 	contentType string
 	cache       string
 	plain       *body
-	compressed  map[string]*body // by the name of the content encoding
+	compressed  map[string]*body // by content encoding
 }
 
 type body struct {
@@ -42,7 +42,7 @@ type body struct {
 	etag  string
 }
 
-// load reads every file of root. A name.br or name.gz beside name is name in another encoding.
+// load reads every file of root. name.br and name.gz beside name are its other encodings.
 func load(root fs.FS) (site, error) {
 	s := site{}
 	err := fs.WalkDir(root, ".", func(name string, d fs.DirEntry, err error) error {
@@ -78,7 +78,7 @@ func newFile(name string, data []byte) *file {
 	if contentType == "" {
 		contentType = http.DetectContentType(data)
 	}
-	cache := "no-cache" // kept, but asked for again: 304 unless it has changed
+	cache := "no-cache" // cached, but revalidated: 304 if unchanged
 	if strings.HasPrefix(name, hashedFolder) {
 		cache = "public, max-age=31536000, immutable"
 	}
@@ -127,11 +127,11 @@ func (f *file) serve(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Type", f.contentType)
 	h.Set("Content-Length", strconv.Itoa(len(b.bytes)))
 	if r.Method == http.MethodGet {
-		_, _ = w.Write(b.bytes) // a reader that went away is no news
+		_, _ = w.Write(b.bytes) // the reader may have gone away
 	}
 }
 
-// negotiate chooses the best encoding that the client takes and there is, or none.
+// negotiate returns the best available encoding that the client accepts, or none.
 func (f *file) negotiate(accept string) (b *body, encoding string) {
 	for _, e := range encodings {
 		if b := f.compressed[e.name]; b != nil && accepts(accept, e.name) {
@@ -141,7 +141,7 @@ func (f *file) negotiate(accept string) (b *body, encoding string) {
 	return f.plain, ""
 }
 
-// accepts tells whether an Accept-Encoding names an encoding and does not refuse it with q=0 (RFC 9110 12.5.3).
+// accepts reports whether an Accept-Encoding names an encoding without refusing it by q=0 (RFC 9110 12.5.3).
 func accepts(header, encoding string) bool {
 	for part := range strings.SplitSeq(header, ",") {
 		name, params, _ := strings.Cut(part, ";")
@@ -154,7 +154,7 @@ func accepts(header, encoding string) bool {
 	return false
 }
 
-// matches tells whether an If-None-Match holds etag (RFC 9110 13.1.2: weak comparison).
+// matches reports whether an If-None-Match contains etag (RFC 9110 13.1.2: weak comparison).
 func matches(header, etag string) bool {
 	for part := range strings.SplitSeq(header, ",") {
 		part = strings.TrimPrefix(strings.TrimSpace(part), "W/")

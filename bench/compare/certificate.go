@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// certificate is that of all peers, for 127.0.0.1 and a day.
+// certificate is used by all peers, for 127.0.0.1 and one day.
 type certificate struct {
 	file, key string // PEM
 	pool      *x509.CertPool
@@ -48,7 +48,7 @@ func newCertificate(folder string) (certificate, error) {
 	return c, os.WriteFile(c.key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}), 0o600)
 }
 
-// client is what a client trusts.
+// client returns the clients' TLS configuration.
 func (c certificate) client() *tls.Config {
 	return &tls.Config{RootCAs: c.pool, MinVersion: tls.VersionTLS12}
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/outcry-mqtt/outcry/bench"
 )
 
-// figure is one thing that is read from a report; of is negative if the report does not have it.
+// figure is a value taken from a report; of returns a negative number if the report lacks it.
 type figure struct {
 	title  string
 	of     func(*bench.Report) float64
@@ -14,18 +14,18 @@ type figure struct {
 	better better
 }
 
-// better tells which of two is the better one.
+// better is the direction in which a figure improves.
 type better uint8
 
 const (
 	more better = iota
 	less
-	neither // it is a count that should be 0
+	neither // a count that should be 0
 )
 
 var (
 	deliveries = figure{"deliveries a second", func(r *bench.Report) float64 { return messages(r).ReceivedPerSecond }, rate, more}
-	lost       = figure{"lost", func(r *bench.Report) float64 { return float64(messages(r).Lost + messages(r).Unsent) }, whole, neither}
+	lost       = figure{"lost", func(r *bench.Report) float64 { return float64(messages(r).Lost + messages(r).Unsent) }, formatCount, neither}
 	perMessage = figure{"processor per delivery", func(r *bench.Report) float64 { return r.Process.PerMessage }, micros, less}
 	memory     = figure{"memory at its peak", func(r *bench.Report) float64 { return float64(r.Process.Peak) }, mebibytes, less}
 	p50        = figure{"p50", func(r *bench.Report) float64 { return latency(r).P50 }, duration, less}
@@ -33,9 +33,9 @@ var (
 	p999       = figure{"p99.9", func(r *bench.Report) float64 { return latency(r).P999 }, duration, less}
 	connects   = figure{"connections a second", func(r *bench.Report) float64 { return r.Connections.PerSecond }, rate, more}
 	perConnect = figure{"processor per connection", func(r *bench.Report) float64 { return r.Process.ConnectCost }, micros, less}
-	idleBytes  = figure{"resident bytes per connection", func(r *bench.Report) float64 { return r.Process.PerConnect }, whole, less}
+	idleBytes  = figure{"resident bytes per connection", func(r *bench.Report) float64 { return r.Process.PerConnect }, formatCount, less}
 	allIn      = figure{"until the last was in", func(r *bench.Report) float64 { return r.Rounds[len(r.Rounds)-1] * 1e6 }, duration, less}
-	refusals   = figure{"not let in at once", func(r *bench.Report) float64 { return float64(r.Connections.Failed) }, whole, neither}
+	refusals   = figure{"not let in at once", func(r *bench.Report) float64 { return float64(r.Connections.Failed) }, formatCount, neither}
 )
 
 var throughput = []figure{deliveries, perMessage, memory}
@@ -54,19 +54,19 @@ func latency(r *bench.Report) bench.Latency {
 	return *r.Latency
 }
 
-// ratio is how many times better ours is; "" if that cannot be said.
+// ratio returns by which factor ours is better; "" if that is undefined.
 func (f figure) ratio(ours, theirs float64) string {
 	switch {
 	case f.better == neither || ours <= 0 || theirs <= 0:
 		return ""
 	case f.better == less:
-		return short(theirs/ours) + "×"
+		return formatNumber(theirs/ours) + "×"
 	}
-	return short(ours/theirs) + "×"
+	return formatNumber(ours/theirs) + "×"
 }
 
-// short writes a number with two digits, or all of those before the point.
-func short(x float64) string {
+// formatNumber formats a number with two digits, or all digits before the point.
+func formatNumber(x float64) string {
 	if x >= 100 {
 		return strconv.FormatFloat(x, 'f', 0, 64)
 	}
@@ -85,19 +85,19 @@ func rate(x float64) string {
 	return strconv.FormatFloat(x, 'f', 0, 64)
 }
 
-func micros(x float64) string { return short(x) + " µs" }
+func micros(x float64) string { return formatNumber(x) + " µs" }
 
-// duration writes microseconds.
+// duration formats microseconds.
 func duration(x float64) string {
 	switch {
 	case x >= 1e6:
-		return short(x/1e6) + " s"
+		return formatNumber(x/1e6) + " s"
 	case x >= 1e3:
-		return short(x/1e3) + " ms"
+		return formatNumber(x/1e3) + " ms"
 	}
 	return micros(x)
 }
 
 func mebibytes(x float64) string { return strconv.FormatFloat(x/(1<<20), 'f', 0, 64) + " MiB" }
 
-func whole(x float64) string { return strconv.FormatFloat(x, 'f', 0, 64) }
+func formatCount(x float64) string { return strconv.FormatFloat(x, 'f', 0, 64) }

@@ -1,5 +1,5 @@
-// Command compare gives Outcry and its peers the same work, each in turn and alone, and writes what came of it as a table
-// of ratios. What a peer needs and is not there is said, and the others are compared.
+// Command compare gives Outcry and its peers the same work, one after the other and alone, and writes the results as
+// a table of ratios. It reports peers whose requirements are missing, and compares the others.
 //
 //	go run ./bench/compare --write docs/benchmarks.md
 //	go run ./bench/compare --works 'fanout-*,quiet' --peers mosquitto,nats
@@ -22,14 +22,14 @@ import (
 
 // options are the command's flags.
 type options struct {
-	seconds time.Duration // of each work
-	clients int           // that do nothing
+	seconds time.Duration // measured time of each work
+	clients int           // idle clients
 	rounds  int
-	works   string // names or patterns, with commas; "": the usual ones; all: all
+	works   string // names or patterns, separated by commas; "": the usual works; all: all
 	quick   bool   // only the shortest list of works
-	peers   string // names, with commas; "": all
-	marker  string // of the part of the file
-	write   string // file whose marked part is replaced; "": standard output
+	peers   string // names, separated by commas; "": all
+	marker  string // name of the marked part of the file
+	write   string // file with the marked part to replace; "": standard output
 }
 
 func main() {
@@ -55,7 +55,7 @@ func run(ctx context.Context, o options) error {
 	if flag.NArg() > 0 {
 		return fmt.Errorf("%q is no flag; see --help", flag.Arg(0))
 	}
-	works, err := chosen(o)
+	works, err := selectWorks(o)
 	if err != nil {
 		return err
 	}
@@ -71,15 +71,14 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	c.began = time.Now()
-	c.line = &progress{out: os.Stderr, live: term.IsTerminal(int(os.Stderr.Fd())), began: c.began, count: count(works, c.peers, o.rounds)}
-	if err := c.all(ctx); err != nil {
+	c.line = &progress{out: os.Stderr, live: term.IsTerminal(int(os.Stderr.Fd())), began: c.began, count: countRuns(works, c.peers, o.rounds)}
+	if err := c.runAll(ctx); err != nil {
 		return err
 	}
 	return c.write()
 }
 
-// prepare builds and looks for what the peers need. It is an error only if Outcry itself cannot be built, or if a peer
-// was named that there is not.
+// prepare builds or finds the peers. It fails only if Outcry itself cannot be built, or if a named peer is missing.
 func prepare(ctx context.Context, o options, folder string) (there []*peer, missing []string, err error) {
 	wanted := strings.FieldsFunc(o.peers, func(r rune) bool { return r == ',' })
 	for _, name := range wanted {

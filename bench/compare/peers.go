@@ -13,19 +13,20 @@ import (
 	"github.com/outcry-mqtt/outcry/bench"
 )
 
-// peer is a server that can be compared.
+// peer is a server to compare.
 type peer struct {
 	name  string
-	title string // with the version once it is prepared
-	// dialect is what it speaks if not MQTT; then it has WebSockets only, at path.
+	title string // with the version, after prepare
+	// dialect is its protocol if not MQTT; it then has WebSockets only, at path.
 	dialect bench.Dialect
 	path    string
-	// lacks are the works that it cannot do; bare that it can do nothing but pass bytes on, and is asked for by name only.
-	lacks []string
-	bare  bool
-	// prepare builds the peer or looks for it, and tells its version. Its error says how to install what is missing.
+	// unsupported are the works that it does not support; bare means that it can only forward bytes, and runs only if
+	// named.
+	unsupported []string
+	bare        bool
+	// prepare builds or finds the peer, and returns its version. The error tells how to install it.
 	prepare func(ctx context.Context, folder string) (version string, err error)
-	// command is how it is started.
+	// command returns the command that starts it.
 	command func(at site) (*exec.Cmd, error)
 }
 
@@ -40,10 +41,10 @@ func allPeers() []*peer {
 	return []*peer{outcry(), mosquitto(), nats(), mochi(), aedes(), socketIO(), ws(), limit("limit", 1), limit("limit-2", 2)}
 }
 
-// does tells whether a peer can do a work at all.
-func (p *peer) does(w work) bool {
+// supports reports whether a peer supports a work.
+func (p *peer) supports(w work) bool {
 	switch {
-	case slices.Contains(p.lacks, w.name):
+	case slices.Contains(p.unsupported, w.name):
 		return false
 	case p.bare:
 		return w.scheme == overTCP && w.run.QoS == 0 && !w.run.Wildcard && !w.run.Shared && w.run.Scenario != bench.Conns && w.run.Scenario != bench.Storm
@@ -71,7 +72,7 @@ func outcry() *peer {
 	}
 }
 
-// limit is the bare loop of bench/limit, with so many threads.
+// limit returns the bare loop of bench/limit, with that many threads.
 func limit(name string, threads int) *peer {
 	program := ""
 	return &peer{
@@ -120,13 +121,13 @@ func mosquitto() *peer {
 	}
 }
 
-// configured starts a program with a file of its configuration.
+// configured returns the command of a program, after writing its configuration file.
 func configured(program string, at site, name, text string) (*exec.Cmd, error) {
 	file := filepath.Join(at.folder, name)
 	return exec.Command(program, "-c", file), os.WriteFile(file, []byte(text), 0o600)
 }
 
-// NATS has one port for MQTT, with TLS or without.
+// NATS has one port for MQTT, with or without TLS.
 const natsConfig = `server_name: compare
 listen: 127.0.0.1:%d
 jetstream { store_dir: "." }
@@ -141,7 +142,7 @@ websocket { listen: 127.0.0.1:%d, no_tls: true }
 func nats() *peer {
 	program := ""
 	return &peer{
-		name: "nats", title: "NATS", lacks: []string{"shared"},
+		name: "nats", title: "NATS", unsupported: []string{"shared"},
 		prepare: func(ctx context.Context, folder string) (string, error) {
 			program = filepath.Join(folder, "nats-server")
 			if err := build(ctx, "bench/peers", program, "github.com/nats-io/nats-server/v2"); err != nil {
@@ -183,7 +184,7 @@ func mochi() *peer {
 
 func aedes() *peer {
 	return &peer{
-		name: "aedes", title: "aedes", lacks: []string{"shared"},
+		name: "aedes", title: "aedes", unsupported: []string{"shared"},
 		prepare: func(ctx context.Context, _ string) (string, error) { return nodePackage(ctx, "aedes") },
 		command: func(at site) (*exec.Cmd, error) {
 			return script("aedes.mjs", strconv.Itoa(at.tcp), strconv.Itoa(at.ws), strconv.Itoa(at.tls), at.certificate.file, at.certificate.key)
@@ -191,7 +192,7 @@ func aedes() *peer {
 	}
 }
 
-// roomsPeer is one that speaks no MQTT, behind an adapter of rooms and broadcasts.
+// roomsPeer returns a peer without MQTT, behind an adapter with rooms and broadcasts.
 func roomsPeer(name, title, pkg, file string, dialect bench.Dialect, path string) *peer {
 	return &peer{
 		name: name, title: title, dialect: dialect, path: path,
@@ -206,7 +207,7 @@ func socketIO() *peer {
 
 func ws() *peer { return roomsPeer("ws", "ws", "ws", "ws.mjs", bench.Rooms, "/") }
 
-// script runs one of the peers on Node.js.
+// script returns the command of a peer on Node.js.
 func script(name string, args ...string) (*exec.Cmd, error) {
 	file, err := filepath.Abs("bench/peers/node/" + name)
 	return exec.Command("node", append([]string{file}, args...)...), err

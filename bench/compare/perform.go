@@ -12,8 +12,8 @@ import (
 	"github.com/outcry-mqtt/outcry/bench"
 )
 
-// patience is how long one run may take, with the peer's start. A peer that is not done by then is noted and left.
-const patience = 90 * time.Second
+// runTimeout bounds one run, including the peer's start. A slower peer is reported and skipped.
+const runTimeout = 90 * time.Second
 
 // comparison is one run of this command.
 type comparison struct {
@@ -23,12 +23,12 @@ type comparison struct {
 	line        *progress
 }
 
-// all does every work with every peer, round by round.
-func (c *comparison) all(ctx context.Context) error {
+// runAll performs every work with every peer, round by round.
+func (c *comparison) runAll(ctx context.Context) error {
 	for round := range c.options.rounds {
 		for _, w := range c.works {
 			for _, p := range c.peers {
-				if !p.does(w) {
+				if !p.supports(w) {
 					continue
 				}
 				c.line.begin(p.title, w)
@@ -47,7 +47,7 @@ func (c *comparison) all(ctx context.Context) error {
 	return nil
 }
 
-// measure gives a peer one work, and returns the first figure.
+// measure performs one work with a peer, and returns the first figure as text.
 func (c *comparison) measure(ctx context.Context, p *peer, w work, round int) (text string, err error) {
 	if w.halfOf != "" {
 		return c.measureHalf(ctx, p, w, round)
@@ -61,7 +61,7 @@ func (c *comparison) measure(ctx context.Context, p *peer, w work, round int) (t
 	return w.figures[0].format(w.figures[0].of(report)), nil
 }
 
-// measureHalf gives a peer half of the work that it could do, and then the same to Outcry.
+// measureHalf performs a work at half of the peer's own throughput, and then at the same rate with Outcry.
 func (c *comparison) measureHalf(ctx context.Context, p *peer, w work, round int) (text string, err error) {
 	most, err := c.limitOf(ctx, p, w, round)
 	if err != nil {
@@ -81,12 +81,12 @@ func (c *comparison) measureHalf(ctx context.Context, p *peer, w work, round int
 		}
 		c.check(fmt.Sprintf("%s at %s/s", c.peers[0].title, rate(w.run.Rate)), w, round, ours)
 	}
-	c.add(beside(p.title), w.title, ours)
+	c.add(comparedWith(p.title), w.title, ours)
 	f := w.figures[0]
 	return fmt.Sprintf("%s beside %s of Outcry at %s/s", f.format(f.of(theirs)), f.format(f.of(ours)), rate(w.run.Rate)), nil
 }
 
-// limitOf is what a peer has delivered a second in the work that another is to halve.
+// limitOf returns a peer's deliveries a second in the work to be halved.
 func (c *comparison) limitOf(ctx context.Context, p *peer, w work, round int) (float64, error) {
 	for _, whole := range works(c.options) {
 		if whole.name != w.halfOf {
@@ -104,8 +104,8 @@ func (c *comparison) limitOf(ctx context.Context, p *peer, w work, round int) (f
 	return 0, errors.New("it delivers nothing that could be halved")
 }
 
-// best performs a work with each window, and returns the report with the most deliveries. The error is that of a window
-// if none could be done.
+// best performs a work with each window, and returns the report with the most deliveries. It fails only if no window
+// works.
 func (c *comparison) best(ctx context.Context, p *peer, w work) (best *bench.Report, err error) {
 	for _, window := range w.windows {
 		one := w
@@ -124,9 +124,9 @@ func (c *comparison) best(ctx context.Context, p *peer, w work) (best *bench.Rep
 	return nil, err
 }
 
-// perform starts a peer freshly, gives it one work, and stops it.
+// perform starts a peer, performs one work, and stops it.
 func (c *comparison) perform(ctx context.Context, p *peer, w work) (*bench.Report, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("not done within %v", patience))
+	ctx, cancel := context.WithTimeoutCause(ctx, runTimeout, fmt.Errorf("not done within %v", runTimeout))
 	defer cancel()
 	at, err := newSite(c.folder, p.name, w.scheme, c.certificate)
 	if err != nil {

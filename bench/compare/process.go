@@ -7,7 +7,7 @@ import (
 	"github.com/outcry-mqtt/outcry/bench/process"
 )
 
-// scheme is how clients come in.
+// scheme is the URL scheme of the clients' transport.
 type scheme string
 
 const (
@@ -16,17 +16,18 @@ const (
 	overWebSocket scheme = "ws"
 )
 
-// site is where a peer is to listen, on 127.0.0.1, and for whom. It listens for one scheme if it cannot for all of them.
+// site holds a peer's addresses on 127.0.0.1 and its files. A peer that cannot serve all schemes at once serves
+// scheme.
 type site struct {
 	folder              string // empty, its own
-	scheme              scheme // that is asked for
+	scheme              scheme // of the work
 	tcp, tls, ws, other int
 	certificate         certificate
 }
 
 func (site) address(port int) string { return process.Address(port) }
 
-// port is the one that clients come to.
+// port returns the port for the work's clients.
 func (at site) port() int {
 	switch at.scheme {
 	case overTLS:
@@ -46,7 +47,7 @@ func (p *peer) start(ctx context.Context, at site) (*process.Running, error) {
 	return process.Start(ctx, cmd, at.folder, at.address(at.port()))
 }
 
-// newSite makes a folder and finds ports that nobody listens on now.
+// newSite creates a folder and finds free ports.
 func newSite(parent, name string, sch scheme, c certificate) (at site, err error) {
 	at = site{scheme: sch, certificate: c}
 	if at.folder, err = os.MkdirTemp(parent, name+"-"); err != nil {

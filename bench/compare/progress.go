@@ -8,20 +8,20 @@ import (
 	"github.com/outcry-mqtt/outcry/bench"
 )
 
-// progress tells what is being done, how far it is, and how long it may yet take.
+// progress shows the current step, the share done and an estimate of the remaining time.
 type progress struct {
 	out         io.Writer
-	live        bool // it is a terminal: the line may be written over
+	live        bool // standard error is a terminal: the line can be overwritten
 	began       time.Time
 	done, count int
-	head        string // of the line
+	head        string // start of the line
 }
 
-// count is how many times a peer is given a work.
-func count(works []work, peers []*peer, rounds int) (n int) {
+// countRuns returns the number of runs of all works.
+func countRuns(works []work, peers []*peer, rounds int) (n int) {
 	for _, w := range works {
 		for _, p := range peers {
-			if p.does(w) {
+			if p.supports(w) {
 				n += rounds
 			}
 		}
@@ -40,7 +40,7 @@ func (l *progress) begin(title string, w work) {
 	fmt.Fprint(l.out, l.head)
 }
 
-// show writes over the line what the bench is doing now.
+// show overwrites the line with the bench's progress.
 func (l *progress) show(p bench.Progress) {
 	if l.live {
 		fmt.Fprintf(l.out, "\r\x1b[K%s: %s, %d connected, %.0f/s", l.head, p.Phase, p.Connected, p.Rate)

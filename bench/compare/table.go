@@ -11,13 +11,13 @@ import (
 	"github.com/outcry-mqtt/outcry/bench"
 )
 
-// results are what came of everything.
+// results are the reports of all runs.
 type results struct {
 	options options
 	works   []work
 	peers   []*peer // Outcry first
 	missing []string
-	load    string // of the machine before anything was measured; "" if the system does not tell
+	load    string // of the machine before the first run; "" if unknown
 	began   time.Time
 	reports map[cell][]*bench.Report
 	faults  []string
@@ -26,8 +26,8 @@ type results struct {
 // cell is one work of one peer, by their titles.
 type cell struct{ peer, work string }
 
-// beside is what Outcry's reports are filed under that are to be compared with one peer alone.
-func beside(peer string) string { return "Outcry beside " + peer }
+// comparedWith is the name for Outcry's reports that are compared with one peer only.
+func comparedWith(peer string) string { return "Outcry beside " + peer }
 
 func (r *results) add(peer, work string, report *bench.Report) {
 	if r.reports == nil {
@@ -37,7 +37,7 @@ func (r *results) add(peer, work string, report *bench.Report) {
 	r.reports[at] = append(r.reports[at], report)
 }
 
-// check notes what the peer did wrong.
+// check records the peer's failures.
 func (r *results) check(peer string, w work, round int, report *bench.Report) {
 	for _, text := range report.Failures(true) {
 		r.fault(peer, w, round, text)
@@ -56,11 +56,11 @@ func (r *results) fault(peer string, w work, round int, text string) {
 	r.faults = append(r.faults, fmt.Sprintf("%s, %s%s: %s", peer, w.title, at, text))
 }
 
-// median is the median of a figure over the rounds; false if there is none.
+// median returns the median of a figure over the rounds; false if there is none.
 func (r *results) median(peer string, w work, f figure) (float64, bool) {
 	var values []float64
 	for _, report := range r.reports[cell{peer, w.title}] {
-		if v := f.of(report); v > 0 || f.better != less { // what cost nothing was not done
+		if v := f.of(report); v > 0 || f.better != less { // 0 cost means that the work was not done
 			values = append(values, v)
 		}
 	}
@@ -71,7 +71,7 @@ func (r *results) median(peer string, w work, f figure) (float64, bool) {
 	return values[len(values)/2], true
 }
 
-// write writes the tables to where they belong.
+// write writes the tables to their destination.
 func (r *results) write() error {
 	text := r.markdown()
 	if r.options.write == "" {
@@ -89,7 +89,7 @@ func (r *results) write() error {
 	return os.WriteFile(r.options.write, []byte(replaced), 0o644)
 }
 
-// replaceMarked replaces what stands between the markers of a name.
+// replaceMarked replaces the text between the markers of a name.
 func replaceMarked(old, name, text string) (string, error) {
 	begin, end := "<!-- "+name+" -->", "<!-- /"+name+" -->"
 	before, rest, begins := strings.Cut(old, begin)
@@ -110,8 +110,8 @@ func (r *results) markdown() string {
 	}
 	b.WriteString("In brackets: how many times better Outcry is; below 1 the peer is better.\n\n")
 	r.table(&b)
-	r.list(&b, "What went wrong", r.faults)
-	r.list(&b, "Missing here", r.missing)
+	r.markdownList(&b, "What went wrong", r.faults)
+	r.markdownList(&b, "Missing here", r.missing)
 	b.WriteString("\nThe commands, with the process and the port of each broker in turn, which is started freshly for each:\n\n```\n")
 	for _, w := range r.works {
 		fmt.Fprintln(&b, w.command())
@@ -137,7 +137,7 @@ func (r *results) table(b *strings.Builder) {
 	}
 }
 
-func (r *results) list(b *strings.Builder, title string, lines []string) {
+func (r *results) markdownList(b *strings.Builder, title string, lines []string) {
 	if len(lines) == 0 {
 		return
 	}
@@ -147,7 +147,7 @@ func (r *results) list(b *strings.Builder, title string, lines []string) {
 	}
 }
 
-// cells are a figure of all peers.
+// cells formats a figure of all peers.
 func (r *results) cells(w work, f figure) (cells []string) {
 	for i, p := range r.peers {
 		theirs, ok := r.median(p.title, w, f)
@@ -166,10 +166,10 @@ func (r *results) cells(w work, f figure) (cells []string) {
 	return cells
 }
 
-// halfCell is a figure at the rate that was the peer's own.
+// halfCell formats a figure at half of the peer's own throughput.
 func (r *results) halfCell(peer string, w work, f figure, theirs float64) string {
 	at, _ := r.median(peer, w, figure{of: func(p *bench.Report) float64 { return p.Rate }})
-	ours, ok := r.median(beside(peer), w, f)
+	ours, ok := r.median(comparedWith(peer), w, f)
 	if peer == r.peers[0].title || !ok {
 		return fmt.Sprintf("%s at %s/s", f.format(theirs), rate(at))
 	}
@@ -183,7 +183,7 @@ func withRatio(f figure, ours, theirs float64) string {
 	return f.format(theirs)
 }
 
-// loadAverage is the machine's, over the last minute.
+// loadAverage returns the machine's load average of the last minute.
 func loadAverage() string {
 	text, _ := os.ReadFile("/proc/loadavg")
 	first, _, _ := strings.Cut(string(text), " ")

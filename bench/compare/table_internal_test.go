@@ -44,10 +44,10 @@ func TestRatioSaysHowMuchBetterOutcryIs(t *testing.T) {
 	}
 }
 
-// The table has medians, ratios, gaps for what could not be done, and what went wrong.
+// The table has medians, ratios, gaps for unsupported works, and failures.
 func TestMarkdown(t *testing.T) {
 	o := options{seconds: time.Second, clients: 20, rounds: 3, works: "fanout-*-1000,pairs-0,half-0"}
-	works, err := chosen(o)
+	works, err := selectWorks(o)
 	if err != nil || len(works) != 5 {
 		t.Fatalf("%d works, %v", len(works), err)
 	}
@@ -64,7 +64,7 @@ func TestMarkdown(t *testing.T) {
 	r.fail(other, works[1], 2, errors.New("it\nfell over"))
 	half := works[4]
 	r.add(other.title, half.title, &bench.Report{Rate: 250, Latency: &bench.Latency{P99: 3000, P999: 9e6}})
-	r.add(beside(other.title), half.title, &bench.Report{Rate: 250, Latency: &bench.Latency{P99: 300, P999: 600}})
+	r.add(comparedWith(other.title), half.title, &bench.Report{Rate: 250, Latency: &bench.Latency{P99: 300, P999: 600}})
 	text := r.markdown()
 	for _, want := range []string{
 		"| fan-out to 1000 over TCP | deliveries a second | 2.0 k | 500 (4×) |",

@@ -12,7 +12,7 @@ import (
 	"github.com/outcry-mqtt/outcry/bench/process"
 )
 
-// find finds a program, also where programs for administrators are.
+// find finds a program, also in the folders for administrators.
 func find(program, install string) (string, error) {
 	if path, err := exec.LookPath(program); err == nil {
 		return path, nil
@@ -33,7 +33,7 @@ func build(ctx context.Context, module, program, pkg string) error {
 	return nil
 }
 
-// nodePackage installs the packages of the peers that run on Node.js, and tells the version of one.
+// nodePackage installs the packages of the peers on Node.js, and returns the version of one.
 func nodePackage(ctx context.Context, name string) (string, error) {
 	const folder = "bench/peers/node"
 	if _, err := find("node", "apt-get install nodejs npm"); err != nil {

@@ -10,20 +10,20 @@ import (
 	"github.com/outcry-mqtt/outcry/bench"
 )
 
-// work is what every peer is given to do.
+// work is a scenario that every peer performs.
 type work struct {
-	name    string // for --works
+	name    string // as in --works
 	title   string
 	level   level
 	scheme  scheme
 	run     bench.Options
-	windows []int    // messages of a publisher under way, of which the better is taken for each peer; 0: the default
-	peers   []string // of those that speak MQTT; nil: all
-	halfOf  string   // the work whose throughput is halved for the rate of this one, for each peer and Outcry beside it
+	windows []int    // messages in flight of a publisher; the best of them counts for each peer; 0: the default
+	peers   []string // those with MQTT; nil: all
+	halfOf  string   // name of the work whose throughput is halved for this one's rate, for each peer and Outcry beside it
 	figures []figure
 }
 
-// level tells when a work is done if it is not named.
+// level selects the works of a run without --works.
 type level uint8
 
 const (
@@ -32,7 +32,8 @@ const (
 	full // with --works all only
 )
 
-// Some peers do best with much under way, some with little; a receiver of QoS 1 and 2 commonly takes 20 to 100 at a time.
+// Some peers are fastest with many messages in flight, some with few. Receivers of QoS 1 and 2 commonly allow 20 to
+// 100.
 var (
 	fanoutWindows = []int{0, 20}
 	crowdWindows  = []int{0, 60}
@@ -40,7 +41,7 @@ var (
 	oneWindow     = []int{0}
 )
 
-// works are all works, in the order of the table.
+// works returns all works, in the order of the table.
 func works(o options) (all []work) {
 	for _, group := range []func(options) []work{fanouts, rooms, pairs, halves, payloads, quiets, connections} {
 		all = append(all, group(o)...)
@@ -60,7 +61,7 @@ func fanouts(options) (all []work) {
 	for _, over := range []struct {
 		scheme scheme
 		title  string
-		levels [3]level // of 100, 1,000 and 10,000 subscribers
+		levels [3]level // for 100, 1,000 and 10,000 subscribers
 	}{
 		{overTCP, "TCP", [3]level{full, quick, full}},
 		{overWebSocket, "WebSocket", [3]level{full, quick, full}},
@@ -81,7 +82,7 @@ func fanouts(options) (all []work) {
 	return all
 }
 
-// rooms are fan-outs of other shapes.
+// rooms returns fan-outs of other shapes.
 func rooms(options) []work {
 	return []work{
 		{
@@ -109,7 +110,7 @@ func pairs(options) (all []work) {
 	return all
 }
 
-// halves are works at half of what each peer can do of them, and Outcry at the same rate.
+// halves returns works at half of each peer's throughput, and Outcry at the same rate.
 func halves(o options) (all []work) {
 	half := func(name string, of work, l level) {
 		of.name, of.title, of.level, of.halfOf = name, of.title+", at half of the peer's limit", l, of.name
@@ -127,7 +128,7 @@ func halves(o options) (all []work) {
 	return all
 }
 
-// fan is how many deliveries a message makes.
+// fan returns the number of deliveries of a message.
 func (w work) fan() float64 {
 	if w.run.Scenario == bench.Fanout {
 		return float64(w.run.Subscribers)
@@ -179,8 +180,8 @@ func connections(o options) (all []work) {
 	})
 }
 
-// chosen are the works that the options ask for.
-func chosen(o options) (some []work, err error) {
+// selectWorks returns the works selected by the options.
+func selectWorks(o options) (some []work, err error) {
 	most := usual
 	patterns := strings.FieldsFunc(o.works, func(r rune) bool { return r == ',' })
 	switch {
@@ -220,7 +221,7 @@ func workNames() (names []string) {
 	return names
 }
 
-// command is outcry bench doing the same.
+// command returns the equivalent outcry bench command.
 func (w work) command() string {
 	o := w.run
 	parts := []string{"outcry bench", string(o.Scenario)}

@@ -26,7 +26,7 @@ func TestChosenWorks(t *testing.T) {
 		{"named", options{works: "fanout-tls-*,quiet"}, "fanout-tls-100 fanout-tls-10000 quiet", "fanout-tcp-1000 room"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			some, err := chosen(tt.o)
+			some, err := selectWorks(tt.o)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -54,13 +54,13 @@ func TestWorksThatThereAreNot(t *testing.T) {
 		{options{works: "fanout-["}, "syntax error in pattern"},
 		{options{works: "quiet", quick: true}, "leave out one of"},
 	} {
-		if _, err := chosen(tt.o); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, err := selectWorks(tt.o); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%+v: %v, want %q", tt.o, err, tt.want)
 		}
 	}
 }
 
-// Every work can be told apart in the table and on the command line, and what is halved is a work.
+// Works have distinct names in the table and on the command line, and halfOf names a work.
 func TestWorksAreWellNamed(t *testing.T) {
 	seen := map[string]bool{}
 	all := works(options{clients: 5})
@@ -75,7 +75,7 @@ func TestWorksAreWellNamed(t *testing.T) {
 	}
 }
 
-// Who speaks no MQTT has WebSockets and QoS 0, and the bare loop TCP without wildcards.
+// Peers without MQTT have WebSockets and QoS 0, and the bare loop has TCP without wildcards.
 func TestWhoDoesWhat(t *testing.T) {
 	for _, tt := range []struct{ peer, does, doesNot string }{
 		{"outcry", "fanout-tls-100 storm room", ""},
@@ -88,8 +88,8 @@ func TestWhoDoesWhat(t *testing.T) {
 				continue
 			}
 			for _, w := range works(options{clients: 5}) {
-				if slices.Contains(strings.Fields(tt.does), w.name) && !p.does(w) || slices.Contains(strings.Fields(tt.doesNot), w.name) && p.does(w) {
-					t.Errorf("%s does %s: %v", p.name, w.name, p.does(w))
+				if slices.Contains(strings.Fields(tt.does), w.name) && !p.supports(w) || slices.Contains(strings.Fields(tt.doesNot), w.name) && p.supports(w) {
+					t.Errorf("%s does %s: %v", p.name, w.name, p.supports(w))
 				}
 			}
 		}

@@ -7,10 +7,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/outcry-mqtt/outcry/broker/poller"
+	"github.com/outcry-mqtt/outcry/internal/poller"
 )
 
-const readBytes = 64 << 10 // read of one connection at a time, as the broker does
+const readBytes = 64 << 10 // read of one connection at a time, as in the broker
 
 // loop is a thread with a share of the connections.
 type loop struct {
@@ -26,35 +26,35 @@ type loop struct {
 	posted []func() // guarded by mu
 }
 
-// conn is a connection. What it sends is read as MQTT until its first PUBLISH, and from then on passed on.
+// conn is a connection. Its input is decoded up to its first PUBLISH, and then forwarded unread.
 type conn struct {
 	fd   int
-	in   []byte // of a packet that is not complete
+	in   []byte // an incomplete packet
 	hear *audience
 	to   []*audience
 }
 
-// audience is the subscribers of a topic on one loop, to which they belong.
+// audience holds the subscribers of a topic on one loop, which owns them.
 type audience struct {
 	loop *loop
 	fds  []int
 }
 
-// topics are all subscriptions.
+// topics holds all subscriptions.
 type topics struct {
 	mu        sync.Mutex
 	audiences map[string][]*audience // guarded by mu
 }
 
-// of returns the audiences of a topic.
-func (t *topics) of(name string) []*audience {
+// audiencesOf returns the audiences of a topic.
+func (t *topics) audiencesOf(name string) []*audience {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return slices.Clone(t.audiences[name])
 }
 
-// on returns the audience of a topic on one loop, made if there is none.
-func (t *topics) on(name string, l *loop) *audience {
+// audienceOn returns the audience of a topic on one loop, and creates a missing one.
+func (t *topics) audienceOn(name string, l *loop) *audience {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, a := range t.audiences[name] {
@@ -72,7 +72,7 @@ func newLoop(t *topics) (*loop, error) {
 	return &loop{poller: p, topics: t, conns: map[int]*conn{}, buf: make([]byte, readBytes)}, err
 }
 
-// post lets the loop call f. It may be called from anywhere.
+// post makes the loop call f. It is safe for concurrent use.
 func (l *loop) post(f func()) {
 	l.mu.Lock()
 	l.posted = append(l.posted, f)
@@ -107,7 +107,7 @@ func (l *loop) run() {
 	}
 }
 
-// never is the timeout of a wait without one.
+// never is the timeout of a wait without a limit.
 const never = time.Duration(-1)
 
 func (l *loop) add(fd int) {
@@ -117,7 +117,7 @@ func (l *loop) add(fd int) {
 	l.conns[fd] = &conn{fd: fd}
 }
 
-// read reads once, and passes on what there is if the connection is known to publish.
+// read reads once, and forwards the bytes of a publisher.
 func (l *loop) read(c *conn) {
 	n, again := readFD(c.fd, l.buf)
 	switch {
@@ -125,15 +125,15 @@ func (l *loop) read(c *conn) {
 	case n <= 0:
 		l.drop(c)
 	case c.to != nil:
-		l.pass(c, l.buf[:n])
+		l.forward(c, l.buf[:n])
 	default:
 		c.in = append(c.in, l.buf[:n]...)
 		l.packets(c)
 	}
 }
 
-// pass writes what was read to everybody who hears it: to those of this loop at once, to others by post.
-func (l *loop) pass(c *conn, b []byte) {
+// forward writes bytes to all subscribers: at once on this loop, by post on others.
+func (l *loop) forward(c *conn, b []byte) {
 	for _, a := range c.to {
 		if a.loop == l {
 			a.write(b)

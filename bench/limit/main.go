@@ -1,7 +1,7 @@
-// Command limit is the least that a broker could do, to see how far a real one is from it. It lets everybody in and
-// subscribe, and passes the bytes of a publisher on to the subscribers of its topic as they come: what one read brings is
-// one write to each, of the same buffer. It decodes nothing, keeps nothing, and drops everything that goes wrong with the
-// whole process. It speaks enough MQTT 3.1.1 at QoS 0 over TCP for outcry bench:
+// Command limit is a lower bound of a broker's cost, to compare real brokers with. It accepts every client and
+// subscription, and forwards a publisher's bytes to the subscribers of its topic: each read becomes one write to each
+// subscriber, from the same buffer. It decodes nothing, stores nothing, and ends the whole process at any error. It
+// supports enough MQTT 3.1.1 at QoS 0 over TCP for outcry bench:
 //
 //	limit --threads 2 & outcry bench fanout --subscribers 1000 -V 4 --pid $!
 //	limit & outcry bench pairs --clients 100 -V 4 --rate 2000 --pid $!
@@ -33,7 +33,7 @@ func serve(address string, threads int) error {
 	if threads < 1 {
 		return fmt.Errorf("--threads %d: want 1 or more", threads)
 	}
-	debug.SetGCPercent(-1)          // nothing is allocated once everybody is in
+	debug.SetGCPercent(-1)          // nothing is allocated once all clients are connected
 	runtime.GOMAXPROCS(threads + 2) // the threads keep their processors while they wait
 	ln, err := net.Listen("tcp", address)
 	if err != nil {

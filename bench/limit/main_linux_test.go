@@ -11,7 +11,7 @@ import (
 	"github.com/outcry-mqtt/outcry/bench"
 )
 
-// beLimit in the environment makes the test binary be the program.
+// beLimit in the environment makes the test binary run the program.
 const beLimit = "OUTCRY_TEST_BE_LIMIT"
 
 func TestMain(m *testing.M) {
@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// start starts the program with so many threads, and returns its URL.
+// start starts the program with that many threads, and returns its URL.
 func start(t *testing.T, threads string) *url.URL {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -53,7 +53,7 @@ func start(t *testing.T, threads string) *url.URL {
 	}
 }
 
-// What passes through the bare loop comes whole, in order, and to whom it is for: so it does all that is measured.
+// The bare loop forwards everything complete, in order, and to the right subscribers.
 func TestEverythingIsPassedOn(t *testing.T) {
 	for _, threads := range []string{"1", "2"} {
 		broker := start(t, threads)

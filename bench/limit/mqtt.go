@@ -5,18 +5,17 @@ import (
 	"log"
 )
 
-// The types of packets that there are here, as the first byte has them at QoS 0.
+// The supported packet types, as first bytes at QoS 0.
 const (
 	connect   = 0x10
 	publish   = 0x30
 	subscribe = 0x82
 )
 
-// packets answers what has come of the greetings of a client. With the first PUBLISH it is known where all that it sends
-// goes to.
+// packets answers the packets before the first PUBLISH. That determines the subscribers of everything that follows.
 func (l *loop) packets(c *conn) {
 	for c.to == nil {
-		first, body, rest, whole := cut(c.in)
+		first, body, rest, whole := nextPacket(c.in)
 		if !whole {
 			return
 		}
@@ -24,15 +23,15 @@ func (l *loop) packets(c *conn) {
 		case connect:
 			writeFD(c.fd, []byte{0x20, 2, 0, 0})
 		case subscribe:
-			name := text(body[2:])
-			c.hear = l.topics.on(name, l)
+			name := readString(body[2:])
+			c.hear = l.topics.audienceOn(name, l)
 			c.hear.fds = append(c.hear.fds, c.fd)
 			writeFD(c.fd, []byte{0x90, 3, body[0], body[1], 0})
 		case publish:
-			if c.to = l.topics.of(text(body)); c.to == nil {
+			if c.to = l.topics.audiencesOf(readString(body)); c.to == nil {
 				log.Fatal("nobody hears what is published")
 			}
-			l.pass(c, c.in)
+			l.forward(c, c.in)
 			rest = nil
 		}
 		c.in = rest
@@ -40,8 +39,8 @@ func (l *loop) packets(c *conn) {
 	c.in = nil
 }
 
-// cut cuts a packet off.
-func cut(b []byte) (first byte, body, rest []byte, whole bool) {
+// nextPacket splits off a packet.
+func nextPacket(b []byte) (first byte, body, rest []byte, whole bool) {
 	if len(b) == 0 {
 		return 0, nil, nil, false
 	}
@@ -53,5 +52,5 @@ func cut(b []byte) (first byte, body, rest []byte, whole bool) {
 	return first, b[:length], b[length:], true
 }
 
-// text is the string that b begins with.
-func text(b []byte) string { return string(b[2 : 2+int(binary.BigEndian.Uint16(b))]) }
+// readString returns the string at the start of b.
+func readString(b []byte) string { return string(b[2 : 2+int(binary.BigEndian.Uint16(b))]) }

@@ -12,7 +12,7 @@ func duplicate(fd int) (int, error) { return unix.FcntlInt(uintptr(fd), unix.F_D
 
 func closeFD(fd int) { _ = unix.Close(fd) }
 
-// readFD reads what there is. again tells that there is nothing now; nothing otherwise is the end.
+// readFD reads the available bytes. again means that there are none now; 0 bytes otherwise are the end.
 func readFD(fd int, b []byte) (n int, again bool) {
 	r, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
 	switch errno {
@@ -24,7 +24,7 @@ func readFD(fd int, b []byte) (n int, again bool) {
 	return 0, false
 }
 
-// writeFD writes all of it, waiting for a socket that is full. A peer that has gone gets nothing.
+// writeFD writes all of b, waiting while the socket is full. It ignores a closed peer.
 func writeFD(fd int, b []byte) {
 	for len(b) > 0 {
 		n, _, errno := unix.RawSyscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))

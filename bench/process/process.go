@@ -1,4 +1,4 @@
-// Package process runs brokers that are measured, each in a process of its own on this machine.
+// Package process runs brokers for measurements, each in a process of its own on this machine.
 package process
 
 import (
@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// How long a broker may take to start and to end.
+// Time limits of a broker's start and end.
 const (
 	startPatience = time.Minute
 	stopPatience  = 30 * time.Second
@@ -27,8 +27,8 @@ type Running struct {
 	ended  chan struct{}
 }
 
-// Start starts a broker in a folder and waits up to a minute until it listens on an address. An error ends with the
-// last line that the broker wrote.
+// Start starts a broker in a folder and waits up to a minute until it listens on an address. An error contains the
+// last line of the broker's output.
 func Start(ctx context.Context, cmd *exec.Cmd, folder, address string) (*Running, error) {
 	r := &Running{cmd: cmd, ended: make(chan struct{})}
 	cmd.Dir, cmd.Stdout, cmd.Stderr = folder, &r.output, &r.output
@@ -62,7 +62,7 @@ func (r *Running) listens(ctx context.Context, address string) error {
 	}
 }
 
-// Stop asks the process to end, and ends it if it does not within half a minute.
+// Stop terminates the process, and kills it after half a minute.
 func (r *Running) Stop() {
 	_ = r.cmd.Process.Signal(os.Interrupt)
 	select {
@@ -73,13 +73,13 @@ func (r *Running) Stop() {
 	}
 }
 
-// LastLine is the last line of a program's output, in which it says why it failed.
+// LastLine returns the last line of a program's output, which explains its failure.
 func LastLine(text []byte) string {
 	text = bytes.TrimSpace(text)
 	return string(text[bytes.LastIndexByte(text, '\n')+1:])
 }
 
-// FreePorts are n ports of 127.0.0.1 that nobody listens on now.
+// FreePorts returns n free ports of 127.0.0.1.
 func FreePorts(n int) (all []int, err error) {
 	for range n {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -92,5 +92,5 @@ func FreePorts(n int) (all []int, err error) {
 	return all, nil
 }
 
-// Address is where a broker listens on a port.
+// Address returns the address of a port on 127.0.0.1.
 func Address(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }

@@ -12,7 +12,7 @@ import (
 	"github.com/outcry-mqtt/outcry/bench/process"
 )
 
-// TestMain is also the program that tests start: it listens where they say, or fails.
+// TestMain is also the program that tests start: it listens at an address given by the test, or fails.
 func TestMain(m *testing.M) {
 	switch address := os.Getenv("LISTEN"); address {
 	case "":

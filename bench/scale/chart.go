@@ -12,19 +12,19 @@ import (
 	"strings"
 )
 
-// chart is how one thing grows with another: a picture with logarithmic axes, and a table.
+// chart shows how one quantity depends on another: a picture with logarithmic axes, and a table.
 type chart struct {
-	File   string   `json:"file"` // of the picture, without its ending
+	File   string   `json:"file"` // of the picture, without its extension
 	Title  string   `json:"title"`
 	X      string   `json:"x"`
 	Y      string   `json:"y"`
 	Curves []*curve `json:"curves"`
 
-	note    string   // what is measured, and how
-	columns []*curve // that stand in the table only
+	note    string   // measured quantity and method
+	columns []*curve // in the table only
 }
 
-// curve is points, each with an x of its own.
+// curve holds points, each with an x of its own.
 type curve struct {
 	Name   string       `json:"name"`
 	Points [][2]float64 `json:"points"`
@@ -32,7 +32,7 @@ type curve struct {
 
 func (c *curve) add(x, y float64) { c.Points = append(c.Points, [2]float64{x, y}) }
 
-// at is the y at an x; false if there is none.
+// at returns the y at an x; false if there is none.
 func (c *curve) at(x float64) (float64, bool) {
 	for _, p := range c.Points {
 		if p[0] == x {
@@ -42,7 +42,7 @@ func (c *curve) at(x float64) (float64, bool) {
 	return 0, false
 }
 
-// markdown is the chart's picture, seen from the folder of the page, and its table.
+// markdown returns the chart's picture, with a path from the page's folder, and its table.
 func (c *chart) markdown(pictures string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "### %s\n\n%s\n\n![%s](%s/%s.svg)\n\n", c.Title, c.note, c.Title, pictures, c.File)
@@ -53,11 +53,11 @@ func (c *chart) markdown(pictures string) string {
 	}
 	fmt.Fprintf(&b, "\n|%s\n", strings.Repeat("---|", len(all)+1))
 	for _, x := range c.xs() {
-		fmt.Fprintf(&b, "| %s |", number(x))
+		fmt.Fprintf(&b, "| %s |", formatNumber(x))
 		for _, each := range all {
 			text := "–"
 			if y, ok := each.at(x); ok {
-				text = number(y)
+				text = formatNumber(y)
 			}
 			fmt.Fprintf(&b, " %s |", text)
 		}
@@ -67,7 +67,7 @@ func (c *chart) markdown(pictures string) string {
 	return b.String()
 }
 
-// xs is every x that a curve has, in order.
+// xs returns every x of a curve, in order.
 func (c *chart) xs() []float64 {
 	seen := map[float64]bool{}
 	for _, each := range append(append([]*curve(nil), c.Curves...), c.columns...) {
@@ -78,8 +78,8 @@ func (c *chart) xs() []float64 {
 	return sortedKeys(seen)
 }
 
-// number writes three digits, or all of those before the point, in groups.
-func number(x float64) string {
+// formatNumber formats three digits, or all digits before the point, in groups.
+func formatNumber(x float64) string {
 	if x < 1000 {
 		return strconv.FormatFloat(x, 'g', 3, 64)
 	}
@@ -90,7 +90,7 @@ func number(x float64) string {
 	return text
 }
 
-// drawAll draws the charts with the program that has a module of its own.
+// drawAll draws the charts with the program bench/scale/draw, which is a module of its own.
 func drawAll(ctx context.Context, charts []*chart, into string) error {
 	folder, err := filepath.Abs(into)
 	if err != nil {

@@ -11,26 +11,26 @@ import (
 	"github.com/outcry-mqtt/outcry/bench"
 )
 
-// scale measures everything. Where it says 'cost' it is processor time of the broker, which other work on the machine
-// hardly changes.
+// scale runs all measurements. 'Cost' is processor time of the broker, which other load on the machine hardly
+// changes.
 type scale struct {
 	ctx     context.Context
 	program string
 	size    size
-	rounds  string // of the Go benchmarks, as -benchtime takes it
+	rounds  string // of the Go benchmarks, as in -benchtime
 	seconds time.Duration
 	warmup  time.Duration
-	faults  []string // what could not be measured, and why
+	faults  []string // failed measurements, with the reason
 }
 
-// size is how far it goes.
+// size is the extent of the measurements.
 type size struct {
 	subscribers []int  // with sockets
-	memory      string // clients through memory: a pattern of numbers
+	memory      string // clients in memory: a pattern of numbers
 	topics      []int
 	retained    []int
 	each        string // subscriptions of a client: likewise
-	filters     string // that match: likewise
+	filters     string // matching filters: likewise
 }
 
 var (
@@ -45,8 +45,8 @@ var (
 	}
 )
 
-// all measures every chart.
-func (s *scale) all() ([]*chart, error) {
+// measureAll measures every chart.
+func (s *scale) measureAll() ([]*chart, error) {
 	var charts []*chart
 	for _, measure := range []func() ([]*chart, error){s.subscribers, s.topics, s.retained, s.subscriptions, s.wildcards, s.shards} {
 		some, err := measure()
@@ -58,9 +58,8 @@ func (s *scale) all() ([]*chart, error) {
 	return charts, nil
 }
 
-// fresh gives a broker that was just started its work. That it cannot be done is noted, and is an error only if it is
-// because the run was interrupted.
-func (s *scale) fresh(what string, shards int, work func(*broker) error) error {
+// withBroker runs work with a new broker. It records a failure, and returns an error only if the run was interrupted.
+func (s *scale) withBroker(what string, shards int, work func(*broker) error) error {
 	b, err := start(s.ctx, s.program, shards)
 	if err != nil {
 		return err
@@ -75,7 +74,7 @@ func (s *scale) fresh(what string, shards int, work func(*broker) error) error {
 	return nil
 }
 
-// bench gives a broker a work, and returns what was reported. What the broker did wrong is an error.
+// bench runs a load with a broker, and returns the report. The broker's failures are an error.
 func (s *scale) bench(b *broker, o bench.Options) (*bench.Report, error) {
 	o.URL, o.PID, o.Version, o.SubscribeQoS = b.url, b.PID, 4, -1
 	o.Warmup, o.Duration = s.warmup, s.seconds
@@ -90,12 +89,12 @@ func (s *scale) bench(b *broker, o bench.Options) (*bench.Report, error) {
 	return r, nil
 }
 
-// subscribers is one publisher and a room of ever more, over sockets and through memory.
+// subscribers measures one publisher and a growing room, over sockets and in memory.
 func (s *scale) subscribers() ([]*chart, error) {
 	single, many := &curve{Name: "sockets, a message at a time"}, &curve{Name: "sockets, 60 messages under way"}
 	windows := map[*curve]int{single: 1, many: 60}
 	for _, n := range s.size.subscribers {
-		err := s.fresh(fmt.Sprintf("%d subscribers", n), 0, func(b *broker) error {
+		err := s.withBroker(fmt.Sprintf("%d subscribers", n), 0, func(b *broker) error {
 			for _, c := range []*curve{many, single} {
 				r, err := s.bench(b, bench.Options{Scenario: bench.Fanout, Subscribers: n, Window: windows[c]})
 				if err != nil {
@@ -133,11 +132,11 @@ func (s *scale) subscribers() ([]*chart, error) {
 	return []*chart{cost, bytes}, nil
 }
 
-// topics is one publisher who goes round ever more topics.
+// topics measures one publisher with a growing number of topics.
 func (s *scale) topics() ([]*chart, error) {
 	heard, memory := &curve{Name: "message"}, &curve{Name: "MiB of memory at its peak"}
 	for _, n := range s.size.topics {
-		err := s.fresh(fmt.Sprintf("%d topics", n), 0, func(b *broker) error {
+		err := s.withBroker(fmt.Sprintf("%d topics", n), 0, func(b *broker) error {
 			o := bench.Options{Scenario: bench.Fanout, Subscribers: 1, Topics: n, Wildcard: true, Window: 1000}
 			r, err := s.bench(b, o)
 			if err != nil {
@@ -158,15 +157,15 @@ func (s *scale) topics() ([]*chart, error) {
 	}}, nil
 }
 
-// replays is how many retained messages are replayed at least, to as many subscribers as that takes, so that little else is in
-// what each of them costs.
+// replays is the minimum number of replayed retained messages, spread over as many subscribers as needed, so that
+// little else contributes to the cost of each.
 const replays = 100_000
 
-// retained is ever more retained messages: stored, then all of them replayed.
+// retained measures a growing number of retained messages: stored, then all of them replayed.
 func (s *scale) retained() ([]*chart, error) {
 	stored, replayed, memory := &curve{Name: "stored"}, &curve{Name: "replayed"}, &curve{Name: "bytes of memory each"}
 	for _, n := range s.size.retained {
-		err := s.fresh(fmt.Sprintf("%d retained messages", n), 0, func(b *broker) error {
+		err := s.withBroker(fmt.Sprintf("%d retained messages", n), 0, func(b *broker) error {
 			r, err := s.bench(b, bench.Options{Scenario: bench.Retained, Topics: n, Subscribers: max(replays/n, 1), Keep: true, Drain: 20 * time.Second})
 			if err != nil {
 				return err
@@ -188,7 +187,7 @@ func (s *scale) retained() ([]*chart, error) {
 	}}, nil
 }
 
-// subscriptions is ever more subscriptions of a client.
+// subscriptions measures a growing number of subscriptions of a client.
 func (s *scale) subscriptions() ([]*chart, error) {
 	r, err := benchmark(s.ctx, "./broker", "Subscriptions/each=("+s.size.each+")$", "3x")
 	if err != nil {
@@ -203,7 +202,7 @@ func (s *scale) subscriptions() ([]*chart, error) {
 	}}, nil
 }
 
-// wildcards is ever deeper topics, and ever more filters that match.
+// wildcards measures topics of growing depth, and a growing number of matching filters.
 func (s *scale) wildcards() ([]*chart, error) {
 	depth, err := benchmark(s.ctx, "./broker/topic", "FiltersDepth", "0.2s")
 	if err != nil {
@@ -225,7 +224,7 @@ func (s *scale) wildcards() ([]*chart, error) {
 	}}, nil
 }
 
-// shards is the same work for one shard and for two.
+// shards measures the same work with one shard and with two.
 func (s *scale) shards() ([]*chart, error) {
 	works := []struct {
 		name string
@@ -242,7 +241,7 @@ func (s *scale) shards() ([]*chart, error) {
 	for _, w := range works {
 		rate, cost := &curve{Name: w.name}, &curve{Name: w.name + ", µs each"}
 		for shards := 1; shards <= 2; shards++ {
-			err := s.fresh(fmt.Sprintf("%s with %d shards", w.name, shards), shards, func(b *broker) error {
+			err := s.withBroker(fmt.Sprintf("%s with %d shards", w.name, shards), shards, func(b *broker) error {
 				r, err := s.bench(b, w.o)
 				if err != nil {
 					return err

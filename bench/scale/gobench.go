@@ -11,13 +11,13 @@ import (
 	"strings"
 )
 
-// result is a line of a Go benchmark: its figures by their units.
+// result is a line of a Go benchmark: its values by unit.
 type result map[string]float64
 
 // results are those of a run, by the benchmarks' names without the number of processors.
 type results map[string]result
 
-// benchmark runs Go benchmarks of a package, each count times as -benchtime takes it.
+// benchmark runs Go benchmarks of a package, with that -benchtime.
 func benchmark(ctx context.Context, pkg, pattern, benchtime string) (results, error) {
 	fmt.Fprintf(os.Stderr, "%s: %s\n", pkg, pattern)
 	cmd := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", pattern, "-benchtime", benchtime, "-timeout", "10m", pkg)
@@ -28,7 +28,7 @@ func benchmark(ctx context.Context, pkg, pattern, benchtime string) (results, er
 	return parseBenchmarks(out), nil
 }
 
-// parseBenchmarks reads the format of go test -bench.
+// parseBenchmarks parses the output of go test -bench.
 func parseBenchmarks(text []byte) results {
 	all := results{}
 	for lines := bufio.NewScanner(bytes.NewReader(text)); lines.Scan(); {
@@ -51,7 +51,7 @@ func parseBenchmarks(text []byte) results {
 	return all
 }
 
-// curve takes a unit of the benchmarks whose names begin with prefix and end with a number, times scale.
+// curve returns a unit of the benchmarks whose names begin with prefix and end with a number, times scale.
 func (r results) curve(name, prefix, unit string, scale float64) *curve {
 	c := &curve{Name: name}
 	found := map[float64]float64{}

@@ -1,9 +1,9 @@
-// Command scale measures how what Outcry does gets dearer with how much of it there is, and draws a chart of each.
+// Command scale measures how the cost of Outcry's operations grows with their number, and draws a chart of each.
 //
 //	go run ./bench/scale --write docs/scale.md
 //
-// It starts brokers in processes of their own and loads them over sockets, and runs the Go benchmarks of the engine for
-// what a machine has no sockets for. It is run in the folder of the module.
+// It starts brokers in processes of their own and loads them over sockets, and runs the engine's Go benchmarks for
+// numbers beyond a machine's sockets. Run it in the folder of the module.
 package main
 
 import (
@@ -48,7 +48,7 @@ func run(ctx context.Context, write string, short bool) error {
 		return err
 	}
 	load, began := loadAverage(), time.Now()
-	charts, err := s.all()
+	charts, err := s.measureAll()
 	if err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func run(ctx context.Context, write string, short bool) error {
 	return replaceIn(write, text)
 }
 
-// head says where and when.
+// head returns the page's introduction: machine and date.
 func head(load string, took time.Duration, short bool) string {
 	text := fmt.Sprintf("\nOn %s: %d processors, %s/%s, %s; it took %v.", time.Now().UTC().Format("2006-01-02"), runtime.NumCPU(),
 		runtime.GOOS, runtime.GOARCH, runtime.Version(), took.Round(time.Second))
@@ -82,14 +82,14 @@ func head(load string, took time.Duration, short bool) string {
 	return text + "\n\n"
 }
 
-// loadAverage is the machine's, over the last minute; "" if the system does not tell.
+// loadAverage returns the machine's load average of the last minute; "" if unknown.
 func loadAverage() string {
 	text, _ := os.ReadFile("/proc/loadavg")
 	first, _, _ := strings.Cut(string(text), " ")
 	return first
 }
 
-// The part of the page between these is written by this command.
+// Markers of the generated part of the page.
 const (
 	beginMarker = "<!-- scale -->"
 	endMarker   = "<!-- /scale -->"

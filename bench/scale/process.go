@@ -12,14 +12,14 @@ import (
 	"github.com/outcry-mqtt/outcry/bench/process"
 )
 
-// broker is Outcry in a process of its own, with a folder of its own.
+// broker is Outcry in a process and a folder of its own.
 type broker struct {
 	*process.Running
 	url    *url.URL
 	folder string
 }
 
-// build builds the program that is measured.
+// build builds the program.
 func build(ctx context.Context, program string) error {
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", program, "./cmd/outcry")
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -59,7 +59,7 @@ func startIn(ctx context.Context, folder, program string, shards int) (*broker, 
 	return &broker{r, &url.URL{Scheme: "mqtt", Host: tcp}, folder}, nil
 }
 
-// stop ends the process and removes what it left.
+// stop ends the process and removes its files.
 func (b *broker) stop() {
 	b.Stop()
 	_ = os.RemoveAll(b.folder)

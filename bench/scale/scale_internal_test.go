@@ -11,7 +11,7 @@ import (
 	"github.com/outcry-mqtt/outcry/bench"
 )
 
-// TestEverythingIsMeasured does the least of everything, in the folder of the module.
+// TestEverythingIsMeasured runs the smallest size of every measurement, in the folder of the module.
 func TestEverythingIsMeasured(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds the program and runs it")
@@ -24,7 +24,7 @@ func TestEverythingIsMeasured(t *testing.T) {
 	if err := build(s.ctx, s.program); err != nil {
 		t.Fatal(err)
 	}
-	charts, err := s.all()
+	charts, err := s.measureAll()
 	if errors.Is(err, bench.ErrUnsupported) {
 		t.Skip(err)
 	}

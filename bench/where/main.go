@@ -1,4 +1,4 @@
-// Command where tells what a broker's processor time went to, from what a CPU profile's traces say:
+// Command where attributes a broker's processor time to its parts, from the traces of a CPU profile:
 //
 //	curl -o cpu.pb 'http://127.0.0.1:9090/debug/pprof/profile?seconds=5'
 //	go tool pprof -traces bin/outcry cpu.pb | go run ./bench/where
@@ -14,41 +14,41 @@ import (
 	"time"
 )
 
-// part is what time is spent for.
+// part is a purpose of processor time.
 type part struct {
 	name      string
-	functions []string // or what their names begin with
+	functions []string // names, or prefixes of them
 }
 
-// parts know functions, without the path of the module. A trace belongs to the part that knows its innermost function, of
-// those that are known to any.
+// parts list functions without the path of the module. A trace belongs to the part with its innermost function that
+// any part lists.
 var parts = []part{
-	{"kernel: writing to sockets", []string{"broker.writeFD"}},
-	{"kernel: reading from sockets", []string{"broker.readFD", "broker.peerClosed"}},
-	{"kernel: waiting and waking (epoll)", []string{"broker/poller."}},
+	{"kernel: writing to sockets", []string{"internal/poller.WriteFD", "internal/poller.WriteTwoFD", "internal/poller.SendFD"}},
+	{"kernel: reading from sockets", []string{"internal/poller.ReadFD", "internal/poller.PeerClosed"}},
+	{"kernel: waiting and waking (epoll)", []string{"internal/poller."}},
 	{"decode, unmask", []string{
-		"broker/wire.Decode", "broker.(*webSocket)", "broker.(*conn).parse", "broker.(*conn).feed", "broker.(*conn).packet",
+		"internal/wire.Decode", "broker.(*webSocket)", "broker.(*conn).parse", "broker.(*conn).feed", "broker.(*conn).packet",
 		"broker.(*conn).received", "broker.(*conn).readable",
 	}},
 	{"route: topic, rules, shards", []string{
-		"broker.(*conn).onPublish", "broker.(*conn).topicOf", "broker.(*conn).accept", "broker.(*conn).mayPublish", "broker.(*shard).route",
+		"broker.(*conn).onPublish", "broker.(*conn).topicOf", "broker.(*conn).accept", "broker.(*conn).mayPublish", "broker.(*topicCache)",
 		"broker.(*shard).publish", "broker.(*shard).hand", "broker.(*router)", "broker.(*batch).add", "broker/topic.",
 	}},
-	{"deliver: encode, outboxes, windows", []string{
-		"broker.(*shard).deliver", "broker.(*shard).frame", "broker.(*shard).handDelivery", "broker.(*conn).deliver", "broker.(*conn).sendPublish", "broker.(*conn).sent",
-		"broker.(*session)", "broker.(*message)", "broker.(*outbox)", "broker.(*window)", "broker.(*queue)", "broker.(*batch).run",
-		"broker/wire.Append",
+	{"deliver: encode, outboxes, in-flight windows", []string{
+		"broker.(*shard).deliver", "broker.(*encoder)", "broker.(*shard).handDelivery", "broker.(*conn).deliver", "broker.(*conn).sendPublish", "broker.(*conn).sent",
+		"broker.(*session)", "broker.(*message)", "broker.(*outbox)", "broker.(*inflight)", "broker.(*queue)", "broker.(*batch).run",
+		"internal/wire.Append",
 	}},
 	{"acknowledge", []string{
 		"broker.(*conn).onAck", "broker.(*conn).onPubrel", "broker.(*conn).acknowledge", "broker.(*conn).sendAck", "broker.(*conn).duplicate",
-		"broker.(*receipts)", "broker/wire.AppendAck",
+		"broker.(*unreleased)", "internal/wire.AppendAck",
 	}},
 	{"flush, without the kernel", []string{"broker.(*shard).flush", "broker.(*conn).flush", "broker.(*conn).write"}},
 	{"allocate", []string{"runtime.mallocgc", "runtime.growslice"}},
 	{"collect garbage", []string{"runtime.gcBgMarkWorker", "runtime.gcAssistAlloc", "runtime.wbBufFlush", "runtime.bulkBarrierPreWrite", "runtime.bgsweep", "runtime.bgscavenge", "runtime.gcStart"}},
 	{"TLS", []string{"crypto/tls."}},
 	{"store", []string{"broker.(*shard).commit", "hooks/boltstore.", "go.etcd.io/bbolt."}},
-	{"timers", []string{"broker.(*wheel)"}},
+	{"timers", []string{"internal/wheel."}},
 	{"the rest of the shards' turns", []string{"broker.(*shard).turn", "broker.(*shard).run"}},
 }
 
@@ -66,7 +66,7 @@ func main() {
 	show(os.Stdout, spent)
 }
 
-// read adds up the traces: each begins with a line of dashes, its first line with its time, and its functions come the
+// read adds up the traces: each begins with a line of dashes, its first line has its time, and its functions come
 // innermost first.
 func read(in io.Reader) (spent map[string]time.Duration, err error) {
 	spent = map[string]time.Duration{}
@@ -75,7 +75,7 @@ func read(in io.Reader) (spent map[string]time.Duration, err error) {
 	begun := false
 	add := func() {
 		if took > 0 {
-			spent[belongs(functions)] += took
+			spent[partOf(functions)] += took
 		}
 		took, functions = 0, functions[:0]
 	}
@@ -103,13 +103,13 @@ func read(in io.Reader) (spent map[string]time.Duration, err error) {
 	return spent, lines.Err()
 }
 
-// belongs is the part that a trace belongs to.
-func belongs(functions []string) string {
+// partOf returns the part that a trace belongs to.
+func partOf(functions []string) string {
 	for _, f := range functions {
-		best, length := "", 0 // who knows it by the longest name
+		best, length := "", 0 // the longest matching name wins
 		for _, p := range parts {
 			for _, begins := range p.functions {
-				if len(begins) > length && begin(f, begins) {
+				if len(begins) > length && hasPrefix(f, begins) {
 					best, length = p.name, len(begins)
 				}
 			}
@@ -121,8 +121,8 @@ func belongs(functions []string) string {
 	return rest
 }
 
-// begin reports whether a function's name, without the path of its module, begins so.
-func begin(function, begins string) bool {
+// hasPrefix reports whether a function's name, without the path of its module, has a prefix.
+func hasPrefix(function, begins string) bool {
 	at := strings.Index(function, begins)
 	return at == 0 || at > 0 && function[at-1] == '/'
 }

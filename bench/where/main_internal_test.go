@@ -9,13 +9,13 @@ const traces = `File: outcry
 Type: cpu
 -----------+-------------------------------------------------------
       10ms   runtime.memmove
-             github.com/outcry-mqtt/outcry/broker/wire.AppendPublish
-             github.com/outcry-mqtt/outcry/broker.(*shard).frame
+             github.com/outcry-mqtt/outcry/internal/wire.AppendPublish
+             github.com/outcry-mqtt/outcry/broker.(*encoder).frame
              github.com/outcry-mqtt/outcry/broker.(*shard).run
 -----------+-------------------------------------------------------
      1.20s   internal/runtime/syscall/linux.Syscall6
              syscall.RawSyscall
-             github.com/outcry-mqtt/outcry/broker.writeFD (inline)
+             github.com/outcry-mqtt/outcry/internal/poller.WriteFD (inline)
              github.com/outcry-mqtt/outcry/broker.(*conn).flush
 -----------+-------------------------------------------------------
       20ms   runtime.gcDrain
@@ -23,7 +23,7 @@ Type: cpu
              runtime.mallocgc
              github.com/outcry-mqtt/outcry/broker.(*message).keep
 -----------+-------------------------------------------------------
-      30ms   github.com/outcry-mqtt/outcry/broker/wire.AppendAck
+      30ms   github.com/outcry-mqtt/outcry/internal/wire.AppendAck
              github.com/outcry-mqtt/outcry/broker.(*conn).onPublish
 -----------+-------------------------------------------------------
       40ms   runtime.futex
@@ -40,7 +40,7 @@ func TestWhere(t *testing.T) {
   3.1%      40ms  Go's scheduler, and everything else
   2.3%      30ms  acknowledge
   1.5%      20ms  collect garbage
-  0.8%      10ms  deliver: encode, outboxes, windows
+  0.8%      10ms  deliver: encode, outboxes, in-flight windows
             1.3s  in all
 `
 	if text.String() != want {

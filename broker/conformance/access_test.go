@@ -10,15 +10,15 @@ import (
 	"github.com/outcry-mqtt/outcry/broker/conformance/raw"
 )
 
-// door is an authenticator and authorizer: it lets in whom it knows, and keeps everybody from what begins with secret.
-type door map[string]string // passwords by user; a user whose name is a Refusal's reason is refused with its code
+// passwordAuth authenticates users by password and denies topics below "secret" to everybody.
+type passwordAuth map[string]string // by user; a user named like a Refusal's reason is refused with its code
 
 var refusals = map[string]byte{
 	"password": broker.CodeBadUserOrPassword, "rights": broker.CodeNotAuthorized, "away": broker.CodeServerUnavailable,
 	"banned": broker.CodeBanned, "busy": broker.CodeServerBusy,
 }
 
-func (d door) Authenticate(_ context.Context, c *broker.Credentials) (*broker.Identity, error) {
+func (d passwordAuth) Authenticate(_ context.Context, c *broker.Credentials) (*broker.Identity, error) {
 	if code, refused := refusals[c.Username]; refused {
 		return nil, &broker.Refusal{Code: code, Reason: c.Username, Label: "test"}
 	}
@@ -28,7 +28,7 @@ func (d door) Authenticate(_ context.Context, c *broker.Credentials) (*broker.Id
 	return &broker.Identity{User: c.Username}, nil
 }
 
-func (d door) Authorize(_ *broker.Client, _ broker.Action, topic string) bool {
+func (d passwordAuth) Authorize(_ *broker.Client, _ broker.Action, topic string) bool {
 	return !strings.HasPrefix(topic, "secret")
 }
 
@@ -37,14 +37,14 @@ func as(k raw.Connect, user, password string) raw.Connect {
 	return k
 }
 
-func withDoor(t *testing.T) *server {
-	return startOurs(t, broker.Options{Hooks: []any{door{"ann": "\x00 a", "bob": "b"}}})
+func startWithAuth(t *testing.T) *server {
+	return startOurs(t, broker.Options{Hooks: []any{passwordAuth{"ann": "\x00 a", "bob": "b"}}})
 }
 
 func TestRefusedCredentials(t *testing.T) {
 	for user, code3 := range map[string]byte{"password": 4, "rights": 5, "away": 3, "banned": 5, "busy": 3, "ann": 4, "bob": 0} {
 		t.Run(user, func(t *testing.T) {
-			s := withDoor(t)
+			s := startWithAuth(t)
 			for version := range names {
 				c := s.dial(t, version)
 				c.SendConnect(as(clean(version, "c"), user, "b"))
@@ -64,10 +64,10 @@ func TestRefusedCredentials(t *testing.T) {
 	}
 }
 
-// TestClientIDOfAnotherUser holds that a session belongs to the user that made it.
+// TestClientIDOfAnotherUser checks that a session belongs to the user that created it.
 func TestClientIDOfAnotherUser(t *testing.T) {
-	s := withDoor(t)
-	ann := s.connect(t, as(lasting(raw.V5, "c"), "ann", "\x00 a"))
+	s := startWithAuth(t)
+	ann := s.connect(t, as(persistent(raw.V5, "c"), "ann", "\x00 a"))
 	for version, code := range map[byte]byte{raw.V31: 2, raw.V311: 2, raw.V5: 0x85} {
 		c := s.dial(t, version)
 		c.SendConnect(as(clean(version, "c"), "bob", "b"))
@@ -76,12 +76,12 @@ func TestClientIDOfAnotherUser(t *testing.T) {
 	ann.ExpectNothing()
 }
 
-// TestNotAuthorized holds what a client is told that may not do what it wants. A 3.x publisher cannot be told, and is
-// acknowledged as if all were well [MQTT-3.3.5-2].
+// TestNotAuthorized checks the answers to unauthorized requests. A 3.x publisher cannot be told: its message is
+// acknowledged and dropped [MQTT-3.3.5-2].
 func TestNotAuthorized(t *testing.T) {
 	for _, version := range []byte{raw.V31, raw.V311, raw.V5} {
 		t.Run(names[version], func(t *testing.T) {
-			s := withDoor(t)
+			s := startWithAuth(t)
 			c := s.connect(t, as(clean(version, "c"), "bob", "b"))
 			var code, failed byte = 0, 0x80
 			if version == raw.V5 {
@@ -92,7 +92,7 @@ func TestNotAuthorized(t *testing.T) {
 				t.Errorf("codes of SUBACK: got % X, want % X", got, want)
 			}
 			for qos := byte(1); qos < 3; qos++ {
-				for range 2 { // the second time with an identifier that is free again [MQTT-4.3.3-9]
+				for range 2 { // the second publish reuses the identifier, which is free again [MQTT-4.3.3-9]
 					must(t, "code", c.Publish(raw.Publish{Topic: "secret/a", QoS: qos, ID: 9}), code)
 				}
 			}

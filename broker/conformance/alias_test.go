@@ -53,24 +53,24 @@ func TestTopicAliasInvalid(t *testing.T) {
 	}
 }
 
-// TestTopicAliasEndsWithConnection holds that a new connection starts without aliases, though the session goes on.
+// TestTopicAliasEndsWithConnection checks that aliases end with the connection, even if the session goes on.
 func TestTopicAliasEndsWithConnection(t *testing.T) {
 	s := start(t)
-	c := s.connect(t, lasting(raw.V5, "c"))
+	c := s.connect(t, persistent(raw.V5, "c"))
 	c.Publish(aliased("a", "", 1))
 	c.Disconnect()
-	c = s.connect(t, lasting(raw.V5, "c"))
+	c = s.connect(t, persistent(raw.V5, "c"))
 	c.Send(aliased("", "", 1).Bytes(raw.V5))
 	c.ExpectEnd(0x82)
 }
 
-// TestTopicAliasOfServer reads many topics with few aliases. The client that reads fails the test if one is above the
-// maximum, is not set, or comes where none was asked for.
+// TestTopicAliasOfServer receives many topics with few aliases. raw.Client fails the test if an alias is above the
+// maximum, unknown, or sent without permission.
 func TestTopicAliasOfServer(t *testing.T) {
 	for _, most := range []int{0, 1, 2, 100} {
 		t.Run(strconv.Itoa(most), func(t *testing.T) {
 			s := start(t)
-			k := lasting(raw.V5, "c")
+			k := persistent(raw.V5, "c")
 			k.Props = append(k.Props, raw.Num(raw.TopicAliasMaximum, most))
 			c := s.connect(t, k)
 			c.Subscribe(1, "#")
@@ -83,7 +83,7 @@ func TestTopicAliasOfServer(t *testing.T) {
 						acknowledge(c, c.ExpectPublish(name, strconv.Itoa(round)))
 					}
 				}
-				c.Disconnect() // and once more, without what the last connection has set
+				c.Disconnect() // again, without the aliases of the last connection
 				c = s.connect(t, k)
 			}
 		})
@@ -99,11 +99,11 @@ func TestTopicAliasOfServer(t *testing.T) {
 	})
 }
 
-// TestTopicAliasOfResend leaves aliased messages unacknowledged: what is sent again must not use an alias that the new
+// TestTopicAliasOfResend leaves aliased messages unacknowledged. Resent messages must not use an alias that the new
 // connection does not know.
 func TestTopicAliasOfResend(t *testing.T) {
 	s := startOurs(t, broker.Options{Limits: broker.Limits{MaxTopicAliasOut: 4}})
-	k := lasting(raw.V5, "c")
+	k := persistent(raw.V5, "c")
 	k.Props = append(k.Props, raw.Num(raw.TopicAliasMaximum, 4))
 	c := s.connect(t, k)
 	c.Subscribe(1, "a")
@@ -117,7 +117,7 @@ func TestTopicAliasOfResend(t *testing.T) {
 		c.ExpectPublish("a", strconv.Itoa(i))
 	}
 	c.Close()
-	c = s.connect(t, lasting(raw.V5, "c"))
+	c = s.connect(t, persistent(raw.V5, "c"))
 	for i := 1; i < 6; i++ {
 		c.ExpectPublish("a", strconv.Itoa(i))
 	}

@@ -3,6 +3,7 @@ package conformance_test
 import (
 	"bytes"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -58,7 +59,7 @@ func TestProtocolName(t *testing.T) {
 			c := s.dial(t, raw.V311)
 			x := raw.Connect{Version: min(k.level, 5), ID: "c", Clean: true}
 			c.Send(x.Named(k.name, k.level, raw.FlagClean, x.Payload()))
-			p, err := c.Read() // CONNACK or nothing, as the server likes
+			p, err := c.Read() // CONNACK or nothing, both are allowed
 			if err == nil && (p.Type != raw.CONNACK || p.Code == 0) {
 				t.Fatalf("got %v, want it refused", p)
 			}
@@ -69,12 +70,12 @@ func TestProtocolName(t *testing.T) {
 	}
 }
 
-// A server answers a level that it does not know in the words of 3.1.1: that is what [MQTT-3.1.2-2] of 3.1.1 wants, and
-// a client of a version to come understands it as well as anything.
+// TestProtocolLevel checks that an unknown level gets a CONNACK of 3.1.1, as [MQTT-3.1.2-2] of 3.1.1 demands. Clients
+// of a future version can read it too.
 func TestProtocolLevel(t *testing.T) {
 	s := start(t)
-	for _, level := range []byte{0, 1, 2, 6, 7, 127, 255} {
-		t.Run(string('0'+level%10), func(t *testing.T) {
+	for _, level := range []byte{0, 1, 2, 6, 7, 127, 0x80, 0x83, 0x85, 0x86, 255} {
+		t.Run(strconv.Itoa(int(level)), func(t *testing.T) {
 			c := s.dial(t, raw.V311)
 			k := raw.Connect{Version: min(level, 5), ID: "c", Clean: true}
 			c.Send(k.Named("MQTT", level, raw.FlagClean, k.Payload()))
@@ -83,8 +84,8 @@ func TestProtocolLevel(t *testing.T) {
 	}
 }
 
-// TestConnectFlags sends flags that do not go together, or not with the payload. MQTT 3.1 disregards a will's flags where
-// there is no will, and allows user name and password to be missing though their flags are set.
+// TestConnectFlags sends flags that contradict each other or the payload. MQTT 3.1 ignores will flags without a will,
+// and allows user name and password to be missing though their flags are set.
 func TestConnectFlags(t *testing.T) {
 	will := &raw.Will{Topic: "w", Payload: "gone"}
 	user, password := ptr("u"), ptr("p")
@@ -92,9 +93,9 @@ func TestConnectFlags(t *testing.T) {
 	for _, k := range []struct {
 		name     string
 		flags    byte        // of CONNECT
-		k        raw.Connect // whose payload is sent with them
-		codes    []byte      // of MQTT 5's CONNACK
-		accepted string      // in which versions
+		k        raw.Connect // its payload is sent with the flags
+		codes    []byte      // codes of MQTT 5's CONNACK
+		accepted string      // versions that accept it
 	}{
 		{"reserved flag", raw.FlagReserved, raw.Connect{}, []byte{0x81}, "3.1"},
 		{"will QoS without a will", raw.FlagWillQoS1, raw.Connect{}, []byte{0x81, 0x82}, "3.1"},
@@ -187,12 +188,12 @@ func TestAssignedClientID(t *testing.T) {
 		t.Fatalf("two clients are named %v and %v", first, second)
 	}
 	c.Close()
-	_, again := s.open(t, lasting(raw.V5, id))
+	_, again := s.open(t, persistent(raw.V5, id))
 	must(t, "session present of the client that uses the name it was given", again.SessionPresent, true)
 	must(t, "a name is assigned to a client that has one", again.Props.Has(raw.AssignedClientID), false)
 }
 
-// TestConnackProperties holds that we support everything, and so limit nothing that we do not have to.
+// TestConnackProperties checks that CONNACK announces every feature and no limit that is not needed.
 func TestConnackProperties(t *testing.T) {
 	_, p := start(t).open(t, clean(raw.V5, "c"))
 	for name, id := range map[string]raw.ID{
@@ -229,7 +230,7 @@ func TestResponseInformation(t *testing.T) {
 	}
 	k := clean(raw.V5, "c")
 	k.Props = raw.Props{raw.Num(raw.RequestResponseInfo, 1)}
-	s.connect(t, k) // may have it or not
+	s.connect(t, k) // CONNACK may have the property or not
 }
 
 func TestConnectPropertyValues(t *testing.T) {
@@ -258,7 +259,7 @@ func TestConnectPropertyValues(t *testing.T) {
 	}
 }
 
-// TestNothingProcessedAfterRefusal sends a message right behind a CONNECT that is refused.
+// TestNothingProcessedAfterRefusal sends a message right behind a refused CONNECT.
 func TestNothingProcessedAfterRefusal(t *testing.T) {
 	s := start(t)
 	sub := s.connect(t, clean(raw.V5, "sub"))
@@ -276,7 +277,7 @@ func TestNothingProcessedAfterRefusal(t *testing.T) {
 	sub.ExpectPublish("b", "")
 }
 
-// TestPacketsBehindConnect holds that a client need not wait for its CONNACK, and that it comes first all the same.
+// TestPacketsBehindConnect sends packets before the CONNACK arrives. The CONNACK still comes first.
 func TestPacketsBehindConnect(t *testing.T) {
 	versions(t, func(t *testing.T, s *server, version byte) {
 		s.connect(t, clean(version, "retained")).Publish(raw.Publish{Topic: "a/1", Payload: "kept", QoS: 1, Retain: true})
@@ -300,7 +301,7 @@ func TestPacketsBehindConnect(t *testing.T) {
 	})
 }
 
-// TestPacketsInPieces sends one byte at a time: packets have nothing to do with the reads that they come in.
+// TestPacketsInPieces sends one byte at a time: packet boundaries are independent of reads.
 func TestPacketsInPieces(t *testing.T) {
 	versions(t, func(t *testing.T, s *server, version byte) {
 		c := s.dial(t, version)

@@ -8,7 +8,7 @@ import (
 	"github.com/outcry-mqtt/outcry/broker/conformance/raw"
 )
 
-// TestDisconnect holds that a server closes after a DISCONNECT, and takes nothing after it.
+// TestDisconnect checks that the server closes the connection after a DISCONNECT and ignores later packets.
 func TestDisconnect(t *testing.T) {
 	versions(t, func(t *testing.T, s *server, version byte) {
 		sub := s.connect(t, clean(version, "sub"))
@@ -21,7 +21,7 @@ func TestDisconnect(t *testing.T) {
 	})
 }
 
-// TestDisconnectCodes sends the codes that a client may send, and others.
+// TestDisconnectCodes sends every reason code, allowed for clients or not.
 func TestDisconnectCodes(t *testing.T) {
 	s := start(t)
 	for _, code := range []byte{0x00, 0x04, 0x80, 0x81, 0x82, 0x83, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99} {
@@ -36,7 +36,7 @@ func TestDisconnectCodes(t *testing.T) {
 	}
 }
 
-// TestShutdown tells MQTT 5 clients why, and nobody else.
+// TestShutdown checks that only MQTT 5 clients get a reason at shutdown.
 func TestShutdown(t *testing.T) {
 	s := startOurs(t, broker.Options{})
 	three, five := s.connect(t, clean(raw.V311, "three")), s.connect(t, clean(raw.V5, "five"))
@@ -51,7 +51,27 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
-// TestAuthWithoutMethod sends an AUTH where no authentication method was agreed on.
+// TestWillAtShutdown checks that the wills of sessions ended by the shutdown reach subscribers before their
+// DISCONNECT.
+func TestWillAtShutdown(t *testing.T) {
+	for _, version := range []byte{raw.V31, raw.V311, raw.V5} {
+		t.Run(names[version], func(t *testing.T) {
+			s := startOurs(t, broker.Options{})
+			watch := s.watchWills(t, version)
+			c := s.connect(t, withWill(clean(version, "c"), "gone"))
+			done := make(chan error, 1)
+			go func() { done <- s.broker.Shutdown(context.Background()) }()
+			watch.ExpectPublish("will", "gone")
+			watch.Close()
+			c.Close()
+			if err := <-done; err != nil {
+				t.Errorf("Shutdown: %v", err)
+			}
+		})
+	}
+}
+
+// TestAuthWithoutMethod sends an AUTH on a connection without an authentication method.
 func TestAuthWithoutMethod(t *testing.T) {
 	s := start(t)
 	for name, p := range map[string][]byte{
@@ -73,19 +93,19 @@ func TestAuthWithoutMethod(t *testing.T) {
 	})
 }
 
-// goodOnly takes the token "good".
-type goodOnly struct{}
+// tokenAuth accepts the token "good" only.
+type tokenAuth struct{}
 
-func (goodOnly) Authenticate(_ context.Context, c *broker.Credentials) (*broker.Identity, error) {
+func (tokenAuth) Authenticate(_ context.Context, c *broker.Credentials) (*broker.Identity, error) {
 	if string(c.Password) != "good" {
 		return nil, &broker.Refusal{Code: broker.CodeNotAuthorized, Reason: "not good"}
 	}
 	return &broker.Identity{User: "u", Method: "test"}, nil
 }
 
-// TestReAuthenticate authenticates anew with the method that CONNECT named (MQTT 5 4.12.1).
+// TestReAuthenticate authenticates again with the method of the CONNECT (MQTT 5 4.12.1).
 func TestReAuthenticate(t *testing.T) {
-	s := startOurs(t, broker.Options{Hooks: []any{goodOnly{}}})
+	s := startOurs(t, broker.Options{Hooks: []any{tokenAuth{}}})
 	shown := func(data string) raw.Props {
 		return raw.Props{raw.Txt(raw.AuthMethod, "token"), raw.Txt(raw.AuthData, data)}
 	}

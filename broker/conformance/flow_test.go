@@ -9,13 +9,13 @@ import (
 	"github.com/outcry-mqtt/outcry/broker/conformance/raw"
 )
 
-// narrow is a CONNECT of a client that takes few messages at once.
-func narrow(k raw.Connect, most int) raw.Connect {
+// withReceiveMaximum sets the receive maximum of a CONNECT.
+func withReceiveMaximum(k raw.Connect, most int) raw.Connect {
 	k.Props = append(k.Props, raw.Num(raw.ReceiveMaximum, most))
 	return k
 }
 
-// publish publishes messages that are numbered, and returns when they are acknowledged.
+// publish publishes numbered messages and waits for their acknowledgements.
 func publish(c *raw.Client, topic string, qos byte, from, to int) {
 	for i := from; i <= to; i++ {
 		c.Publish(raw.Publish{Topic: topic, Payload: strconv.Itoa(i), QoS: qos})
@@ -26,17 +26,17 @@ func TestReceiveMaximumOfClient(t *testing.T) {
 	for qos := byte(1); qos < 3; qos++ {
 		t.Run("QoS "+strconv.Itoa(int(qos)), func(t *testing.T) {
 			s := start(t)
-			c := s.connect(t, narrow(clean(raw.V5, "c"), 2))
+			c := s.connect(t, withReceiveMaximum(clean(raw.V5, "c"), 2))
 			c.Subscribe(2, "a")
 			c.Subscribe(0, "b")
 			pub := s.connect(t, clean(raw.V5, "pub"))
 			publish(pub, "a", qos, 1, 5)
 			one, two := c.ExpectPublish("a", "1"), c.ExpectPublish("a", "2")
-			fence(t, pub, c) // no third, but everything else is answered [MQTT-4.9.0-3] and QoS 0 is sent
+			fence(t, pub, c) // no third message, but everything else is answered [MQTT-4.9.0-3] and QoS 0 is sent
 			pub.Publish(raw.Publish{Topic: "b"})
 			c.ExpectPublish("b", "")
 			if qos == 2 {
-				c.Send(raw.Ack(raw.PUBREC, one.ID)) // does not give back the quota
+				c.Send(raw.Ack(raw.PUBREC, one.ID)) // does not release the quota
 				c.ExpectAck(raw.PUBREL, one.ID)
 				fence(t, pub, c)
 				c.Send(raw.Ack(raw.PUBCOMP, one.ID))
@@ -49,17 +49,17 @@ func TestReceiveMaximumOfClient(t *testing.T) {
 			if qos == 2 {
 				ack = raw.PUBREC
 			}
-			c.Send(raw.AckCode(ack, two.ID, 0x80)) // gives back the quota too
+			c.Send(raw.AckCode(ack, two.ID, 0x80)) // releases the quota too
 			c.ExpectPublish("a", "4")
 			fence(t, pub, c)
 		})
 	}
 }
 
-// TestReceiveMaximumAfterResume holds that what is sent again counts.
+// TestReceiveMaximumAfterResume checks that resent messages count against the receive maximum.
 func TestReceiveMaximumAfterResume(t *testing.T) {
 	s := start(t)
-	k := narrow(lasting(raw.V5, "c"), 2)
+	k := withReceiveMaximum(persistent(raw.V5, "c"), 2)
 	c := s.connect(t, k)
 	c.Subscribe(1, "a")
 	pub := s.connect(t, clean(raw.V5, "pub"))
@@ -78,7 +78,7 @@ func TestReceiveMaximumAfterResume(t *testing.T) {
 	fence(t, pub, c)
 	c.Close()
 
-	c = s.connect(t, narrow(lasting(raw.V5, "c"), 1)) // comes back with less
+	c = s.connect(t, withReceiveMaximum(persistent(raw.V5, "c"), 1)) // comes back with a smaller receive maximum
 	two := c.ExpectPublish("a", "2")
 	fence(t, pub, c)
 	c.Send(raw.Ack(raw.PUBACK, two.ID))
@@ -88,7 +88,7 @@ func TestReceiveMaximumAfterResume(t *testing.T) {
 	c.ExpectPublish("a", "4")
 }
 
-// TestInflightWindow holds the window for clients that do not name one.
+// TestInflightWindow checks the in-flight window of clients without a receive maximum.
 func TestInflightWindow(t *testing.T) {
 	for _, version := range []byte{raw.V31, raw.V311, raw.V5} {
 		t.Run(names[version], func(t *testing.T) {
@@ -110,7 +110,7 @@ func TestReceiveMaximumOfServer(t *testing.T) {
 	s := startOurs(t, broker.Options{Limits: broker.Limits{ReceiveMaximum: 2}})
 	c, p := s.open(t, clean(raw.V5, "c"))
 	must(t, "receive maximum", p.Props.Num(raw.ReceiveMaximum), 2)
-	publish(c, "a", 1, 1, 10) // are acknowledged at once, and never count for long
+	publish(c, "a", 1, 1, 10) // acknowledged at once, so they never fill the window
 	publish(c, "a", 2, 1, 10)
 	for _, id := range []int{101, 102, 101} {
 		c.Send(raw.Publish{Topic: "a", QoS: 2, ID: id}.Bytes(raw.V5))
@@ -120,7 +120,7 @@ func TestReceiveMaximumOfServer(t *testing.T) {
 	c.ExpectEnd(0x93)
 }
 
-// TestMaximumPacketSize drops what is too large for its reader, and goes on as if it had been sent and acknowledged.
+// TestMaximumPacketSize drops messages larger than the client's maximum, as if they had been sent and acknowledged.
 func TestMaximumPacketSize(t *testing.T) {
 	s := start(t)
 	small := func(k raw.Connect) raw.Connect {
@@ -142,37 +142,37 @@ func TestMaximumPacketSize(t *testing.T) {
 	}
 	fence(t, pub, c)
 
-	queued := s.connect(t, lasting(raw.V5, "queued"))
+	queued := s.connect(t, persistent(raw.V5, "queued"))
 	queued.Subscribe(2, "a")
 	queued.Disconnect()
 	send()
-	queued = s.connect(t, small(lasting(raw.V5, "queued")))
+	queued = s.connect(t, small(persistent(raw.V5, "queued")))
 	for qos := 1; qos < 3; qos++ {
 		acknowledge(queued, queued.ExpectPublish("a", strconv.Itoa(qos)))
 	}
 	fence(t, pub, queued)
 }
 
-// TestMaximumPacketSizeOfResend comes back with less than what was sent before has.
+// TestMaximumPacketSizeOfResend comes back with a maximum smaller than an unacknowledged message.
 func TestMaximumPacketSizeOfResend(t *testing.T) {
 	s := start(t)
 	pub := s.connect(t, clean(raw.V5, "pub"))
-	c := s.connect(t, lasting(raw.V5, "c"))
+	c := s.connect(t, persistent(raw.V5, "c"))
 	c.Subscribe(1, "a")
 	pub.Publish(raw.Publish{Topic: "a", Payload: strings.Repeat("x", 100), QoS: 1})
 	pub.Publish(raw.Publish{Topic: "a", Payload: "1", QoS: 1})
 	c.Expect(raw.PUBLISH)
 	c.Expect(raw.PUBLISH)
 	c.Close()
-	k := lasting(raw.V5, "c")
+	k := persistent(raw.V5, "c")
 	k.Props = append(k.Props, raw.Num(raw.MaximumPacketSize, 100))
 	c = s.connect(t, k)
 	c.ExpectPublish("a", "1")
 	fence(t, pub, c)
 }
 
-// TestPropertiesFitMaximumPacketSize holds that a reason string never makes a packet too large: the client that reads
-// fails the test if one is.
+// TestPropertiesFitMaximumPacketSize checks that a reason string never makes a packet too large: raw.Client fails the
+// test if one is.
 func TestPropertiesFitMaximumPacketSize(t *testing.T) {
 	s := start(t)
 	tight := func(id string) raw.Connect {
@@ -198,8 +198,8 @@ func TestPropertiesFitMaximumPacketSize(t *testing.T) {
 	c.ExpectEnd(0x82)
 }
 
-// TestRequestProblemInformation holds that a client which does not want them is spared reasons, except of CONNACK and
-// DISCONNECT (and the user properties of messages).
+// TestRequestProblemInformation checks that a client without problem information gets reason strings and user
+// properties in CONNACK, DISCONNECT and PUBLISH only.
 func TestRequestProblemInformation(t *testing.T) {
 	s := start(t)
 	k := clean(raw.V5, "c")

@@ -17,7 +17,7 @@ func TestPing(t *testing.T) {
 	})
 }
 
-// TestKeepAlive closes a connection that says nothing for one and a half times its keep alive, and no other.
+// TestKeepAlive closes a silent connection after one and a half times its keep alive, and no other.
 func TestKeepAlive(t *testing.T) {
 	versions(t, func(t *testing.T, s *server, version byte) {
 		silent := clean(version, "silent")
@@ -53,27 +53,27 @@ func TestKeepAlive(t *testing.T) {
 	})
 }
 
-// TestKeepAliveCountsPackets closes a connection on which bytes come, but no packet [MQTT-3.1.2-22].
+// TestKeepAliveCountsPackets closes a connection on which bytes arrive, but no complete packet [MQTT-3.1.2-22].
 func TestKeepAliveCountsPackets(t *testing.T) {
 	k := clean(raw.V5, "c")
 	k.KeepAlive = 1
 	t.Run("a packet that never ends", func(t *testing.T) {
 		s := start(t)
 		c := s.connect(t, k)
-		c.Send([]byte{0x30, 0xFF, 0x7F, 0, 1}) // 16 KB: ends long after all patience
+		c.Send([]byte{0x30, 0xFF, 0x7F, 0, 1}) // 16 KB: completes long after the keep alive
 		defer every(300*time.Millisecond, func() { _ = c.TrySend([]byte{'a'}) })()
 		c.ExpectEnd(0x8D)
 	})
 	t.Run("pings of WebSocket", func(t *testing.T) {
 		s := startOurs(t, broker.Options{})
-		c, f := s.dialFramed(t, raw.V5)
+		c, f := s.dialWebSocket(t, raw.V5)
 		c.Connect(k)
 		defer every(300*time.Millisecond, func() { _, _ = f.Conn.Write(raw.Frame(raw.OpPing, true, nil)) })()
 		c.ExpectEnd(0x8D)
 	})
 }
 
-// every calls f until it is stopped; stopping tells how often.
+// every calls f at an interval until stop is called; stop returns the number of calls.
 func every(d time.Duration, f func()) (stop func() int) {
 	end, count := make(chan struct{}), make(chan int)
 	go func() {

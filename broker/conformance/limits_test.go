@@ -11,7 +11,7 @@ import (
 
 func TestQoS0IsNotQueued(t *testing.T) {
 	versions(t, func(t *testing.T, s *server, version byte) {
-		c := s.connect(t, lasting(version, "c"))
+		c := s.connect(t, persistent(version, "c"))
 		c.Subscribe(0, "a/0")
 		c.Subscribe(1, "a/1")
 		c.Disconnect()
@@ -19,21 +19,21 @@ func TestQoS0IsNotQueued(t *testing.T) {
 		pub.Publish(raw.Publish{Topic: "a/0", QoS: 1}) // QoS 0 to this subscription
 		pub.Publish(raw.Publish{Topic: "a/1", QoS: 0})
 		pub.Publish(raw.Publish{Topic: "a/1", Payload: "kept", QoS: 1})
-		c = s.connect(t, lasting(version, "c"))
+		c = s.connect(t, persistent(version, "c"))
 		c.ExpectPublish("a/1", "kept")
 		fence(t, pub, c)
 	})
 }
 
-// TestQueueLimit fills a session's queue while its client is away: the oldest messages stay.
+// TestQueueLimit fills the queue of an absent client's session: the oldest messages stay.
 func TestQueueLimit(t *testing.T) {
 	s := startOurs(t, broker.Options{Limits: broker.Limits{MaxQueuedMessages: 3}})
-	c := s.connect(t, lasting(raw.V5, "c"))
+	c := s.connect(t, persistent(raw.V5, "c"))
 	c.Subscribe(1, "a")
 	c.Disconnect()
 	pub := s.connect(t, clean(raw.V5, "pub"))
 	publish(pub, "a", 1, 1, 5)
-	c = s.connect(t, lasting(raw.V5, "c"))
+	c = s.connect(t, persistent(raw.V5, "c"))
 	for i := 1; i < 4; i++ {
 		c.ExpectPublish("a", strconv.Itoa(i))
 	}
@@ -46,11 +46,11 @@ func TestOneCopy(t *testing.T) {
 		c.Subscribe(0, "a/#", "#", "+/b")
 		c.Subscribe(2, "a/b")
 		pub.Publish(raw.Publish{Topic: "a/b", QoS: 2})
-		must(t, "copies", len(until(t, pub, c)), 1)
+		must(t, "copies", len(collect(t, pub, c)), 1)
 	})
 }
 
-// TestResentRequestsOf31 sends requests with the DUP flag that MQTT 3.1 gives them when they are sent again.
+// TestResentRequestsOf31 sends requests with the DUP flag, as MQTT 3.1 resends them.
 func TestResentRequestsOf31(t *testing.T) {
 	const dup = 8
 	s := start(t)
@@ -69,7 +69,7 @@ func TestResentRequestsOf31(t *testing.T) {
 	c.ExpectAck(raw.UNSUBACK, 3)
 }
 
-// TestTopicLimits holds how long and deep a topic may be.
+// TestTopicLimits checks the limits on a topic's length and levels.
 func TestTopicLimits(t *testing.T) {
 	s := startOurs(t, broker.Options{Limits: broker.Limits{MaxTopicBytes: 20, MaxTopicLevels: 4}})
 	for topic, fits := range map[string]bool{
@@ -90,7 +90,7 @@ func TestTopicLimits(t *testing.T) {
 	}
 }
 
-// TestSysTopics holds that $SYS is there for who asks, and ours alone to publish to.
+// TestSysTopics checks that clients can subscribe to $SYS topics and cannot publish to them.
 func TestSysTopics(t *testing.T) {
 	versions(t, func(t *testing.T, s *server, version byte) {
 		c := s.connect(t, clean(version, "c"))
@@ -106,7 +106,7 @@ func TestSysTopics(t *testing.T) {
 		pub := s.connect(t, clean(version, "pub"))
 		code := pub.Publish(raw.Publish{Topic: "$SYS/broker/uptime", Payload: "mine", QoS: 1})
 		must(t, "a message on $SYS is refused", code >= 0x80, version == raw.V5)
-		for _, p := range until(t, pub, c) {
+		for _, p := range collect(t, pub, c) {
 			must(t, "a message of a client on $SYS", p.Payload == "mine", false)
 		}
 	})

@@ -9,10 +9,10 @@ import (
 	"github.com/outcry-mqtt/outcry/broker/conformance/raw"
 )
 
-// TestReservedFlags sends every packet with every other value of the flags that are reserved.
+// TestReservedFlags sends every packet type with every invalid value of its reserved flags.
 func TestReservedFlags(t *testing.T) {
 	versions(t, func(t *testing.T, s *server, version byte) {
-		for kind, packet := range packets(version) {
+		for kind, packet := range validPackets(version) {
 			for flags := range byte(16) {
 				header := kind.Header()&0xF0 | flags
 				again := version == raw.V31 && header == kind.Header()|8 && kind.Header()&15 == 2 // see TestResentRequestsOf31
@@ -22,15 +22,15 @@ func TestReservedFlags(t *testing.T) {
 				t.Run(fmt.Sprintf("%v with 0x%X", kind, flags), func(t *testing.T) {
 					p := slices.Clone(packet)
 					p[0] = header
-					refuses(t, s, version, kind, p, 0x81)
+					mustRefuse(t, s, version, kind, p, 0x81)
 				})
 			}
 		}
 	})
 }
 
-// packets are good packets of a client. They are as long as they can be, so that they do not stay good if they are cut.
-func packets(version byte) map[raw.Type][]byte {
+// validPackets returns valid packets of a client, with every optional part, so that a truncated one is not valid.
+func validPackets(version byte) map[raw.Type][]byte {
 	k := raw.Connect{Version: version, ID: "cut", Clean: true, User: ptr("user"), Password: ptr("password"),
 		Will: &raw.Will{Topic: "will", Payload: "gone", Props: raw.Props{raw.Num(raw.WillDelay, 1)}}}
 	k.Props = raw.Props{raw.Num(raw.SessionExpiry, 10), raw.User("name", "value")}
@@ -56,13 +56,13 @@ func packets(version byte) map[raw.Type][]byte {
 	return all
 }
 
-// refuses sends a packet that must end the connection: a CONNECT at its beginning, another after one.
-func refuses(t *testing.T, s *server, version byte, kind raw.Type, packet []byte, codes ...byte) {
+// mustRefuse sends a packet that must end the connection: a CONNECT as the first packet, another one after CONNECT.
+func mustRefuse(t *testing.T, s *server, version byte, kind raw.Type, packet []byte, codes ...byte) {
 	t.Helper()
 	if kind == raw.CONNECT {
 		c := s.dial(t, version)
 		c.Send(packet)
-		switch p, err := c.Read(); { // what cannot be read may be answered in any way that refuses
+		switch p, err := c.Read(); { // any refusal is right for a packet that cannot be decoded
 		case err != nil:
 		case p.Type != raw.CONNACK || version < raw.V5 || !slices.Contains(codes, p.Code):
 			t.Fatalf("got %v, want code % X", p, codes)
@@ -76,28 +76,28 @@ func refuses(t *testing.T, s *server, version byte, kind raw.Type, packet []byte
 	c.ExpectEnd(codes...)
 }
 
-// TestTruncated cuts packets at every byte, with a remaining length that says so.
+// TestTruncated cuts packets at every byte and adjusts the remaining length.
 func TestTruncated(t *testing.T) {
 	versions(t, func(t *testing.T, s *server, version byte) {
-		for kind, packet := range packets(version) {
+		for kind, packet := range validPackets(version) {
 			body := packet[2:]
 			for n := range body {
-				if slices.Contains(short(version)[kind], n) {
+				if slices.Contains(validCuts(version)[kind], n) {
 					continue
 				}
 				t.Run(fmt.Sprintf("%v after %d", kind, n), func(t *testing.T) {
-					refuses(t, s, version, kind, raw.Packet(packet[0], body[:n]), 0x81, 0x82, 0x84)
+					mustRefuse(t, s, version, kind, raw.Packet(packet[0], body[:n]), 0x81, 0x82, 0x84)
 				})
 			}
 		}
 	})
 }
 
-// short are the lengths at which packets may end. In MQTT 3.1 user name and password may be missing.
-func short(version byte) map[raw.Type][]int {
+// validCuts returns the lengths at which a cut packet is still valid. In MQTT 3.1 user name and password may be missing.
+func validCuts(version byte) map[raw.Type][]int {
 	switch version {
 	case raw.V31:
-		n := len(packets(version)[raw.CONNECT]) - 2
+		n := len(validPackets(version)[raw.CONNECT]) - 2
 		return map[raw.Type][]int{raw.CONNECT: {n - len("..password"), n - len("..user..password")}}
 	case raw.V5:
 		return map[raw.Type][]int{
@@ -107,15 +107,15 @@ func short(version byte) map[raw.Type][]int {
 	return nil
 }
 
-// TestTrailingBytes makes packets longer than what is in them.
+// TestTrailingBytes appends bytes to packets.
 func TestTrailingBytes(t *testing.T) {
 	versions(t, func(t *testing.T, s *server, version byte) {
-		for kind, packet := range packets(version) {
+		for kind, packet := range validPackets(version) {
 			if kind == raw.PUBLISH {
-				continue // whose payload is all the rest
+				continue // its payload takes the rest
 			}
 			t.Run(kind.String(), func(t *testing.T) {
-				refuses(t, s, version, kind, raw.Packet(packet[0], packet[2:], []byte{0}), 0x81, 0x82)
+				mustRefuse(t, s, version, kind, raw.Packet(packet[0], packet[2:], []byte{0}), 0x81, 0x82)
 			})
 		}
 	})
@@ -128,11 +128,11 @@ func TestRemainingLength(t *testing.T) {
 		"not in the fewest bytes": {0xC0, 0x80, 0x00},
 		"without an end":          {0x30, 0x80, 0x80, 0x80, 0x80, 0x80},
 	} {
-		t.Run(name, func(t *testing.T) { refuses(t, s, raw.V5, raw.PUBLISH, p, 0x81) })
+		t.Run(name, func(t *testing.T) { mustRefuse(t, s, raw.V5, raw.PUBLISH, p, 0x81) })
 	}
 }
 
-// TestPropertyLength sends property lengths that are not in the fewest bytes, too long, or missing.
+// TestPropertyLength sends property lengths that are overlong, too large, or missing.
 func TestPropertyLength(t *testing.T) {
 	s := start(t)
 	topic := raw.Str("a")
@@ -145,11 +145,11 @@ func TestPropertyLength(t *testing.T) {
 		"an identifier of two bytes": raw.Packet(raw.SUBSCRIBE.Header(), raw.U16(1), []byte{3, 0x0B, 0x81, 0x00},
 			raw.Str("a"), []byte{0}),
 	} {
-		t.Run(name, func(t *testing.T) { refuses(t, s, raw.V5, raw.Type(p[0]>>4), p, 0x81) })
+		t.Run(name, func(t *testing.T) { mustRefuse(t, s, raw.V5, raw.Type(p[0]>>4), p, 0x81) })
 	}
 }
 
-// TestPacketsOfServers sends what only a server may send, and what nobody may.
+// TestPacketsOfServers sends packets that only a server may send, and reserved ones.
 func TestPacketsOfServers(t *testing.T) {
 	versions(t, func(t *testing.T, s *server, version byte) {
 		all := map[string][]byte{
@@ -163,28 +163,28 @@ func TestPacketsOfServers(t *testing.T) {
 			all["AUTH"] = raw.Auth(0)
 		}
 		for name, p := range all {
-			t.Run(name, func(t *testing.T) { refuses(t, s, version, raw.Type(p[0]>>4), p, 0x81, 0x82) })
+			t.Run(name, func(t *testing.T) { mustRefuse(t, s, version, raw.Type(p[0]>>4), p, 0x81, 0x82) })
 		}
 	})
 }
 
-// TestPacketIdentifierZero sends acknowledgements of nothing.
+// TestPacketIdentifierZero sends acknowledgements with the packet identifier 0.
 func TestPacketIdentifierZero(t *testing.T) {
 	for _, ack := range []raw.Type{raw.PUBACK, raw.PUBREC, raw.PUBREL, raw.PUBCOMP} {
 		t.Run(ack.String(), func(t *testing.T) {
 			versions(t, func(t *testing.T, s *server, version byte) {
-				refuses(t, s, version, ack, raw.Ack(ack, 0), 0x81, 0x82)
+				mustRefuse(t, s, version, ack, raw.Ack(ack, 0), 0x81, 0x82)
 			})
 		})
 	}
 }
 
-// TestGarbage sends bytes at random, at the beginning of a connection and later. Nobody else may notice.
+// TestGarbage sends random bytes, as the first packet and later. Other clients must not notice.
 func TestGarbage(t *testing.T) {
 	versions(t, func(t *testing.T, s *server, version byte) {
 		other := s.connect(t, clean(version, "other"))
 		rnd := rand.New(rand.NewPCG(1, uint64(version)))
-		good := packets(version)
+		good := validPackets(version)
 		for i := range 300 {
 			c := s.dial(t, version)
 			if i%2 == 0 {

@@ -9,8 +9,8 @@ import (
 	"github.com/outcry-mqtt/outcry/broker/conformance/raw"
 )
 
-// TestSlowReader has a subscriber read nothing until megabytes wait for it: of QoS 1 it gets everything, in order, and
-// of QoS 0 the newest.
+// TestSlowReader has a subscriber read nothing until megabytes are queued for it: it gets all QoS 1 messages in
+// order, and the newest of QoS 0.
 func TestSlowReader(t *testing.T) {
 	const most = 8000
 	payload := func(i int) string { return strconv.Itoa(i) + strings.Repeat(".", 1000) }
@@ -45,7 +45,7 @@ func TestSlowReader(t *testing.T) {
 	}
 }
 
-// TestRetainedAtTheReadersPace subscribes to more retained messages than may be under way, while newer ones come.
+// TestRetainedAtTheReadersPace subscribes to more retained messages than may be in flight, while newer ones arrive.
 func TestRetainedAtTheReadersPace(t *testing.T) {
 	s := start(t)
 	pub := s.connect(t, clean(raw.V5, "pub"))
@@ -55,7 +55,7 @@ func TestRetainedAtTheReadersPace(t *testing.T) {
 		}
 	}
 	keep(0, 60, "old")
-	c := s.connect(t, narrow(clean(raw.V5, "c"), 1))
+	c := s.connect(t, withReceiveMaximum(clean(raw.V5, "c"), 1))
 	c.Send(raw.Subscribe{ID: 1, Filters: filters("a/#", 1)}.Bytes(raw.V5))
 	c.Expect(raw.SUBACK)
 	first := c.Expect(raw.PUBLISH)
@@ -83,32 +83,32 @@ func count(m map[string]string, value string) (n int) {
 	return n
 }
 
-// TestUnsubscribeEndsRetained unsubscribes before all that is retained has been sent: the rest is not sent any more, on
-// this connection and the next.
+// TestUnsubscribeEndsRetained unsubscribes while retained messages are being sent: the rest is not sent, on this
+// connection or the next.
 func TestUnsubscribeEndsRetained(t *testing.T) {
 	s := start(t)
 	pub := s.connect(t, clean(raw.V5, "pub"))
 	for i := range 5 {
 		pub.Publish(raw.Publish{Topic: "a/" + strconv.Itoa(i), Payload: "x", QoS: 1, Retain: true})
 	}
-	c := s.connect(t, narrow(lasting(raw.V5, "c"), 1))
+	c := s.connect(t, withReceiveMaximum(persistent(raw.V5, "c"), 1))
 	c.Send(raw.Subscribe{ID: 1, Filters: filters("a/#", 1)}.Bytes(raw.V5))
 	c.Expect(raw.SUBACK)
 	first := c.Expect(raw.PUBLISH)
 	c.Send(raw.Unsubscribe{ID: 2, Filters: []string{"a/#"}}.Bytes(raw.V5))
 	c.Expect(raw.UNSUBACK)
 	c.Disconnect()
-	c = s.connect(t, lasting(raw.V5, "c"))
+	c = s.connect(t, persistent(raw.V5, "c"))
 	again := c.ExpectPublish(first.Topic, "x")
 	acknowledge(c, again)
 	// One more may have been added to the queue before.
-	if rest := until(t, pub, c); len(rest) > 1 {
+	if rest := collect(t, pub, c); len(rest) > 1 {
 		t.Errorf("got %v after the subscription had ended", rest)
 	}
 }
 
-// TestMaximumPacketSizeWithAliases sends messages of every size around what the client takes: none is too large, and
-// none that fits is left out.
+// TestMaximumPacketSizeWithAliases sends messages of every size around the client's maximum: none is too large, and
+// none that fits is missing.
 func TestMaximumPacketSizeWithAliases(t *testing.T) {
 	for _, aliases := range []int{0, 4} {
 		t.Run(strconv.Itoa(aliases)+" aliases", func(t *testing.T) {
@@ -124,7 +124,7 @@ func TestMaximumPacketSizeWithAliases(t *testing.T) {
 					pub.Publish(m)
 				}
 				got := map[string]bool{}
-				for _, p := range until(t, pub, c) {
+				for _, p := range collect(t, pub, c) {
 					got[p.Topic] = true
 					acknowledge(c, p)
 				}
@@ -138,8 +138,8 @@ func TestMaximumPacketSizeWithAliases(t *testing.T) {
 	}
 }
 
-// TestAnswersFitMaximumPacketSize asks for answers that are larger than the client takes. The client that reads fails
-// the test if one comes; how else the server helps itself is its choice.
+// TestAnswersFitMaximumPacketSize provokes answers larger than the client's maximum. raw.Client fails the test if one
+// comes; the server may choose any other reaction.
 func TestAnswersFitMaximumPacketSize(t *testing.T) {
 	s := start(t)
 	var all []any
@@ -175,7 +175,7 @@ func TestAnswersFitMaximumPacketSize(t *testing.T) {
 	})
 }
 
-// TestPublishThenClose loses nothing of what a client sent before it went.
+// TestPublishThenClose checks that messages sent before the client closed its connection are not lost.
 func TestPublishThenClose(t *testing.T) {
 	versions(t, func(t *testing.T, s *server, version byte) {
 		sub := s.connect(t, clean(version, "sub"))
@@ -189,7 +189,7 @@ func TestPublishThenClose(t *testing.T) {
 	})
 }
 
-// TestPacketsBeforeAnError are processed, and those behind it are not.
+// TestPacketsBeforeAnError checks that packets before a malformed one are processed, and those behind it are not.
 func TestPacketsBeforeAnError(t *testing.T) {
 	versions(t, func(t *testing.T, s *server, version byte) {
 		sub := s.connect(t, clean(version, "sub"))

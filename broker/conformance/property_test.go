@@ -10,18 +10,18 @@ import (
 	"github.com/outcry-mqtt/outcry/broker/conformance/raw"
 )
 
-// passed are properties of a message that a server passes on unaltered and in order.
-var passed = raw.Props{
+// forwardedProps are properties that a server forwards unaltered and in order.
+var forwardedProps = raw.Props{
 	raw.User("b", "1"), raw.Num(raw.PayloadFormat, 1), raw.Txt(raw.ContentType, "text/plain; charset=\"utf-8\""),
 	raw.User("a", "2"), raw.Txt(raw.ResponseTopic, "answers/日本"), raw.User("b", "1"),
 	raw.Txt(raw.CorrelationData, "\x00\xFFid"), raw.User("", ""),
 }
 
-// mustPass fails the test unless a message has the passed properties, the user properties in order.
-func mustPass(t *testing.T, p *raw.Received) {
+// mustForward fails the test unless a message has the forwarded properties, the user properties in order.
+func mustForward(t *testing.T, p *raw.Received) {
 	t.Helper()
 	for _, id := range []raw.ID{raw.PayloadFormat, raw.ContentType, raw.ResponseTopic, raw.CorrelationData, raw.UserProperty} {
-		if got, want := p.Props.All(id), passed.All(id); !slices.Equal(got, want) {
+		if got, want := p.Props.All(id), forwardedProps.All(id); !slices.Equal(got, want) {
 			t.Errorf("property 0x%02X: got %v, want %v", byte(id), got, want)
 		}
 	}
@@ -33,30 +33,30 @@ func TestPropertiesArePassedOn(t *testing.T) {
 	old := s.connect(t, clean(raw.V311, "old"))
 	sub.Subscribe(2, "a")
 	old.Subscribe(2, "a")
-	queued := s.connect(t, lasting(raw.V5, "queued"))
+	queued := s.connect(t, persistent(raw.V5, "queued"))
 	queued.Subscribe(2, "a")
 	queued.Disconnect()
 	for qos := range byte(3) {
-		pub.Publish(raw.Publish{Topic: "a", Payload: "x", QoS: qos, Retain: true, Props: passed})
-		mustPass(t, sub.ExpectPublish("a", "x"))
+		pub.Publish(raw.Publish{Topic: "a", Payload: "x", QoS: qos, Retain: true, Props: forwardedProps})
+		mustForward(t, sub.ExpectPublish("a", "x"))
 		old.ExpectPublish("a", "x")
 	}
 	late := s.connect(t, clean(raw.V5, "late"))
 	late.Send(raw.Subscribe{ID: 1, Filters: []raw.Filter{{Name: "a"}}}.Bytes(raw.V5))
 	late.Expect(raw.SUBACK)
-	mustPass(t, late.ExpectPublish("a", "x"))
-	queued = s.connect(t, lasting(raw.V5, "queued"))
-	mustPass(t, queued.ExpectPublish("a", "x"))
+	mustForward(t, late.ExpectPublish("a", "x"))
+	queued = s.connect(t, persistent(raw.V5, "queued"))
+	mustForward(t, queued.ExpectPublish("a", "x"))
 
 	s.connect(t, clean(raw.V311, "oldpub")).Publish(raw.Publish{Topic: "a", Payload: "y"})
 	must(t, "properties of a message from 3.1.1", len(sub.ExpectPublish("a", "y").Props), 0)
 }
 
-// TestMessageExpiry queues messages for a client that is away, longer than some of them live.
+// TestMessageExpiry queues messages for an absent client until some of them expire.
 func TestMessageExpiry(t *testing.T) {
 	s := start(t)
 	pub := s.connect(t, clean(raw.V5, "pub"))
-	sub := s.connect(t, lasting(raw.V5, "sub"))
+	sub := s.connect(t, persistent(raw.V5, "sub"))
 	sub.Subscribe(2, "a/#")
 	expiring := func(topic string, seconds int, retain bool) {
 		pub.Publish(raw.Publish{Topic: topic, Payload: "x", QoS: 1, Retain: retain, Props: raw.Props{raw.Num(raw.MessageExpiry, seconds)}})
@@ -75,7 +75,7 @@ func TestMessageExpiry(t *testing.T) {
 			t.Errorf("a message that waited two seconds has an expiry of %d s, want 598", n)
 		}
 	}
-	sub = s.connect(t, lasting(raw.V5, "sub"))
+	sub = s.connect(t, persistent(raw.V5, "sub"))
 	sub.ExpectPublish("a/now", "x") // was sent before
 	left(sub.ExpectPublish("a/long", "x"))
 	late := s.connect(t, clean(raw.V5, "late"))
@@ -86,11 +86,11 @@ func TestMessageExpiry(t *testing.T) {
 	fence(t, pub, late)
 }
 
-// TestExpiryOfWhatWasSent holds that a message which was sent is brought to its end, however long that takes.
+// TestExpiryOfWhatWasSent checks that the flow of a message goes on after its expiry, once it was sent.
 func TestExpiryOfWhatWasSent(t *testing.T) {
 	s := start(t)
 	pub := s.connect(t, clean(raw.V5, "pub"))
-	sub := s.connect(t, lasting(raw.V5, "sub"))
+	sub := s.connect(t, persistent(raw.V5, "sub"))
 	sub.Subscribe(2, "a")
 	m := raw.Publish{Topic: "a", QoS: 2, ID: 1, Props: raw.Props{raw.Num(raw.MessageExpiry, 2)}}
 	pub.Publish(m)
@@ -103,7 +103,7 @@ func TestExpiryOfWhatWasSent(t *testing.T) {
 	pub.Send(raw.Ack(raw.PUBREL, 2)) // [MQTT-4.3.3-13]
 	must(t, "code of the PUBCOMP", pub.ExpectAck(raw.PUBCOMP, 2).Code, 0)
 
-	sub = s.connect(t, lasting(raw.V5, "sub")) // [MQTT-4.3.3-7]
+	sub = s.connect(t, persistent(raw.V5, "sub")) // [MQTT-4.3.3-7]
 	again := sub.ExpectPublish("a", "")
 	must(t, "packet identifier", again.ID, first.ID)
 	if left := again.Props.Num(raw.MessageExpiry); left > 0 {
@@ -113,7 +113,7 @@ func TestExpiryOfWhatWasSent(t *testing.T) {
 	sub.ExpectNothing()
 }
 
-// sample is a property with a good value.
+// sample returns a property with a valid value.
 func sample(id raw.ID) raw.Prop {
 	switch raw.Definitions[id].Kind {
 	case raw.Byte, raw.Two, raw.Four, raw.Variable:
@@ -127,8 +127,8 @@ func sample(id raw.ID) raw.Prop {
 	return raw.Txt(id, "text")
 }
 
-// packetsWith are the packets of a client, good but for the properties that they are made with.
-var packetsWith = map[string]func(ps raw.Props) []byte{
+// packetWith are the packets of a client, valid except for the given properties.
+var packetWith = map[string]func(ps raw.Props) []byte{
 	"CONNECT": func(ps raw.Props) []byte {
 		return raw.Connect{Version: raw.V5, ID: "c", Clean: true, Props: ps}.Bytes()
 	},
@@ -150,20 +150,20 @@ var packetsWith = map[string]func(ps raw.Props) []byte{
 	"AUTH":       func(ps raw.Props) []byte { return raw.Auth(0x19, ps...) },
 }
 
-// badProperties sends a packet with properties that it may not have, which must end the connection with one of codes.
+// badProperties sends a packet with invalid properties, which must end the connection with one of codes.
 func badProperties(t *testing.T, s *server, packet string, ps raw.Props, codes ...byte) {
 	t.Helper()
-	p := packetsWith[packet](ps)
+	p := packetWith[packet](ps)
 	if packet == "CONNECT" || packet == "WILL" {
 		c := s.dial(t, raw.V5)
 		c.Send(p)
 		c.ExpectMalformed(codes...)
 		return
 	}
-	if packet == "AUTH" { // is refused for itself, where no method was agreed on
+	if packet == "AUTH" { // refused anyway: there is no authentication method
 		codes = append(codes, 0x82)
 	}
-	c := s.connect(t, lasting(raw.V5, "c"))
+	c := s.connect(t, persistent(raw.V5, "c"))
 	c.Send(p)
 	c.ExpectEnd(codes...)
 }
@@ -185,7 +185,7 @@ func TestRepeatedProperties(t *testing.T) {
 func TestMisplacedProperties(t *testing.T) {
 	s := start(t)
 	for id, d := range raw.Definitions {
-		for packet := range packetsWith {
+		for packet := range packetWith {
 			if slices.Contains(strings.Fields(d.ToServer), packet) {
 				continue
 			}
@@ -200,11 +200,11 @@ func TestMisplacedProperties(t *testing.T) {
 	}
 }
 
-// TestUnknownProperties sends identifiers that no property has.
+// TestUnknownProperties sends undefined property identifiers.
 func TestUnknownProperties(t *testing.T) {
 	s := start(t)
 	for _, id := range []raw.ID{0x00, 0x04, 0x2B, 0x7F} {
-		for packet := range packetsWith {
+		for packet := range packetWith {
 			t.Run(fmt.Sprintf("0x%02X in %s", byte(id), packet), func(t *testing.T) {
 				badProperties(t, s, packet, raw.Props{raw.Num(id, 1)}, 0x81)
 			})
@@ -212,7 +212,7 @@ func TestUnknownProperties(t *testing.T) {
 	}
 }
 
-// TestReasonStringsAndUserPropertiesOfAcks are taken and ignored, however many user properties there are.
+// TestReasonStringsAndUserPropertiesOfAcks checks that they are accepted and ignored, in any number.
 func TestReasonStringsAndUserPropertiesOfAcks(t *testing.T) {
 	s := start(t)
 	c := s.connect(t, clean(raw.V5, "c"))

@@ -10,7 +10,7 @@ import (
 	"github.com/outcry-mqtt/outcry/broker/conformance/raw"
 )
 
-// acknowledge sees the flow of a message through that c has received.
+// acknowledge completes the flow of a message that c has received.
 func acknowledge(c *raw.Client, p *raw.Received) {
 	switch p.QoS {
 	case 1:
@@ -22,7 +22,7 @@ func acknowledge(c *raw.Client, p *raw.Received) {
 	}
 }
 
-// finish sees the flows of messages through that c has sent with the identifiers 1 to n.
+// finish completes the flows of the messages 1 to n that c has sent.
 func finish(c *raw.Client, qos byte, n int) {
 	expect := func(ack raw.Type) {
 		for id := 1; id <= n; id++ {
@@ -41,7 +41,7 @@ func finish(c *raw.Client, qos byte, n int) {
 	}
 }
 
-// TestDelivery sends messages of each QoS from each version to subscribers of each QoS and version.
+// TestDelivery publishes at each QoS from each version to subscribers of each QoS and version.
 func TestDelivery(t *testing.T) {
 	for _, from := range names {
 		for _, to := range names {
@@ -122,7 +122,7 @@ func TestDupIsNotPropagated(t *testing.T) {
 	})
 }
 
-// TestQoS1PacketIdentifierIsFree takes a message with an identifier that was acknowledged as a new one.
+// TestQoS1PacketIdentifierIsFree reuses the identifier of an acknowledged message for a new one.
 func TestQoS1PacketIdentifierIsFree(t *testing.T) {
 	versions(t, func(t *testing.T, s *server, version byte) {
 		sub, pub := s.connect(t, clean(version, "sub")), s.connect(t, clean(version, "pub"))
@@ -148,7 +148,7 @@ func TestNoMatchingSubscribers(t *testing.T) {
 	c.ExpectAck(raw.PUBCOMP, 2)
 }
 
-// TestMalformedPublish ends the connection, and passes nothing on.
+// TestMalformedPublish ends the connection and delivers nothing.
 func TestMalformedPublish(t *testing.T) {
 	for _, k := range []struct {
 		name   string
@@ -202,7 +202,7 @@ func TestOverlappingSubscriptions(t *testing.T) {
 		pub := s.connect(t, clean(version, "pub"))
 		pub.Publish(raw.Publish{Topic: "a/b", QoS: 2})
 		var most byte
-		for _, p := range until(t, pub, c) { // one copy, or one for each subscription
+		for _, p := range collect(t, pub, c) { // one copy, or one for each subscription
 			must(t, "topic", p.Topic, "a/b")
 			most = max(most, p.QoS)
 		}
@@ -210,7 +210,7 @@ func TestOverlappingSubscriptions(t *testing.T) {
 	})
 }
 
-// TestLargePackets holds the size that we take.
+// TestLargePackets checks the server's maximum packet size.
 func TestLargePackets(t *testing.T) {
 	for _, version := range []byte{raw.V311, raw.V5} {
 		t.Run(names[version], func(t *testing.T) {
@@ -221,19 +221,19 @@ func TestLargePackets(t *testing.T) {
 			}
 			c.Subscribe(0, "a")
 			fits := raw.Publish{Topic: "a"}
-			fits.Payload = strings.Repeat("x", 1000-len(fits.Bytes(version))-1) // its length takes a byte more
+			fits.Payload = strings.Repeat("x", 1000-len(fits.Bytes(version))-1) // its length field takes one byte more
 			must(t, "size", len(fits.Bytes(version)), 1000)
 			c.Publish(fits)
 			c.ExpectPublish("a", fits.Payload)
 			fits.Payload += "x"
-			c.Send(fits.Bytes(version)[:100]) // its header is enough
+			c.Send(fits.Bytes(version)[:100]) // the header is enough to refuse it
 			c.ExpectEnd(0x95)
 		})
 	}
 }
 
-// TestBytesStayWhole sends many messages in one go to many subscribers, and holds every one of them against what was
-// sent: no buffer may be used again before everyone has been given what is in it.
+// TestBytesStayWhole sends many messages at once to many subscribers and compares every delivery with the original:
+// no buffer may be reused while a subscriber's bytes are in it.
 func TestBytesStayWhole(t *testing.T) {
 	for _, k := range []struct {
 		name   string

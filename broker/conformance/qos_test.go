@@ -6,7 +6,7 @@ import (
 	"github.com/outcry-mqtt/outcry/broker/conformance/raw"
 )
 
-// TestQoS2InFlight holds a receiver's side of the exactly once flow.
+// TestQoS2InFlight tests the receiver's side of the exactly once flow.
 func TestQoS2InFlight(t *testing.T) {
 	versions(t, func(t *testing.T, s *server, version byte) {
 		sub, pub := s.connect(t, clean(version, "sub")), s.connect(t, clean(version, "pub"))
@@ -22,13 +22,13 @@ func TestQoS2InFlight(t *testing.T) {
 		sub.ExpectPublish("a", "1")
 		fence(t, pub, sub) // it was delivered once
 
-		m.Payload = "2" // is new, whatever its DUP
+		m.Payload = "2" // a new message, in spite of its DUP
 		pub.Publish(m)
 		sub.ExpectPublish("a", "2")
 	})
 }
 
-// TestPacketIdentifiersOfBothDirections uses one identifier in both directions at once: they are not the same.
+// TestPacketIdentifiersOfBothDirections uses one identifier in both directions at once: they are independent.
 func TestPacketIdentifiersOfBothDirections(t *testing.T) {
 	versions(t, func(t *testing.T, s *server, version byte) {
 		c := s.connect(t, clean(version, "c"))
@@ -57,7 +57,7 @@ func TestPubrelOfUnknownIdentifier(t *testing.T) {
 	})
 }
 
-// TestAcksOutOfTurn acknowledges messages in a way that their state does not allow.
+// TestAcksOutOfTurn sends acknowledgements that do not fit the message's state.
 func TestAcksOutOfTurn(t *testing.T) {
 	for _, k := range []struct {
 		name string
@@ -88,11 +88,11 @@ func TestAcksOutOfTurn(t *testing.T) {
 	}
 }
 
-// TestAcksInAnotherOrder takes acknowledgements as they come: the order of [MQTT-4.6.0-2] binds clients, and who does
-// not keep to it harms nobody else.
+// TestAcksInAnotherOrder acknowledges out of order: the order of [MQTT-4.6.0-2] binds clients, and breaking it
+// affects nobody else.
 func TestAcksInAnotherOrder(t *testing.T) {
 	versions(t, func(t *testing.T, s *server, version byte) {
-		c := s.connect(t, lasting(version, "c"))
+		c := s.connect(t, persistent(version, "c"))
 		c.Subscribe(2, "a")
 		pub := s.connect(t, clean(version, "pub"))
 		var ids []int
@@ -105,14 +105,14 @@ func TestAcksInAnotherOrder(t *testing.T) {
 		}
 		c.ExpectNothing()
 		c.Close()
-		s.connect(t, lasting(version, "c")).ExpectNothing()
+		s.connect(t, persistent(version, "c")).ExpectNothing()
 	})
 }
 
-// TestRefusedByReceiver holds that a message which its receiver refuses is done with [MQTT-4.4.0-2].
+// TestRefusedByReceiver checks that a refusing acknowledgement ends the message's flow [MQTT-4.4.0-2].
 func TestRefusedByReceiver(t *testing.T) {
 	s := start(t)
-	c := s.connect(t, lasting(raw.V5, "c"))
+	c := s.connect(t, persistent(raw.V5, "c"))
 	c.Subscribe(2, "a")
 	pub := s.connect(t, clean(raw.V5, "pub"))
 	for i, ack := range []raw.Type{raw.PUBACK, raw.PUBREC} {
@@ -121,11 +121,11 @@ func TestRefusedByReceiver(t *testing.T) {
 	}
 	c.ExpectNothing() // no PUBREL
 	c.Close()
-	s.connect(t, lasting(raw.V5, "c")).ExpectNothing()
+	s.connect(t, persistent(raw.V5, "c")).ExpectNothing()
 }
 
-// TestUnknownAcks acknowledges what was never sent. A PUBREC is answered as the specification says; what else there may
-// be is nobody's harm, or the end of the connection.
+// TestUnknownAcks acknowledges messages that were never sent. A PUBREC is answered as specified; other
+// acknowledgements are ignored or end the connection.
 func TestUnknownAcks(t *testing.T) {
 	s := start(t)
 	c := s.connect(t, clean(raw.V5, "c"))
@@ -137,6 +137,36 @@ func TestUnknownAcks(t *testing.T) {
 		must(t, "code", p.Code, 0x92)
 	case p.Type != raw.DISCONNECT || p.Code != 0x82:
 		t.Fatalf("got %v, want PUBREL with code 0x92, or DISCONNECT with 0x82", p)
+	}
+}
+
+// TestPubrecThatFails checks that a PUBREC with a failing code ends the flow without an answer, for a message in
+// flight, one already received and an unknown one [MQTT-4.3.3-4].
+func TestPubrecThatFails(t *testing.T) {
+	s := start(t)
+	pub := s.connect(t, clean(raw.V5, "pub"))
+	for _, code := range []byte{0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99} {
+		k := persistent(raw.V5, "c")
+		k.Props = append(k.Props, raw.Num(raw.ReceiveMaximum, 1))
+		c := s.connect(t, k)
+		c.Send(raw.AckCode(raw.PUBREC, 99, code))
+		c.ExpectNothing()
+		c.Subscribe(2, "a")
+		pub.Publish(raw.Publish{Topic: "a", Payload: "1", QoS: 2})
+		id := c.ExpectPublish("a", "1").ID
+		c.Send(raw.Ack(raw.PUBREC, id))
+		c.ExpectAck(raw.PUBREL, id)
+		c.Send(raw.AckCode(raw.PUBREC, id, code))
+		c.ExpectNothing()
+		pub.Publish(raw.Publish{Topic: "a", Payload: "2", QoS: 2}) // there is quota for it again
+		c.Send(raw.AckCode(raw.PUBREC, c.ExpectPublish("a", "2").ID, code))
+		c.ExpectNothing()
+		c.Close()
+		c = s.connect(t, persistent(raw.V5, "c"))
+		c.ExpectNothing()
+		c.Send(raw.Unsubscribe{ID: 7, Filters: []string{"a"}}.Bytes(raw.V5))
+		c.Expect(raw.UNSUBACK)
+		c.Disconnect()
 	}
 }
 

@@ -7,13 +7,13 @@ import (
 	"github.com/outcry-mqtt/outcry/broker/conformance/raw"
 )
 
-// subscribe subscribes to one filter, and returns the retained messages that come.
+// subscribe subscribes to one filter and returns the retained messages that come.
 func subscribe(t *testing.T, c *raw.Client, filter string, options byte) []string {
 	t.Helper()
 	c.Send(raw.Subscribe{ID: c.PacketID(), Filters: []raw.Filter{{Name: filter, Options: options}}}.Bytes(c.Version))
 	c.Expect(raw.SUBACK)
 	var got []string
-	for _, p := range until(t, c, c) {
+	for _, p := range collect(t, c, c) {
 		if !p.Retain {
 			t.Errorf("%v was retained and does not say so", p)
 		}
@@ -37,13 +37,13 @@ func TestRetained(t *testing.T) {
 			pub.Publish(raw.Publish{Topic: topic, Payload: payload, QoS: qos, Retain: retain})
 		}
 		keep("a/1", "old", 1, true)
-		keep("a/1", "new", 0, true) // replaces it, though its QoS is 0
+		keep("a/1", "new", 0, true) // replaces the first, in spite of QoS 0
 		keep("a/1", "passing", 1, false)
 		keep("a/2", "x", 2, true)
 		keep("a/3", "gone", 1, true)
 		keep("a/3", "", 0, true)
-		keep("b", "", 1, true) // is never kept
-		pub.Disconnect()       // what is retained is no part of a session
+		keep("b", "", 1, true) // is never retained
+		pub.Disconnect()       // retained messages are no part of a session
 
 		c := s.connect(t, clean(version, "c"))
 		mustRetain(t, subscribe(t, c, "a/1", 1), "a/1=new")
@@ -54,12 +54,13 @@ func TestRetained(t *testing.T) {
 	})
 }
 
-// TestRetainedQoS sends what is retained at the lower of the two QoS.
+// TestRetainedQoS checks that retained messages are sent at the lower of the two QoS.
 func TestRetainedQoS(t *testing.T) {
 	versions(t, func(t *testing.T, s *server, version byte) {
 		pub := s.connect(t, clean(version, "pub"))
 		for qos := range byte(3) {
 			pub.Publish(raw.Publish{Topic: "a", Payload: "x", QoS: qos, Retain: true})
+			pub.ExpectNothing() // nothing acknowledges QoS 0
 			for most := range byte(3) {
 				c := s.connect(t, clean(version, "c"))
 				c.Send(raw.Subscribe{ID: 1, Filters: []raw.Filter{{Name: "a", Options: most}}}.Bytes(version))
@@ -75,14 +76,14 @@ func TestRetainedQoS(t *testing.T) {
 	})
 }
 
-// TestRetainFlagOfSubscribers holds what subscribers see of a flag that is for those to come.
+// TestRetainFlagOfSubscribers checks the RETAIN flag of live messages, with and without retain as published.
 func TestRetainFlagOfSubscribers(t *testing.T) {
 	versions(t, func(t *testing.T, s *server, version byte) {
 		pub := s.connect(t, clean(version, "pub"))
 		plain, published := s.connect(t, clean(version, "plain")), s.connect(t, clean(raw.V5, "published"))
 		plain.Subscribe(1, "a")
 		published.Subscribe(1|raw.RetainAsPublished, "a")
-		for _, payload := range []string{"x", ""} { // an empty one is passed on as any other
+		for _, payload := range []string{"x", ""} { // an empty payload is forwarded like any other
 			for _, retain := range []bool{true, false} {
 				pub.Publish(raw.Publish{Topic: "a", Payload: payload, QoS: 1, Retain: retain})
 				must(t, "retain", plain.ExpectPublish("a", payload).Retain, false)
@@ -107,15 +108,15 @@ func TestRetainHandling(t *testing.T) {
 	mustRetain(t, subscribe(t, c, "+", raw.RetainIfNew), "a=x")
 	mustRetain(t, subscribe(t, c, "#", raw.RetainAsPublished), "a=x")
 
-	x := lasting(raw.V5, "lasting")
+	x := persistent(raw.V5, "lasting")
 	c = s.connect(t, x)
 	mustRetain(t, subscribe(t, c, "a", 0), "a=x")
 	c.Disconnect()
 	c = s.connect(t, x)
-	mustRetain(t, subscribe(t, c, "a", raw.RetainIfNew)) // the session has it
+	mustRetain(t, subscribe(t, c, "a", raw.RetainIfNew)) // the session already has the subscription
 }
 
-// TestRetainedAndShared holds that a shared subscription is not sent what is retained (MQTT 5 4.8.2).
+// TestRetainedAndShared checks that a shared subscription gets no retained messages (MQTT 5 4.8.2).
 func TestRetainedAndShared(t *testing.T) {
 	s := start(t)
 	c := s.connect(t, clean(raw.V5, "c"))

@@ -17,33 +17,34 @@ import (
 
 	"github.com/outcry-mqtt/outcry/broker"
 	"github.com/outcry-mqtt/outcry/broker/conformance/raw"
+	"github.com/outcry-mqtt/outcry/broker/storage"
 	"github.com/outcry-mqtt/outcry/hooks/boltstore"
 	"go.uber.org/goleak"
 )
 
-// TestMain runs many tests at once: most of the time they wait.
+// TestMain runs many tests in parallel: most of their time is waiting.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	_ = flag.Set("test.parallel", "16")
 	if peer != "" {
-		raw.Patience = 3 * time.Second // others fail more often
+		raw.Patience = 3 * time.Second // peers fail more often
 	}
 	goleak.VerifyTestMain(m)
 }
 
-// peer is the command of another broker to be tested instead of ours; {port} in it stands for the port.
+// peer is the command line of another broker under test; {port} in it stands for the port.
 var peer = os.Getenv("OUTCRY_CONFORMANCE_PEER")
 
-// server is a broker that listens on a port of its own.
+// server is a broker under test.
 type server struct {
 	t      *testing.T
 	addr   string
-	framed string         // the address where every connection is a WebSocket after its upgrade
-	plain  string         // the address where connections hide what they are, as those of TLS do
-	broker *broker.Broker // nil if it is a peer
+	framed string         // address with WebSocket frames, after the upgrade
+	plain  string         // address of connections without a descriptor, like those of TLS
+	broker *broker.Broker // nil for a peer
 }
 
-// start starts a broker for one test, which runs beside others.
+// start starts a broker for one test, which runs in parallel with others.
 func start(t *testing.T) *server {
 	t.Helper()
 	t.Parallel()
@@ -53,7 +54,7 @@ func start(t *testing.T) *server {
 	return startWith(t, broker.Options{})
 }
 
-// startOurs starts our broker with options, or skips the test if a peer is tested.
+// startOurs starts Outcry with options. It skips the test if a peer is tested.
 func startOurs(t *testing.T, o broker.Options) *server {
 	t.Helper()
 	t.Parallel()
@@ -63,7 +64,7 @@ func startOurs(t *testing.T, o broker.Options) *server {
 	return startWith(t, o)
 }
 
-func openStore(t *testing.T) broker.Store {
+func openStore(t *testing.T) storage.Store {
 	t.Helper()
 	store, err := boltstore.Open(boltstore.Options{Path: filepath.Join(t.TempDir(), "outcry.db")})
 	if err != nil {
@@ -80,9 +81,9 @@ func openStore(t *testing.T) broker.Store {
 func startWith(t *testing.T, o broker.Options) *server {
 	t.Helper()
 	if o.Shards == 0 {
-		o.Shards = 2 // so that messages cross from one to the other
+		o.Shards = 2 // so that messages cross shards
 	}
-	if o.Store == nil { // a real one, because what waits for the disk goes other ways
+	if o.Store == nil { // a real store: writes to it take other paths
 		o.Store = openStore(t)
 	}
 	b, err := broker.New(o)
@@ -99,16 +100,16 @@ func startWith(t *testing.T, o broker.Options) *server {
 		}
 	})
 	s := &server{t: t, broker: b}
-	s.addr = s.listen(broker.Link{Listener: "tcp"}, whole)
-	s.framed = s.listen(broker.Link{Listener: "ws", Framed: true}, whole)
-	s.plain = s.listen(broker.Link{Listener: "plain"}, func(c net.Conn) net.Conn { return struct{ net.Conn }{c} })
+	s.addr = s.listen(broker.Conn{Listener: "tcp"}, unwrapped)
+	s.framed = s.listen(broker.Conn{Listener: "ws", Framed: true}, unwrapped)
+	s.plain = s.listen(broker.Conn{Listener: "plain"}, func(c net.Conn) net.Conn { return struct{ net.Conn }{c} })
 	return s
 }
 
-func whole(c net.Conn) net.Conn { return c }
+func unwrapped(c net.Conn) net.Conn { return c }
 
-// listen hands every connection to a new port to the broker, dressed, and returns its address.
-func (s *server) listen(like broker.Link, dress func(net.Conn) net.Conn) string {
+// listen passes every connection of a new port to the broker, wrapped by dress, and returns the address.
+func (s *server) listen(like broker.Conn, wrap func(net.Conn) net.Conn) string {
 	s.t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -123,8 +124,8 @@ func (s *server) listen(like broker.Link, dress func(net.Conn) net.Conn) string 
 				return
 			}
 			link := like
-			link.Conn = dress(conn)
-			_ = s.broker.Attach(link) // it owns the connection, whatever it says
+			link.Conn = wrap(conn)
+			_ = s.broker.Attach(link) // Attach owns the connection, even when it fails
 		}
 	}()
 	s.t.Cleanup(func() {
@@ -163,7 +164,7 @@ func startPeer(t *testing.T) *server {
 	}
 }
 
-// dial opens a connection on which nothing has been said.
+// dial opens a connection and sends nothing.
 func (s *server) dial(t *testing.T, version byte) *raw.Client {
 	t.Helper()
 	return raw.New(t, s.conn(t, s.addr), version)
@@ -178,27 +179,27 @@ func (s *server) conn(t *testing.T, addr string) net.Conn {
 	return conn
 }
 
-// connect opens a connection with a CONNECT that is accepted.
+// connect opens a connection and sends a CONNECT, which must be accepted.
 func (s *server) connect(t *testing.T, k raw.Connect) *raw.Client {
 	t.Helper()
 	c, _ := s.open(t, k)
 	return c
 }
 
-// open is connect, with the CONNACK.
+// open is connect; it also returns the CONNACK.
 func (s *server) open(t *testing.T, k raw.Connect) (*raw.Client, *raw.Received) {
 	t.Helper()
 	c := s.dial(t, k.Version)
 	return c, c.Connect(k)
 }
 
-// clean is a CONNECT whose session ends with its connection.
+// clean returns a CONNECT whose session ends with its connection.
 func clean(version byte, id string) raw.Connect {
 	return raw.Connect{Version: version, ID: id, Clean: true}
 }
 
-// lasting is a CONNECT that takes up its session if it is there, and whose session outlives its connection.
-func lasting(version byte, id string) raw.Connect {
+// persistent returns a CONNECT that resumes its session, which outlives the connection.
+func persistent(version byte, id string) raw.Connect {
 	k := raw.Connect{Version: version, ID: id}
 	if version >= raw.V5 {
 		k.Props = raw.Props{raw.Num(raw.SessionExpiry, 600)}
@@ -209,8 +210,8 @@ func lasting(version byte, id string) raw.Connect {
 // fences numbers the topics of fence.
 var fences atomic.Int64
 
-// until reads all messages that are on their way to sub of what pub has sent until now.
-func until(t *testing.T, pub, sub *raw.Client) (messages []*raw.Received) {
+// collect returns the messages on their way to sub from all that pub has sent until now.
+func collect(t *testing.T, pub, sub *raw.Client) (messages []*raw.Received) {
 	t.Helper()
 	topic := "fence/" + strconv.FormatInt(fences.Add(1), 10)
 	id := sub.PacketID()
@@ -223,7 +224,7 @@ func until(t *testing.T, pub, sub *raw.Client) (messages []*raw.Received) {
 			pub.Send(raw.Publish{Topic: topic}.Bytes(pub.Version))
 		case p.Type == raw.UNSUBACK:
 			return messages
-		case p.Type == raw.PUBLISH && p.Topic == topic: // twice, if there is a wider subscription too
+		case p.Type == raw.PUBLISH && p.Topic == topic: // twice, if a wider subscription matches too
 			if !seen {
 				sub.Send(raw.Unsubscribe{ID: id, Filters: []string{topic}}.Bytes(sub.Version))
 			}
@@ -236,19 +237,19 @@ func until(t *testing.T, pub, sub *raw.Client) (messages []*raw.Received) {
 	}
 }
 
-// fence makes sure that nothing is on its way to sub of what pub has sent until now.
+// fence checks that nothing pub has sent until now is on its way to sub.
 func fence(t *testing.T, pub, sub *raw.Client) {
 	t.Helper()
-	if m := until(t, pub, sub); len(m) > 0 {
+	if m := collect(t, pub, sub); len(m) > 0 {
 		t.Fatalf("%s: got %v, want nothing", sub.ID, m)
 	}
 }
 
-// names of the versions, as they stand in the names of tests.
+// names are the versions' names in subtests.
 var names = map[byte]string{raw.V31: "3.1", raw.V311: "3.1.1", raw.V5: "5.0"}
 
-// versions runs a test for each version of the protocol, with a broker of its own, and once more over connections that
-// the broker cannot poll.
+// versions runs a test for each protocol version with a broker of its own, and again over connections that the broker
+// cannot poll.
 func versions(t *testing.T, test func(t *testing.T, s *server, version byte)) {
 	t.Helper()
 	for _, v := range []byte{raw.V31, raw.V311, raw.V5} {
@@ -264,10 +265,10 @@ func versions(t *testing.T, test func(t *testing.T, s *server, version byte)) {
 	})
 }
 
-// pass lets time pass where the passing of time is itself what is tested. Nothing else is waited for like this.
+// pass waits for d, for tests of elapsed time only.
 func pass(d time.Duration) { <-time.After(d) }
 
-// must fails the test if a value is not what it must be.
+// must fails the test unless got equals want.
 func must[T comparable](t *testing.T, what string, got, want T) {
 	t.Helper()
 	if got != want {
@@ -275,8 +276,8 @@ func must[T comparable](t *testing.T, what string, got, want T) {
 	}
 }
 
-// isEOF tells that the server has closed the connection.
+// isEOF reports whether the server has closed the connection.
 func isEOF(err error) bool { return errors.Is(err, io.EOF) }
 
-// ptr is for optional fields.
+// ptr returns a pointer to v, for optional fields.
 func ptr[T any](v T) *T { return &v }

@@ -8,13 +8,13 @@ import (
 	"github.com/outcry-mqtt/outcry/broker/conformance/raw"
 )
 
-// present is what session present must be: MQTT 3.1 has no such flag.
-func present(version byte, is bool) bool { return is && version != raw.V31 }
+// sessionPresent returns the expected session present flag: MQTT 3.1 has none.
+func sessionPresent(version byte, is bool) bool { return is && version != raw.V31 }
 
 func TestCleanStartDiscardsSession(t *testing.T) {
 	versions(t, func(t *testing.T, s *server, version byte) {
 		pub := s.connect(t, clean(version, "pub"))
-		c := s.connect(t, lasting(version, "c"))
+		c := s.connect(t, persistent(version, "c"))
 		c.Subscribe(1, "a")
 		c.Disconnect()
 		pub.Publish(raw.Publish{Topic: "a", QoS: 1})
@@ -24,7 +24,7 @@ func TestCleanStartDiscardsSession(t *testing.T) {
 		pub.Publish(raw.Publish{Topic: "a", QoS: 1})
 		fence(t, pub, c)
 		c.Disconnect()
-		_, p = s.open(t, lasting(version, "c"))
+		_, p = s.open(t, persistent(version, "c"))
 		must(t, "session present after a session that ended", p.SessionPresent, false)
 	})
 }
@@ -32,7 +32,7 @@ func TestCleanStartDiscardsSession(t *testing.T) {
 func TestSessionResumes(t *testing.T) {
 	versions(t, func(t *testing.T, s *server, version byte) {
 		pub := s.connect(t, clean(version, "pub"))
-		c, p := s.open(t, lasting(version, "c"))
+		c, p := s.open(t, persistent(version, "c"))
 		must(t, "session present at first", p.SessionPresent, false)
 		c.Subscribe(2, "a")
 		c.Disconnect()
@@ -41,8 +41,8 @@ func TestSessionResumes(t *testing.T) {
 			pub.Publish(m)
 		}
 
-		c, p = s.open(t, lasting(version, "c"))
-		must(t, "session present", p.SessionPresent, present(version, true))
+		c, p = s.open(t, persistent(version, "c"))
+		must(t, "session present", p.SessionPresent, sessionPresent(version, true))
 		for i, qos := range []byte{1, 2, 1} {
 			m := c.ExpectPublish("a", string('1'+rune(i)))
 			must(t, "QoS", m.QoS, qos)
@@ -53,15 +53,15 @@ func TestSessionResumes(t *testing.T) {
 	})
 }
 
-// TestSessionOfAnotherVersion resumes a session in another version than the one it was made in.
+// TestSessionOfAnotherVersion resumes a session in another protocol version.
 func TestSessionOfAnotherVersion(t *testing.T) {
 	versions(t, func(t *testing.T, s *server, version byte) {
 		for _, next := range []byte{raw.V311, raw.V5} {
-			c := s.connect(t, lasting(version, "c"))
+			c := s.connect(t, persistent(version, "c"))
 			c.Subscribe(1, "a")
 			c.Disconnect()
 			s.connect(t, clean(raw.V5, "pub")).Publish(raw.Publish{Topic: "a", Payload: "1", QoS: 1})
-			c, p := s.open(t, lasting(next, "c"))
+			c, p := s.open(t, persistent(next, "c"))
 			must(t, "session present", p.SessionPresent, true)
 			c.Send(raw.Ack(raw.PUBACK, c.ExpectPublish("a", "1").ID))
 			c.Disconnect()
@@ -92,13 +92,13 @@ func TestSessionEndsWithConnection(t *testing.T) {
 	}
 }
 
-// TestSessionExpiry holds that a session outlives its connection by its expiry interval and not longer. That it has
-// ended is told by its will.
+// TestSessionExpiry checks that a session outlives its connection by its expiry interval and no longer. Its will
+// signals the end.
 func TestSessionExpiry(t *testing.T) {
 	s := start(t)
 	watch := s.connect(t, clean(raw.V5, "watch"))
 	watch.Subscribe(0, "will")
-	k := lasting(raw.V5, "c")
+	k := persistent(raw.V5, "c")
 	k.Will = &raw.Will{Topic: "will", Props: raw.Props{raw.Num(raw.WillDelay, 600)}}
 	s.connect(t, k).Close()
 	k.Props = raw.Props{raw.Num(raw.SessionExpiry, 1)}
@@ -117,8 +117,8 @@ func TestSessionExpiry(t *testing.T) {
 
 func TestSessionExpiryIsBounded(t *testing.T) {
 	s := startOurs(t, broker.Options{Limits: broker.Limits{MaxSessionExpiry: time.Minute}})
-	for asked, told := range map[int]int{30: -1, 60: -1, 61: 60, 0xFFFFFFFF: 60} {
-		k := lasting(raw.V5, "c")
+	for asked, told := range map[int]int{30: -1, 60: -1, 61: 60, raw.Never: 60} {
+		k := persistent(raw.V5, "c")
 		k.Props = raw.Props{raw.Num(raw.SessionExpiry, asked)}
 		_, p := s.open(t, k)
 		if got := p.Props.Num(raw.SessionExpiry); got != told {
@@ -127,11 +127,11 @@ func TestSessionExpiryIsBounded(t *testing.T) {
 	}
 }
 
-// TestDisconnectChangesExpiry holds what a DISCONNECT may say of the session's expiry (MQTT 5 3.14.2.2.2).
+// TestDisconnectChangesExpiry checks the session expiry interval of DISCONNECT (MQTT 5 3.14.2.2.2).
 func TestDisconnectChangesExpiry(t *testing.T) {
 	for _, k := range []struct {
 		name     string
-		at, then int // seconds: in CONNECT, in DISCONNECT
+		at, then int // seconds, in CONNECT and in DISCONNECT
 		refused  bool
 		present  bool
 	}{
@@ -142,7 +142,7 @@ func TestDisconnectChangesExpiry(t *testing.T) {
 	} {
 		t.Run(k.name, func(t *testing.T) {
 			s := start(t)
-			x := lasting(raw.V5, "c")
+			x := persistent(raw.V5, "c")
 			x.Props = raw.Props{raw.Num(raw.SessionExpiry, k.at)}
 			c := s.connect(t, x)
 			c.Send(raw.Disconnect(0, raw.Num(raw.SessionExpiry, k.then)))
@@ -157,15 +157,12 @@ func TestDisconnectChangesExpiry(t *testing.T) {
 	}
 }
 
-// TestTakeoverByAnotherVersion tells each connection what its own version knows.
-// TestTakeoverEndsSession takes over a session whose expiry is 0: it ends with its connection (MQTT 5 3.1.4).
-// TestTakeoverOfCleanSession takes over a session of 3.1.1 that ends with its connection.
-// TestResendOnResume holds what is sent again when a client comes back: what it has not acknowledged, in the order in
-// which it was sent, under the packet identifiers it was sent with; and what was not sent yet after it.
+// TestResendOnResume checks the messages that a resumed session gets: first the unacknowledged ones, in their
+// original order with their packet identifiers, then the unsent ones.
 func TestResendOnResume(t *testing.T) {
 	versions(t, func(t *testing.T, s *server, version byte) {
 		pub := s.connect(t, clean(version, "pub"))
-		c := s.connect(t, lasting(version, "c"))
+		c := s.connect(t, persistent(version, "c"))
 		c.Subscribe(2, "a")
 		send := func(qos byte, payload string) {
 			pub.Publish(raw.Publish{Topic: "a", Payload: payload, QoS: qos})
@@ -180,11 +177,11 @@ func TestResendOnResume(t *testing.T) {
 		c.ExpectAck(raw.PUBREL, sent[1].ID)
 		c.Send(raw.Ack(raw.PUBREC, sent[4].ID)) // 5 is completed
 		c.ExpectAck(raw.PUBREL, sent[4].ID)
-		c.Send(raw.Ack(raw.PUBCOMP, sent[4].ID), raw.Ack(raw.PUBACK, sent[3].ID)) // and 4
+		c.Send(raw.Ack(raw.PUBCOMP, sent[4].ID), raw.Ack(raw.PUBACK, sent[3].ID)) // and so is 4
 		c.Disconnect()
 		send(1, "7")
 
-		c = s.connect(t, lasting(version, "c"))
+		c = s.connect(t, persistent(version, "c"))
 		again := map[string]*raw.Received{}
 		var order string
 		for range 5 {
@@ -212,7 +209,7 @@ func TestResendOnResume(t *testing.T) {
 // TestNothingIsResentWithoutReconnecting leaves messages unacknowledged for a while [MQTT-4.4.0-1].
 func TestNothingIsResentWithoutReconnecting(t *testing.T) {
 	s := start(t)
-	c := s.connect(t, lasting(raw.V5, "c"))
+	c := s.connect(t, persistent(raw.V5, "c"))
 	c.Subscribe(2, "a")
 	pub := s.connect(t, clean(raw.V5, "pub"))
 	pub.Publish(raw.Publish{Topic: "a", QoS: 1})
@@ -223,18 +220,18 @@ func TestNothingIsResentWithoutReconnecting(t *testing.T) {
 	fence(t, pub, c)
 }
 
-// TestReceivedQoS2SurvivesReconnect holds that the broker remembers what it has received but was not told to release.
+// TestReceivedQoS2SurvivesReconnect checks that the broker remembers received, unreleased QoS 2 messages.
 func TestReceivedQoS2SurvivesReconnect(t *testing.T) {
 	versions(t, func(t *testing.T, s *server, version byte) {
 		sub := s.connect(t, clean(version, "sub"))
 		sub.Subscribe(0, "a")
 		m := raw.Publish{Topic: "a", Payload: "1", QoS: 2, ID: 7}
-		c := s.connect(t, lasting(version, "c"))
+		c := s.connect(t, persistent(version, "c"))
 		c.Send(m.Bytes(version))
 		c.ExpectAck(raw.PUBREC, 7)
 		c.Close()
 
-		c = s.connect(t, lasting(version, "c"))
+		c = s.connect(t, persistent(version, "c"))
 		m.Dup = true
 		c.Send(m.Bytes(version))
 		must(t, "code of the PUBREC", c.ExpectAck(raw.PUBREC, 7).Code, 0)
@@ -245,17 +242,17 @@ func TestReceivedQoS2SurvivesReconnect(t *testing.T) {
 	})
 }
 
-// TestPacketIdentifiersWrap sends more messages than there are identifiers, while some are in use.
+// TestPacketIdentifiersWrap sends more messages than there are packet identifiers, while some are in use.
 func TestPacketIdentifiersWrap(t *testing.T) {
 	if testing.Short() {
 		t.Skip("70,000 messages")
 	}
 	s := start(t)
 	pub := s.connect(t, clean(raw.V5, "pub"))
-	c := s.connect(t, narrow(clean(raw.V5, "c"), 100))
+	c := s.connect(t, withReceiveMaximum(clean(raw.V5, "c"), 100))
 	c.Subscribe(1, "a")
 	used := map[int]bool{}
-	var held []int // the oldest is acknowledged 50 messages later than it could be
+	var held []int // unacknowledged identifiers; each is acknowledged 50 messages late
 	for sent := 0; sent < 70_000; sent += 50 {
 		var batch, acks [][]byte
 		for i := range 50 {
@@ -278,6 +275,3 @@ func TestPacketIdentifiersWrap(t *testing.T) {
 		c.Send(acks...)
 	}
 }
-
-// TestTakeoverByMany has many connections use one client identifier at once: one of them keeps it, and the session goes
-// from each to the next without losing a message.

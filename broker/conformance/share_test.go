@@ -21,8 +21,8 @@ func TestSharedSubscription(t *testing.T) {
 			pub.Publish(raw.Publish{Topic: "a/" + strconv.Itoa(i), QoS: 2})
 		}
 		topics := func(c *raw.Client, qos byte) (all []string) {
-			for _, p := range until(t, pub, c) {
-				must(t, "QoS", p.QoS, qos) // is that of the member's own subscription [MQTT-4.8.2-3]
+			for _, p := range collect(t, pub, c) {
+				must(t, "QoS", p.QoS, qos) // the QoS of the member's own subscription [MQTT-4.8.2-3]
 				all = append(all, p.Topic)
 			}
 			return all
@@ -39,7 +39,7 @@ func TestSharedSubscription(t *testing.T) {
 	})
 }
 
-// TestSharedMemberLeaves takes a member away, by its own wish and not: the others get what comes.
+// TestSharedMemberLeaves removes a member by UNSUBSCRIBE or DISCONNECT: the others get all later messages.
 func TestSharedMemberLeaves(t *testing.T) {
 	for name, leave := range map[string]func(c *raw.Client){
 		"unsubscribes": func(c *raw.Client) {
@@ -63,7 +63,7 @@ func TestSharedMemberLeaves(t *testing.T) {
 	}
 }
 
-// pair connects two members of a group, sends one message, and tells who has it and who has not.
+// pair connects two members of a group and sends one message. It returns the member that has it first.
 func pair(t *testing.T, s *server, version, qos byte, first raw.Connect) (has, hasNot *raw.Client, p *raw.Received) {
 	t.Helper()
 	has = s.connect(t, first)
@@ -75,7 +75,7 @@ func pair(t *testing.T, s *server, version, qos byte, first raw.Connect) (has, h
 	return has, hasNot, p
 }
 
-// TestSharedQoS1IsPassedOn ends the session of a member that has not acknowledged a message: another member gets it
+// TestSharedQoS1IsPassedOn ends the session of a member with an unacknowledged message: another member gets it
 // (MQTT 5 4.8.2).
 func TestSharedQoS1IsPassedOn(t *testing.T) {
 	versions(t, func(t *testing.T, s *server, version byte) {
@@ -85,14 +85,14 @@ func TestSharedQoS1IsPassedOn(t *testing.T) {
 	})
 }
 
-// TestSharedQoS2StaysWithItsMember breaks the connection of a member that is being sent a message: it gets it when it
-// comes back, and if its session ends, no one does.
+// TestSharedQoS2StaysWithItsMember breaks a member's connection during a QoS 2 flow: the member gets the message when
+// it comes back. If its session ends instead, nobody gets it.
 func TestSharedQoS2StaysWithItsMember(t *testing.T) {
 	versions(t, func(t *testing.T, s *server, version byte) {
-		has, hasNot, p := pair(t, s, version, 2, lasting(version, "one"))
+		has, hasNot, p := pair(t, s, version, 2, persistent(version, "one"))
 		has.Disconnect()
 		fence(t, hasNot, hasNot)
-		has = s.connect(t, lasting(version, "one"))
+		has = s.connect(t, persistent(version, "one"))
 		again := has.ExpectPublish("a", "1")
 		must(t, "packet identifier", again.ID, p.ID)
 		must(t, "DUP", again.Dup, true)
@@ -102,7 +102,7 @@ func TestSharedQoS2StaysWithItsMember(t *testing.T) {
 	})
 }
 
-// TestSharedRefusal has the chosen member refuse a message: nobody else gets it [MQTT-4.8.2-6].
+// TestSharedRefusal has the chosen member refuse a message: no other member gets it [MQTT-4.8.2-6].
 func TestSharedRefusal(t *testing.T) {
 	s := start(t)
 	for qos, ack := range map[byte]raw.Type{1: raw.PUBACK, 2: raw.PUBREC} {
@@ -115,7 +115,7 @@ func TestSharedRefusal(t *testing.T) {
 	}
 }
 
-// TestSharedAndIdentifier sends the subscription identifier of the member that was chosen.
+// TestSharedAndIdentifier checks that a message has the subscription identifier of the chosen member.
 func TestSharedAndIdentifier(t *testing.T) {
 	s := start(t)
 	c := s.connect(t, clean(raw.V5, "c"))
@@ -126,11 +126,11 @@ func TestSharedAndIdentifier(t *testing.T) {
 	must(t, "subscription identifier", c.ExpectPublish("a", "").Props.Num(raw.SubscriptionIdentifier), 3)
 }
 
-// TestSharedWhileAllAreAway keeps QoS 1 messages for one of the members, if all of them are away.
+// TestSharedWhileAllAreAway queues QoS 1 messages for one of the members while all are absent.
 func TestSharedWhileAllAreAway(t *testing.T) {
 	versions(t, func(t *testing.T, s *server, version byte) {
 		for _, id := range []string{"one", "two"} {
-			c := s.connect(t, lasting(version, id))
+			c := s.connect(t, persistent(version, id))
 			c.Subscribe(1, "$share/g/a")
 			c.Disconnect()
 		}
@@ -138,8 +138,8 @@ func TestSharedWhileAllAreAway(t *testing.T) {
 		publish(pub, "a", 1, 1, 6)
 		got := map[string]int{}
 		for _, id := range []string{"one", "two"} {
-			c := s.connect(t, lasting(version, id))
-			for _, p := range until(t, pub, c) {
+			c := s.connect(t, persistent(version, id))
+			for _, p := range collect(t, pub, c) {
 				got[p.Payload]++
 				acknowledge(c, p)
 			}

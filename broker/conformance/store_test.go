@@ -8,25 +8,26 @@ import (
 
 	"github.com/outcry-mqtt/outcry/broker"
 	"github.com/outcry-mqtt/outcry/broker/conformance/raw"
+	"github.com/outcry-mqtt/outcry/broker/storage"
 )
 
-// slow is a store that has written a retained message when the test says so, and then says what the test says.
-type slow chan func(error)
+// manualStore is a store that hands each write of a retained message to the test, which completes it with a result.
+type manualStore chan func(error)
 
-func (slow) Load(broker.Space, func(string, []byte) error) error { return nil }
-func (slow) Later(broker.Op)                                     {}
-func (slow) Close() error                                        { return nil }
+func (manualStore) Load(storage.Space, func(string, []byte) error) error { return nil }
+func (manualStore) Later(storage.Op)                                     {}
+func (manualStore) Close() error                                         { return nil }
 
-func (s slow) Commit(ops []broker.Op, done func(error)) {
-	if !slices.ContainsFunc(ops, func(op broker.Op) bool { return op.Space == broker.SpaceRetained }) {
+func (s manualStore) Commit(ops []storage.Op, done func(error)) {
+	if !slices.ContainsFunc(ops, func(op storage.Op) bool { return op.Space == storage.SpaceRetained }) {
 		done(nil)
 		return
 	}
 	s <- done
 }
 
-// goOn lets it write from now on.
-func (s slow) goOn(t *testing.T) {
+// completeAll completes all writes from now on.
+func (s manualStore) completeAll(t *testing.T) {
 	go func() {
 		for {
 			select {
@@ -39,33 +40,33 @@ func (s slow) goOn(t *testing.T) {
 	}()
 }
 
-// keep is a message that has to be stored.
+// keep encodes a retained message, which has to be stored.
 func keep(version byte, qos byte, id int) []byte {
 	return raw.Publish{Topic: "a", Payload: "x", QoS: qos, ID: id, Retain: true}.Bytes(version)
 }
 
-// TestTransientError never acknowledges what could not be stored.
+// TestTransientError checks that a message is never acknowledged if storing it failed.
 func TestTransientError(t *testing.T) {
 	for qos := byte(1); qos < 3; qos++ {
 		for version, name := range names {
 			t.Run(name+" with QoS "+strconv.Itoa(int(qos)), func(t *testing.T) {
-				store := make(slow, 10)
+				store := make(manualStore, 10)
 				s := startOurs(t, broker.Options{Store: store})
 				c := s.connect(t, clean(version, "c"))
 				c.Send(keep(version, qos, 1))
 				(<-store)(errors.New("the disk is full"))
 				c.ExpectEnd(0x89)
 				c = s.connect(t, clean(version, "c"))
-				c.Send(keep(version, qos, 1)) // is not even tried before the store works again
+				c.Send(keep(version, qos, 1)) // refused until the store works again
 				c.ExpectEnd(0x89)
 			})
 		}
 	}
 }
 
-// TestAcknowledgedWhenStored holds acknowledgements until the store has written, in the order of the messages.
+// TestAcknowledgedWhenStored checks that acknowledgements wait for the store, in the order of the messages.
 func TestAcknowledgedWhenStored(t *testing.T) {
-	store := make(slow, 10)
+	store := make(manualStore, 10)
 	s := startOurs(t, broker.Options{Store: store})
 	c := s.connect(t, clean(raw.V5, "c"))
 	c.Send(keep(raw.V5, 1, 1))
@@ -76,24 +77,24 @@ func TestAcknowledgedWhenStored(t *testing.T) {
 	c.ExpectAck(raw.PUBACK, 1)
 	c.ExpectAck(raw.PUBACK, 2)
 	c.ExpectNothing()
-	store.goOn(t)
+	store.completeAll(t)
 	c.ExpectAck(raw.PUBREC, 3)
 	c.ExpectAck(raw.PUBACK, 4)
 }
 
-// TestReceiveMaximumAndStore fills what a client may have under way with messages that wait for the store.
+// TestReceiveMaximumAndStore fills the broker's receive maximum with messages that wait for the store.
 func TestReceiveMaximumAndStore(t *testing.T) {
 	for qos := byte(1); qos < 3; qos++ {
 		for version, name := range names {
 			t.Run(name+" with QoS "+strconv.Itoa(int(qos)), func(t *testing.T) {
-				store := make(slow, 10)
+				store := make(manualStore, 10)
 				s := startOurs(t, broker.Options{Store: store, Limits: broker.Limits{ReceiveMaximum: 4}})
 				c := s.connect(t, clean(version, "c"))
 				for id := 1; id < 5; id++ {
 					c.Send(keep(version, qos, id))
 				}
 				c.ExpectNothing()
-				store.goOn(t)
+				store.completeAll(t)
 				finish(c, qos, 4)
 			})
 		}

@@ -10,11 +10,11 @@ import (
 	"github.com/outcry-mqtt/outcry/broker/conformance/raw"
 )
 
-// invalid are topic filters that are none.
+// invalid are invalid topic filters.
 var invalid = []string{"a#", "a/#/b", "#/a", "##", "a/b#", "a+", "+a", "a/+b/c", "a/b+/c", "++", "\uFEFF+",
 	"$share/g", "$share//a", "$share/g/", "$share/", "$share/g+/a", "$share/g#/a", "$share/+/a", "$share/g/a#", "$share/g/a/#/b"}
 
-// filters makes filters of names and options.
+// filters builds filters from pairs of a name and options.
 func filters(pairs ...any) (all []raw.Filter) {
 	for pair := range slices.Chunk(pairs, 2) {
 		options, short := pair[1].(byte)
@@ -26,7 +26,7 @@ func filters(pairs ...any) (all []raw.Filter) {
 	return all
 }
 
-// TestSubscribe holds that every filter gets its own answer, in order, as if it had come alone.
+// TestSubscribe checks that every filter gets its own answer, in order.
 func TestSubscribe(t *testing.T) {
 	versions(t, func(t *testing.T, s *server, version byte) {
 		c := s.connect(t, clean(version, "c"))
@@ -66,7 +66,7 @@ func TestMalformedSubscribe(t *testing.T) {
 		name  string
 		s     raw.Subscribe
 		codes []byte // of MQTT 5
-		since byte   // the version that knows this error
+		since byte   // first version with this error
 	}{
 		{"no filter", raw.Subscribe{ID: 1}, []byte{0x82, 0x81}, raw.V31},
 		{"an empty filter", raw.Subscribe{ID: 1, Filters: filters("", 0)}, []byte{0x81, 0x82, 0x8F}, raw.V31},
@@ -109,7 +109,7 @@ func TestSubscriptionIsReplaced(t *testing.T) {
 
 func TestNoLocal(t *testing.T) {
 	s := start(t)
-	c, other := s.connect(t, lasting(raw.V5, "c")), s.connect(t, clean(raw.V5, "other"))
+	c, other := s.connect(t, persistent(raw.V5, "c")), s.connect(t, clean(raw.V5, "other"))
 	c.Subscribe(1|raw.NoLocal, "a")
 	other.Subscribe(1|raw.NoLocal, "a")
 	c.Publish(raw.Publish{Topic: "a", Payload: "mine", QoS: 1})
@@ -119,7 +119,7 @@ func TestNoLocal(t *testing.T) {
 	fence(t, other, c)
 
 	c.Disconnect() // the option stays with the session, and the client is the same on its next connection
-	c = s.connect(t, lasting(raw.V5, "c"))
+	c = s.connect(t, persistent(raw.V5, "c"))
 	c.Publish(raw.Publish{Topic: "a", Payload: "mine", QoS: 1})
 	fence(t, c, c)
 	c.Subscribe(1, "a")
@@ -127,7 +127,7 @@ func TestNoLocal(t *testing.T) {
 	c.ExpectPublish("a", "mine")
 }
 
-// identifiers are the subscription identifiers of messages, in ascending order.
+// identifiers returns the subscription identifiers of messages, in ascending order.
 func identifiers(messages ...*raw.Received) (ids []int) {
 	for _, m := range messages {
 		for _, p := range m.Props.All(raw.SubscriptionIdentifier) {
@@ -140,7 +140,7 @@ func identifiers(messages ...*raw.Received) (ids []int) {
 
 func TestSubscriptionIdentifiers(t *testing.T) {
 	s := start(t)
-	c, pub := s.connect(t, lasting(raw.V5, "c")), s.connect(t, clean(raw.V5, "pub"))
+	c, pub := s.connect(t, persistent(raw.V5, "c")), s.connect(t, clean(raw.V5, "pub"))
 	sub := func(filter string, id int) {
 		x := raw.Subscribe{ID: c.PacketID(), Filters: []raw.Filter{{Name: filter, Options: 1}}}
 		if id > 0 {
@@ -152,7 +152,7 @@ func TestSubscriptionIdentifiers(t *testing.T) {
 	want := func(topic string, ids ...int) {
 		t.Helper()
 		pub.Publish(raw.Publish{Topic: topic, QoS: 1})
-		messages := until(t, pub, c) // one copy with all of them, or one for each
+		messages := collect(t, pub, c) // one copy with all of them, or one for each
 		if got := identifiers(messages...); len(messages) == 0 || !slices.Equal(got, ids) {
 			t.Fatalf("%s: got %v in %v, want %v", topic, got, messages, ids)
 		}
@@ -168,16 +168,16 @@ func TestSubscriptionIdentifiers(t *testing.T) {
 	want("a/b", 1, 268_435_455)
 	want("c", 128)
 	want("d")
-	sub("a/+", 0) // has none
+	sub("a/+", 0) // has no identifier
 	want("a/b", 1, 268_435_455)
-	sub("a/b", 7) // replaces
+	sub("a/b", 7) // replaces the subscription
 	want("a/b", 1, 7)
 	sub("a/#", 0)
 	want("a/b", 7)
 
-	c.Disconnect() // what is queued has them too, as what comes on the next connection
+	c.Disconnect() // queued messages have them too, and messages on the next connection
 	pub.Publish(raw.Publish{Topic: "c", QoS: 1})
-	c = s.connect(t, lasting(raw.V5, "c"))
+	c = s.connect(t, persistent(raw.V5, "c"))
 	if got := identifiers(c.ExpectPublish("c", "")); !slices.Equal(got, []int{128}) {
 		t.Errorf("identifiers of a queued message: got %v, want 128", got)
 	}
@@ -205,17 +205,17 @@ func TestUnsubscribe(t *testing.T) {
 	})
 }
 
-// TestUnsubscribeFinishesWhatWasSent goes on with a message that was sent before the subscription ended.
+// TestUnsubscribeFinishesWhatWasSent completes the flow of a message that was sent before the UNSUBSCRIBE.
 func TestUnsubscribeFinishesWhatWasSent(t *testing.T) {
 	versions(t, func(t *testing.T, s *server, version byte) {
-		c := s.connect(t, lasting(version, "c"))
+		c := s.connect(t, persistent(version, "c"))
 		c.Subscribe(2, "a")
 		s.connect(t, clean(version, "pub")).Publish(raw.Publish{Topic: "a", QoS: 2})
 		first := c.ExpectPublish("a", "")
 		c.Send(raw.Unsubscribe{ID: 7, Filters: []string{"a"}}.Bytes(version))
 		c.ExpectAck(raw.UNSUBACK, 7)
 		c.Close()
-		c = s.connect(t, lasting(version, "c"))
+		c = s.connect(t, persistent(version, "c"))
 		again := c.ExpectPublish("a", "")
 		must(t, "packet identifier", again.ID, first.ID)
 		acknowledge(c, again)
@@ -259,7 +259,7 @@ func TestSubscriptionLimit(t *testing.T) {
 	}
 }
 
-// TestTopicMatching subscribes to filters and publishes topics, and holds which of them come.
+// TestTopicMatching subscribes to filters, publishes to topics and checks which messages come.
 func TestTopicMatching(t *testing.T) {
 	topics := []string{"sport", "Sport", " sport", "sport/", "/sport", "sport/tennis", "sport/tennis/player1", "sport//player1",
 		"/", "//", "日本/x", "\uFEFFsport", "sport/tennis/player1/ranking"}
@@ -290,7 +290,7 @@ func TestTopicMatching(t *testing.T) {
 					pub.Publish(raw.Publish{Topic: topic, Payload: topic})
 				}
 				var got []int
-				for _, p := range until(t, pub, c) {
+				for _, p := range collect(t, pub, c) {
 					must(t, "topic", p.Topic, p.Payload)
 					got = append(got, slices.Index(topics, p.Topic))
 				}
@@ -302,21 +302,21 @@ func TestTopicMatching(t *testing.T) {
 	}
 }
 
-// TestDollarTopics holds that a wildcard at the first level does not match what begins with $.
+// TestDollarTopics checks that a wildcard at the first level does not match topics that begin with $.
 func TestDollarTopics(t *testing.T) {
 	versions(t, func(t *testing.T, s *server, version byte) {
 		wide, near := s.connect(t, clean(version, "wide")), s.connect(t, clean(version, "near"))
 		pub := s.connect(t, clean(version, "pub"))
 		wide.Subscribe(0, "#", "+/x", "+/#")
 		near.Subscribe(0, "$own/#")
-		if s.broker != nil { // clients may not be allowed to publish to such topics; programs are
+		if s.broker != nil { // a broker may forbid clients to publish to such topics; the embedding program may
 			if err := s.broker.Publish(broker.Message{Topic: "$own/x", Payload: []byte("1")}); err != nil {
 				t.Fatal(err)
 			}
 			near.ExpectPublish("$own/x", "1")
 		}
 		pub.Publish(raw.Publish{Topic: "$own/x", Payload: "2"})
-		for _, p := range until(t, pub, wide) {
+		for _, p := range collect(t, pub, wide) {
 			t.Errorf("got %v", p)
 		}
 	})

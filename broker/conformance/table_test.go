@@ -18,8 +18,7 @@ const (
 	table = root + "/docs/conformance.md"
 )
 
-// TestTable holds docs/conformance.md against the statements that there are, and against the files and tests that it
-// names.
+// TestTable checks docs/conformance.md against the list of statements, and against the files and tests that it names.
 func TestTable(t *testing.T) {
 	doc, err := os.ReadFile(table)
 	if err != nil {
@@ -38,7 +37,7 @@ func TestTable(t *testing.T) {
 	checkNames(t, string(doc))
 }
 
-// statements are the numbers of a version, and whom they bind.
+// statements returns the numbers of a version's statements, with the party that each binds.
 func statements(t *testing.T, version string) map[string]string {
 	t.Helper()
 	text, err := os.ReadFile("testdata/statements-" + version + ".txt")
@@ -56,7 +55,7 @@ func statements(t *testing.T, version string) map[string]string {
 
 var (
 	row        = regexp.MustCompile(`(?m)^\| (\d[\d.]*-\d+) \|`)
-	clientOnly = regexp.MustCompile(`(?m)^These bind clients only: (.*)\.$`)
+	clientOnly = regexp.MustCompile(`(?m)^These bind clients only: ([^|]*?)\.$`) // over several lines
 )
 
 func checkStatements(t *testing.T, section string, all map[string]string) {
@@ -77,7 +76,7 @@ func checkStatements(t *testing.T, section string, all map[string]string) {
 		note(m[1], "server")
 	}
 	for _, m := range clientOnly.FindAllStringSubmatch(section, -1) {
-		for number := range strings.SplitSeq(m[1], ", ") {
+		for _, number := range strings.Fields(strings.ReplaceAll(m[1], ",", " ")) {
 			note(number, "client")
 		}
 	}
@@ -93,7 +92,7 @@ var (
 	testName = regexp.MustCompile(`^(?:([a-z/]+)\.)?(Test\w+)(?:/(.+))?$`)
 )
 
-// checkNames looks for everything in backquotes that is the name of a file or a test. Every row must name a test.
+// checkNames checks every name of a file or test in backquotes. Every row must name a test.
 func checkNames(t *testing.T, doc string) {
 	t.Helper()
 	for line := range strings.Lines(doc) {
@@ -130,7 +129,7 @@ func checkTest(t *testing.T, folder, function, sub string) {
 
 var parsed = map[string]map[string][]string{}
 
-// testsOf are the tests of a folder, with the names of their subtests as far as they are literals.
+// testsOf returns the tests of a folder, with the names of their subtests as far as they are literals.
 func testsOf(t *testing.T, folder string) map[string][]string {
 	t.Helper()
 	if all, done := parsed[folder]; done {
@@ -156,8 +155,8 @@ func testsOf(t *testing.T, folder string) map[string][]string {
 	return all
 }
 
-// subtests are the names that a test's body gives to subtests: the first argument of Run, the first field of a row, or
-// the key of one.
+// subtests returns the names that a test's body gives to subtests: the first argument of Run, the first field of a
+// row, or the key of one.
 func subtests(fn *ast.FuncDecl) (names []string) {
 	ast.Inspect(fn, func(n ast.Node) bool {
 		var first ast.Expr

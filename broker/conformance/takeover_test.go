@@ -9,13 +9,13 @@ import (
 func TestTakeover(t *testing.T) {
 	versions(t, func(t *testing.T, s *server, version byte) {
 		pub := s.connect(t, clean(version, "pub"))
-		old := s.connect(t, lasting(version, "c"))
+		old := s.connect(t, persistent(version, "c"))
 		old.Subscribe(1, "a")
 		pub.Publish(raw.Publish{Topic: "a", Payload: "1", QoS: 1})
 		first := old.ExpectPublish("a", "1")
 
-		c, p := s.open(t, lasting(version, "c"))
-		must(t, "session present", p.SessionPresent, present(version, true))
+		c, p := s.open(t, persistent(version, "c"))
+		must(t, "session present", p.SessionPresent, sessionPresent(version, true))
 		old.ExpectEnd(0x8E)
 		again := c.ExpectPublish("a", "1")
 		must(t, "DUP of what was not acknowledged", again.Dup, true)
@@ -26,6 +26,7 @@ func TestTakeover(t *testing.T) {
 	})
 }
 
+// TestTakeoverByAnotherVersion checks that each connection gets the answer of its own version.
 func TestTakeoverByAnotherVersion(t *testing.T) {
 	s := start(t)
 	first := s.connect(t, clean(raw.V5, "c"))
@@ -36,6 +37,7 @@ func TestTakeoverByAnotherVersion(t *testing.T) {
 	third.ExpectNothing()
 }
 
+// TestTakeoverEndsSession takes over a session whose expiry is 0: it ends with its connection (MQTT 5 3.1.4).
 func TestTakeoverEndsSession(t *testing.T) {
 	s := start(t)
 	old := s.connect(t, raw.Connect{Version: raw.V5, ID: "c"})
@@ -44,11 +46,12 @@ func TestTakeoverEndsSession(t *testing.T) {
 	old.ExpectEnd(0x8E)
 }
 
+// TestTakeoverOfCleanSession takes over a session of 3.1.1 that ends with its connection.
 func TestTakeoverOfCleanSession(t *testing.T) {
 	s := start(t)
 	old := s.connect(t, clean(raw.V311, "c"))
 	old.Subscribe(0, "a")
-	c, p := s.open(t, lasting(raw.V311, "c"))
+	c, p := s.open(t, persistent(raw.V311, "c"))
 	must(t, "session present", p.SessionPresent, false)
 	old.ExpectClosed()
 	pub := s.connect(t, clean(raw.V311, "pub"))
@@ -56,9 +59,11 @@ func TestTakeoverOfCleanSession(t *testing.T) {
 	fence(t, pub, c)
 }
 
+// TestTakeoverByMany has many connections use one client identifier at once: one of them keeps it, and the session
+// passes from each to the next without losing a message.
 func TestTakeoverByMany(t *testing.T) {
 	versions(t, func(t *testing.T, s *server, version byte) {
-		k := lasting(version, "c")
+		k := persistent(version, "c")
 		s.connect(t, k).Subscribe(1, "a")
 		pub := s.connect(t, clean(version, "pub"))
 		pub.Publish(raw.Publish{Topic: "a", Payload: "kept", QoS: 1})
@@ -70,7 +75,7 @@ func TestTakeoverByMany(t *testing.T) {
 		for _, c := range all {
 			must(t, "code", c.Expect(raw.CONNACK).Code, 0)
 		}
-		open := 0 // now that all have been let in
+		open := 0 // after all were accepted
 		for _, c := range all {
 			kept := false
 			for err := c.TrySend(raw.Plain(raw.PINGREQ)); err == nil; {

@@ -6,8 +6,8 @@ import (
 	"github.com/outcry-mqtt/outcry/broker/conformance/raw"
 )
 
-// illFormed are bytes that are no UTF-8 as MQTT wants it.
-var illFormed = map[string]string{
+// invalidUTF8 are byte sequences that MQTT does not accept as UTF-8.
+var invalidUTF8 = map[string]string{
 	"a stray byte":           "a\x80b",
 	"0xFF":                   "a\xFFb",
 	"cut short":              "a\xE6\x97",
@@ -18,8 +18,8 @@ var illFormed = map[string]string{
 	"U+0000":                 "a\x00b",
 }
 
-// places are the strings of packets.
-var places = []struct {
+// stringFields are the string fields of packets.
+var stringFields = []struct {
 	name  string
 	since byte
 	make  func(version byte, s string) (raw.Type, []byte)
@@ -45,7 +45,7 @@ var places = []struct {
 	{"authentication method", raw.V5, property("CONNECT", raw.AuthMethod)},
 	{"user property of CONNECT", raw.V5, property("CONNECT", raw.UserProperty)},
 	{"name of a user property", raw.V5, func(_ byte, s string) (raw.Type, []byte) {
-		return raw.PUBLISH, packetsWith["PUBLISH"](raw.Props{raw.User(s, "value")})
+		return raw.PUBLISH, packetWith["PUBLISH"](raw.Props{raw.User(s, "value")})
 	}},
 	{"content type of a will", raw.V5, property("WILL", raw.ContentType)},
 	{"response topic of a will", raw.V5, property("WILL", raw.ResponseTopic)},
@@ -60,31 +60,31 @@ var places = []struct {
 	{"reason string of DISCONNECT", raw.V5, property("DISCONNECT", raw.ReasonString)},
 }
 
-// property makes packets with one property that is a string.
+// property builds packets with one string property.
 func property(packet string, id raw.ID) func(byte, string) (raw.Type, []byte) {
 	return func(_ byte, s string) (raw.Type, []byte) {
-		p := packetsWith[packet](raw.Props{{ID: id, Name: "name", S: s}})
+		p := packetWith[packet](raw.Props{{ID: id, Name: "name", S: s}})
 		return raw.Type(p[0] >> 4), p
 	}
 }
 
 func TestIllFormedUTF8(t *testing.T) {
 	versions(t, func(t *testing.T, s *server, version byte) {
-		for _, place := range places {
+		for _, place := range stringFields {
 			if version < place.since {
 				continue
 			}
-			for name, text := range illFormed {
+			for name, text := range invalidUTF8 {
 				t.Run(place.name+" with "+name, func(t *testing.T) {
 					kind, packet := place.make(version, text)
-					refuses(t, s, version, kind, packet, 0x81)
+					mustRefuse(t, s, version, kind, packet, 0x81)
 				})
 			}
 		}
 	})
 }
 
-// TestByteOrderMark holds that U+FEFF is a character as any other.
+// TestByteOrderMark checks that U+FEFF is an ordinary character.
 func TestByteOrderMark(t *testing.T) {
 	versions(t, func(t *testing.T, s *server, version byte) {
 		c := s.connect(t, clean(version, "c"))

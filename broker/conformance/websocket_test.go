@@ -12,22 +12,22 @@ import (
 	"github.com/outcry-mqtt/outcry/broker/conformance/raw"
 )
 
-// dialFramed opens a WebSocket, and a client on it.
-func (s *server) dialFramed(t *testing.T, version byte) (*raw.Client, *raw.Frames) {
+// dialWebSocket opens a WebSocket and returns a client on it.
+func (s *server) dialWebSocket(t *testing.T, version byte) (*raw.Client, *raw.Frames) {
 	t.Helper()
 	f := raw.NewFrames(s.conn(t, s.framed))
 	return raw.New(t, f, version), f
 }
 
-// opened is a WebSocket on which a client has connected.
-func opened(t *testing.T, version byte) (*raw.Client, *raw.Frames) {
+// openWebSocket opens a WebSocket and connects a client on it.
+func openWebSocket(t *testing.T, version byte) (*raw.Client, *raw.Frames) {
 	t.Helper()
-	c, f := startOurs(t, broker.Options{}).dialFramed(t, version)
+	c, f := startOurs(t, broker.Options{}).dialWebSocket(t, version)
 	c.Connect(clean(version, "c"))
 	return c, f
 }
 
-// write writes frames as they are.
+// write writes raw frames.
 func write(t *testing.T, f *raw.Frames, frames ...[]byte) {
 	t.Helper()
 	if _, err := f.Conn.Write(bytes.Join(frames, nil)); err != nil {
@@ -35,8 +35,8 @@ func write(t *testing.T, f *raw.Frames, frames ...[]byte) {
 	}
 }
 
-// ends waits for the close frame.
-func ends(t *testing.T, f *raw.Frames, code int) {
+// expectClose waits for the close frame.
+func expectClose(t *testing.T, f *raw.Frames, code int) {
 	t.Helper()
 	_ = f.SetReadDeadline(time.Now().Add(raw.Patience))
 	if b, err := io.ReadAll(f); err != nil && !errors.Is(err, io.EOF) {
@@ -48,7 +48,7 @@ func ends(t *testing.T, f *raw.Frames, code int) {
 func TestWebSocket(t *testing.T) {
 	for _, version := range []byte{raw.V31, raw.V311, raw.V5} {
 		t.Run(names[version], func(t *testing.T) {
-			c, _ := opened(t, version)
+			c, _ := openWebSocket(t, version)
 			c.Subscribe(2, "a")
 			for _, n := range []int{0, 100, 125, 126, 1000, 65_535, 70_000} {
 				payload := strings.Repeat("x", n)
@@ -60,13 +60,13 @@ func TestWebSocket(t *testing.T) {
 	}
 }
 
-// TestWebSocketFramesAndPackets holds that packets have nothing to do with the frames that they come in.
+// TestWebSocketFramesAndPackets checks that packet boundaries are independent of frames.
 func TestWebSocketFramesAndPackets(t *testing.T) {
-	c, f := startOurs(t, broker.Options{}).dialFramed(t, raw.V5)
+	c, f := startOurs(t, broker.Options{}).dialWebSocket(t, raw.V5)
 	connect := clean(raw.V5, "c").Bytes()
 	subscribe := raw.Subscribe{ID: 1, Filters: filters("a", 0)}.Bytes(raw.V5)
 	message := raw.Publish{Topic: "a", Payload: "12345"}.Bytes(raw.V5)
-	for _, b := range connect { // a packet in many frames
+	for _, b := range connect { // a packet in several frames
 		write(t, f, raw.Frame(raw.OpBinary, true, []byte{b}))
 	}
 	c.Expect(raw.CONNACK)
@@ -84,11 +84,11 @@ func TestWebSocketFramesAndPackets(t *testing.T) {
 
 // TestWebSocketBehindConnect sends frames of all kinds right behind the one with the CONNECT.
 func TestWebSocketBehindConnect(t *testing.T) {
-	s := startOurs(t, broker.Options{Hooks: []any{door{"bob": "b"}}})
+	s := startOurs(t, broker.Options{Hooks: []any{passwordAuth{"bob": "b"}}})
 	connect := raw.Frame(raw.OpBinary, true, as(clean(raw.V5, "c"), "bob", "b").Bytes())
 	ping := raw.Frame(raw.OpPing, true, []byte("hi"))
-	for range 20 { // on either shard
-		c, f := s.dialFramed(t, raw.V5)
+	for range 20 { // on both shards
+		c, f := s.dialWebSocket(t, raw.V5)
 		write(t, f, connect, ping, raw.Frame(raw.OpBinary, true, raw.Subscribe{ID: 1, Filters: filters("a", 0)}.Bytes(raw.V5)), ping,
 			raw.Frame(raw.OpBinary, false, raw.Publish{Topic: "a"}.Bytes(raw.V5)[:3]), ping,
 			raw.Frame(raw.OpContinuation, true, raw.Publish{Topic: "a"}.Bytes(raw.V5)[3:]))
@@ -98,16 +98,16 @@ func TestWebSocketBehindConnect(t *testing.T) {
 		c.ExpectNothing()
 		must(t, "pongs", len(f.Pongs), 3)
 
-		_, f = s.dialFramed(t, raw.V5)
+		_, f = s.dialWebSocket(t, raw.V5)
 		write(t, f, connect, raw.Frame(raw.OpClose, true, []byte{0x03, 0xE8}))
-		ends(t, f, 1000)
-		_, f = s.dialFramed(t, raw.V5)
+		expectClose(t, f, 1000)
+		_, f = s.dialWebSocket(t, raw.V5)
 		write(t, f, connect, raw.Frame(raw.OpText, true, nil))
-		ends(t, f, 1003)
+		expectClose(t, f, 1003)
 	}
 }
 
-// TestWebSocketInvalidFrames sends what may not be in a WebSocket of MQTT.
+// TestWebSocketInvalidFrames sends frames that MQTT over WebSocket does not allow.
 func TestWebSocketInvalidFrames(t *testing.T) {
 	ping := raw.Plain(raw.PINGREQ)
 	unmasked := append([]byte{0x80 | raw.OpBinary, byte(len(ping))}, ping...)
@@ -134,27 +134,27 @@ func TestWebSocketInvalidFrames(t *testing.T) {
 		{"malformed MQTT", raw.Frame(raw.OpBinary, true, []byte{0xC1, 0}), 1002},
 	} {
 		t.Run(k.name, func(t *testing.T) {
-			_, f := opened(t, raw.V5)
+			_, f := openWebSocket(t, raw.V5)
 			write(t, f, k.frames)
-			ends(t, f, k.code)
+			expectClose(t, f, k.code)
 		})
 	}
 }
 
-// TestWebSocketClose has each side close.
+// TestWebSocketClose closes from each side.
 func TestWebSocketClose(t *testing.T) {
 	t.Run("by the client", func(t *testing.T) {
-		_, f := opened(t, raw.V5)
+		_, f := openWebSocket(t, raw.V5)
 		write(t, f, raw.Frame(raw.OpClose, true, []byte{0x03, 0xE8}))
-		ends(t, f, 1000)
+		expectClose(t, f, 1000)
 	})
 	t.Run("by DISCONNECT", func(t *testing.T) {
-		c, f := opened(t, raw.V5)
+		c, f := openWebSocket(t, raw.V5)
 		c.Disconnect()
 		must(t, "close code", f.CloseCode, 1000)
 	})
 	t.Run("by a protocol error", func(t *testing.T) {
-		c, f := opened(t, raw.V5)
+		c, f := openWebSocket(t, raw.V5)
 		c.SendConnect(clean(raw.V5, "c"))
 		c.ExpectEnd(0x82)
 		must(t, "close code", f.CloseCode, 1002)
@@ -164,8 +164,8 @@ func TestWebSocketClose(t *testing.T) {
 // TestWebSocketWill publishes the will when a client closes its WebSocket without a DISCONNECT.
 func TestWebSocketWill(t *testing.T) {
 	s := startOurs(t, broker.Options{})
-	watch := s.watch(t, raw.V5)
-	c, f := s.dialFramed(t, raw.V5)
+	watch := s.watchWills(t, raw.V5)
+	c, f := s.dialWebSocket(t, raw.V5)
 	c.Connect(withWill(clean(raw.V5, "c"), "gone"))
 	write(t, f, raw.Frame(raw.OpClose, true, []byte{0x03, 0xE9}))
 	watch.ExpectPublish("will", "gone")

@@ -13,15 +13,15 @@ func withWill(k raw.Connect, payload string, ps ...raw.Prop) raw.Connect {
 	return k
 }
 
-// watch connects a client that hears of wills.
-func (s *server) watch(t *testing.T, version byte) *raw.Client {
+// watchWills connects a client that subscribes to wills.
+func (s *server) watchWills(t *testing.T, version byte) *raw.Client {
 	t.Helper()
 	c := s.connect(t, clean(version, "watch"))
 	c.Subscribe(2, "will")
 	return c
 }
 
-// TestWillIsPublished ends connections in every way that leaves a will behind.
+// TestWillIsPublished ends connections in every way that publishes the will.
 func TestWillIsPublished(t *testing.T) {
 	for name, end := range map[string]func(t *testing.T, s *server, c *raw.Client){
 		"closed":             func(_ *testing.T, _ *server, c *raw.Client) { c.Close() },
@@ -33,7 +33,7 @@ func TestWillIsPublished(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			versions(t, func(t *testing.T, s *server, version byte) {
-				watch := s.watch(t, version)
+				watch := s.watchWills(t, version)
 				k := withWill(clean(version, "c"), "gone")
 				k.KeepAlive = 1
 				end(t, s, s.connect(t, k))
@@ -60,10 +60,10 @@ func TestWillAfterDisconnect(t *testing.T) {
 		{"5.0 with code 0x80", raw.V5, raw.Disconnect(0x80), true},
 		{"5.0 with code 0x04 and no properties", raw.V5, raw.Packet(raw.DISCONNECT.Header(), []byte{4}), true},
 	} {
-		for kind, x := range map[string]raw.Connect{"clean": clean(k.version, "c"), "lasting": lasting(k.version, "c")} {
+		for kind, x := range map[string]raw.Connect{"clean": clean(k.version, "c"), "lasting": persistent(k.version, "c")} {
 			t.Run(k.name+", "+kind, func(t *testing.T) {
 				s := start(t)
-				watch := s.watch(t, k.version)
+				watch := s.watchWills(t, k.version)
 				c := s.connect(t, withWill(x, "gone"))
 				c.Send(k.packet)
 				c.ExpectClosed()
@@ -76,20 +76,20 @@ func TestWillAfterDisconnect(t *testing.T) {
 	}
 }
 
-// TestWillOfSessionThatLasts publishes a will when the connection is lost, though the session goes on.
+// TestWillOfSessionThatLasts publishes a will at connection loss, though the session goes on.
 func TestWillOfSessionThatLasts(t *testing.T) {
 	versions(t, func(t *testing.T, s *server, version byte) {
-		watch := s.watch(t, version)
-		s.connect(t, withWill(lasting(version, "c"), "gone")).Close()
+		watch := s.watchWills(t, version)
+		s.connect(t, withWill(persistent(version, "c"), "gone")).Close()
 		watch.ExpectPublish("will", "gone")
-		s.connect(t, lasting(version, "c")).Close() // this one has no will
+		s.connect(t, persistent(version, "c")).Close() // this one has no will
 		fence(t, s.connect(t, clean(version, "pub")), watch)
 	})
 }
 
 func TestWillQoSAndRetain(t *testing.T) {
 	versions(t, func(t *testing.T, s *server, version byte) {
-		watch := s.watch(t, version)
+		watch := s.watchWills(t, version)
 		for i, retain := range []bool{false, true, false, true} {
 			k := withWill(clean(version, "c"), string('0'+rune(i)))
 			k.Will.Retain, k.Will.QoS = retain, byte(i%3)
@@ -103,7 +103,7 @@ func TestWillQoSAndRetain(t *testing.T) {
 		late.Expect(raw.SUBACK)
 		must(t, "retain", late.ExpectPublish("will", "3").Retain, true)
 
-		// An empty payload is allowed, and clears the retained message as any other.
+		// An empty payload is allowed, and clears the retained message.
 		k := withWill(clean(version, "c"), "")
 		k.Will.Retain = true
 		s.connect(t, k).Close()
@@ -119,7 +119,7 @@ func TestWillTopicInvalid(t *testing.T) {
 			k.Will = &raw.Will{Topic: topic}
 			c := s.dial(t, version)
 			c.SendConnect(k)
-			if version < raw.V5 { // a return code that refuses is as good as none
+			if version < raw.V5 { // MQTT 3.x may refuse by a return code or silently
 				if p, err := c.Read(); err == nil && (p.Type != raw.CONNACK || p.Code == 0) {
 					t.Fatalf("%q: got %v, want it refused", topic, p)
 				}
@@ -130,11 +130,11 @@ func TestWillTopicInvalid(t *testing.T) {
 	})
 }
 
-// TestWillDelay publishes a will when its delay is over, while the session lasts.
+// TestWillDelay publishes a will after its delay, while the session lasts.
 func TestWillDelay(t *testing.T) {
 	s := start(t)
-	watch := s.watch(t, raw.V5)
-	c := s.connect(t, withWill(lasting(raw.V5, "c"), "gone", raw.Num(raw.WillDelay, 1)))
+	watch := s.watchWills(t, raw.V5)
+	c := s.connect(t, withWill(persistent(raw.V5, "c"), "gone", raw.Num(raw.WillDelay, 1)))
 	closed := time.Now()
 	c.Close()
 	watch.ExpectPublish("will", "gone")
@@ -145,41 +145,41 @@ func TestWillDelay(t *testing.T) {
 
 func TestWillDelayIsOverWithTheSession(t *testing.T) {
 	s := start(t)
-	watch := s.watch(t, raw.V5)
+	watch := s.watchWills(t, raw.V5)
 	s.connect(t, withWill(clean(raw.V5, "c"), "at once", raw.Num(raw.WillDelay, 600))).Close()
 	watch.ExpectPublish("will", "at once")
 
-	k := withWill(lasting(raw.V5, "c"), "clean start", raw.Num(raw.WillDelay, 600))
+	k := withWill(persistent(raw.V5, "c"), "clean start", raw.Num(raw.WillDelay, 600))
 	s.connect(t, k).Close()
 	s.connect(t, clean(raw.V5, "c"))
 	watch.ExpectPublish("will", "clean start")
 
-	s.connect(t, withWill(lasting(raw.V5, "d"), "taken over", raw.Num(raw.WillDelay, 600)))
+	s.connect(t, withWill(persistent(raw.V5, "d"), "taken over", raw.Num(raw.WillDelay, 600)))
 	s.connect(t, clean(raw.V5, "d"))
 	watch.ExpectPublish("will", "taken over")
 }
 
 func TestWillDelayIsCancelled(t *testing.T) {
 	s := start(t)
-	watch := s.watch(t, raw.V5)
-	k := withWill(lasting(raw.V5, "c"), "gone", raw.Num(raw.WillDelay, 3))
+	watch := s.watchWills(t, raw.V5)
+	k := withWill(persistent(raw.V5, "c"), "gone", raw.Num(raw.WillDelay, 3))
 	s.connect(t, k).Close()
-	s.connect(t, lasting(raw.V5, "c")) // within the delay
-	s.connect(t, withWill(lasting(raw.V5, "clock"), "clock", raw.Num(raw.WillDelay, 4))).Close()
-	watch.ExpectPublish("will", "clock") // is due after the other would have been
+	s.connect(t, persistent(raw.V5, "c")) // within the delay
+	s.connect(t, withWill(persistent(raw.V5, "clock"), "clock", raw.Num(raw.WillDelay, 4))).Close()
+	watch.ExpectPublish("will", "clock") // is due after the first would have been
 
-	old := s.connect(t, withWill(lasting(raw.V5, "d"), "gone", raw.Num(raw.WillDelay, 1)))
-	s.connect(t, lasting(raw.V5, "d")) // takes over
+	old := s.connect(t, withWill(persistent(raw.V5, "d"), "gone", raw.Num(raw.WillDelay, 1)))
+	s.connect(t, persistent(raw.V5, "d")) // takes the session over
 	old.ExpectEnd(0x8E)
-	s.connect(t, withWill(lasting(raw.V5, "clock2"), "clock", raw.Num(raw.WillDelay, 2))).Close()
+	s.connect(t, withWill(persistent(raw.V5, "clock2"), "clock", raw.Num(raw.WillDelay, 2))).Close()
 	watch.ExpectPublish("will", "clock")
 }
 
 func TestWillProperties(t *testing.T) {
 	s := start(t)
-	watch := s.watch(t, raw.V5)
-	s.connect(t, withWill(clean(raw.V5, "c"), "gone", passed...)).Close()
-	mustPass(t, watch.ExpectPublish("will", "gone"))
+	watch := s.watchWills(t, raw.V5)
+	s.connect(t, withWill(clean(raw.V5, "c"), "gone", forwardedProps...)).Close()
+	mustForward(t, watch.ExpectPublish("will", "gone"))
 
 	k := withWill(clean(raw.V5, "c"), "expires", raw.Num(raw.MessageExpiry, 100))
 	s.connect(t, k).Close()

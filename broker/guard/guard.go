@@ -1,5 +1,5 @@
-// Package guard counts what comes from where: connections of an address and what they send, failed logins, clients that
-// come back too often. It says when there is too much of it, and holds nobody up itself; it knows nothing of MQTT.
+// Package guard counts connections, traffic and failed logins by address, user and client identifier, and reports
+// when a limit is exceeded. Callers enforce the limits; the package knows nothing of MQTT.
 package guard
 
 import (
@@ -10,40 +10,43 @@ import (
 	"time"
 )
 
-// Options say how much is too much. A limit that is zero or less is none.
+// Options are the limits. Zero or less means no limit.
 type Options struct {
 	MaxPerAddress int // connections of an address at once
-	MaxHalfOpen   int // of them, those that have not said who they are
-	MaxPerUser    int // connections of a user at once, over all addresses; anonymous clients are nobody's
+	MaxHalfOpen   int // of them, those without a successful CONNECT
+	MaxPerUser    int // connections of a user at once, over all addresses; anonymous clients are not counted
 
 	ConnectsPerSecond float64 // of an address
-	ConnectBurst      int     // connections that may come at once, before that rate holds; at least 1
+	ConnectBurst      int     // connections at once before the rate applies; at least 1
 
-	// What all connections of an address together may send.
+	// Limits on the traffic of all connections of an address together.
 	MessagesPerSecond float64
-	MessageBurst      int // messages at once, before that rate holds; what a second brings
+	MessageBurst      int // messages at once before the rate applies; default: those of one second
 	BytesPerSecond    float64
 	ByteBurst         int // likewise
 
-	// Failed logins of an address. After so many it has to wait, twice as long after each further one.
+	// FailedLogins is the number of failed logins of a user from an address before the next one has to wait. Each
+	// further failure doubles the wait. Multiples of it bound an address and a user in all: see Attempt.
 	FailedLogins  int
 	LoginWait     time.Duration // the first wait; 1 s
-	LoginMaxWait  time.Duration // the longest; 1 min
-	LoginForgiven time.Duration // without a failed login for so long, there were none; 15 min
+	LoginMaxWait  time.Duration // the longest wait; 1 min
+	LoginForgiven time.Duration // failures older than this are forgotten; 15 min
 
-	ReconnectsPerMinute int           // connections of a client identifier, and as many at once
-	ReconnectWait       time.Duration // that a client has to wait when it comes back more often; 10 s
+	ReconnectsPerMinute int           // unclean ends of a client identifier's connections, and as many at once
+	ReconnectWait       time.Duration // wait of a client that exceeds that rate; 10 s
 
-	PrefixV4, PrefixV6 int            // leading bits of IP addresses that make an address of ours; 32 and 64
-	Exempt             []netip.Prefix // IP addresses that may do everything, but for MaxPerUser
+	PrefixV4, PrefixV6 int            // leading bits of an IP address that identify its network; 32 and 64
+	Exempt             []netip.Prefix // networks without any limit but MaxPerUser
 
-	MaxRemembered int // addresses without a connection, and client identifiers, that are remembered; 65536 each
+	// MaxRemembered bounds the remembered addresses without a connection, client identifiers, users with failed
+	// logins, and users with successful logins; 65536 each.
+	MaxRemembered int
 }
 
-// Limit is a limit that was reached.
+// Limit names an exceeded limit.
 type Limit uint8
 
-// The limits. None says that there is room.
+// The limits. None means that no limit is exceeded.
 const (
 	None Limit = iota
 	AddressConnections
@@ -56,44 +59,48 @@ const (
 	Reconnects
 )
 
-// Guard counts. Its methods may be called from several goroutines. Times are those of one monotonic clock, in nanoseconds.
-// A remote is an IP address, with or without a port; what is none, such as a unix socket, is exempt.
+// Guard counts. Its methods are safe for concurrent use. Times are nanoseconds of one monotonic clock. A remote is an
+// IP address, with or without a port; any other, such as a unix socket's, is exempt.
 type Guard struct {
 	rules   atomic.Pointer[rules]
 	seed    maphash.Seed
 	stripes [stripes]stripe
+
+	lastFailure atomic.Int64 // time of the last failed login; 0: none yet
 }
 
-// rules are Options, ready to be asked. They never change.
+// rules are the compiled Options. They never change.
 type rules struct {
 	Options
 	connects, returns, messages, bytes Rate
+
+	addressFailures, repeatedFailures, userFailures, proofFailures Rate // failed logins
 }
 
-const stripes = 64 // so that shards and listeners do not wait for each other
+const stripes = 64 // shards and listeners rarely wait for each other
 
-// stripe is what is known of some addresses, users and client identifiers.
+// stripe holds the state of a part of the addresses, users and client identifiers.
 type stripe struct {
-	mu      sync.Mutex // guards what follows; held for a few map accesses only
-	open    map[netip.Addr]*Source
-	users   map[string]int
-	known   fading[netip.Addr, address]
-	clients fading[uint64, client]
+	mu        sync.Mutex // guards the fields below; held for a few map accesses only
+	open      map[netip.Addr]*Source
+	users     map[string]int
+	known     recent[netip.Addr, address]
+	clients   recent[uint64, client]
+	failures  recent[uint64, failures] // by user, and by user and address
+	successes recent[uint64, int64]    // time of the last success of a user at an address, or of a client
 }
 
 // address is the history of an address.
 type address struct {
 	connects        int64 // see Rate
 	messages, bytes int64 // see Rate; while no connection is open
-	failures        int   // failed logins
-	last            int64 // when the last of them was
-	until           int64 // when the next login may be
+	failed, proofs  int64 // see Rate; failed logins by passwords, and by tokens
 }
 
 // client is the history of a client identifier.
 type client struct {
-	returns int64 // see Rate
-	until   int64 // when it may come back
+	returns int64 // a bucket of returns, see Rate
+	until   int64 // earliest time of the next connection
 }
 
 // New returns a Guard.
@@ -103,14 +110,15 @@ func New(o Options) *Guard {
 	for i := range g.stripes {
 		s := &g.stripes[i]
 		s.open, s.users = make(map[netip.Addr]*Source), make(map[string]int)
-		s.known.most, s.clients.most = max(o.MaxRemembered/stripes, 1), max(o.MaxRemembered/stripes, 1)
+		most := max(o.MaxRemembered/stripes, 1)
+		s.known.limit, s.clients.limit, s.failures.limit, s.successes.limit = most, most, most, most
 	}
 	g.Set(o)
 	return g
 }
 
-// Set changes the options, but for MaxRemembered. Connections are counted as they were when they came, until Join and
-// JoinUser count them anew. What addresses have sent is forgotten, the rest of their history is not.
+// Set changes the options, except MaxRemembered. Connections keep their old accounting until Join and JoinUser count
+// them again. The traffic of addresses is forgotten, the rest of their history is not.
 func (g *Guard) Set(o Options) {
 	setDefault(&o.LoginWait, time.Second)
 	setDefault(&o.LoginMaxWait, time.Minute)
@@ -124,21 +132,29 @@ func (g *Guard) Set(o Options) {
 		returns:  NewRate(float64(o.ReconnectsPerMinute)/60, o.ReconnectsPerMinute),
 		messages: NewRate(o.MessagesPerSecond, Burst(o.MessageBurst, o.MessagesPerSecond)),
 		bytes:    NewRate(o.BytesPerSecond, Burst(o.ByteBurst, o.BytesPerSecond)),
+
+		addressFailures:  NewRate(perSecond(o.LoginWait), addressFactor*o.FailedLogins),
+		repeatedFailures: NewRate(perSecond(o.LoginWait), addressFactor*o.FailedLogins/2),
+		userFailures:     NewRate(perSecond(o.LoginWait), userFactor*o.FailedLogins),
+		proofFailures:    NewRate(perSecond(o.LoginWait), o.FailedLogins),
 	})
 	for i := range g.stripes {
-		g.stripes[i].forgive()
+		g.stripes[i].forgetTraffic()
 	}
 }
 
-// forgive forgets what addresses have sent: it was priced by another rate.
-func (s *stripe) forgive() {
+// perSecond converts an interval to a rate.
+func perSecond(d time.Duration) float64 { return float64(time.Second) / float64(d) }
+
+// forgetTraffic forgets the traffic of addresses: its debt was computed with another rate.
+func (s *stripe) forgetTraffic() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, from := range s.open {
 		from.messages.Store(0)
 		from.bytes.Store(0)
 	}
-	for _, known := range []map[netip.Addr]address{s.known.young, s.known.old} {
+	for _, known := range []map[netip.Addr]address{s.known.current, s.known.previous} {
 		for key, a := range known {
 			a.messages, a.bytes = 0, 0
 			known[key] = a
@@ -152,50 +168,10 @@ func setDefault[T ~int | ~int64](field *T, fallback T) {
 	}
 }
 
-// Login tells whether the credentials of a client from an address may be looked at.
-func (g *Guard) Login(remote string, now int64) Limit {
-	r := g.rules.Load()
-	key, counts := r.key(remote)
-	if !counts || r.FailedLogins <= 0 {
-		return None
-	}
-	s := g.stripe(key)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	a := s.known.find(key)
-	if now >= a.until {
-		return None
-	}
-	s.known.keep(key, a) // that others come meanwhile must not make it forgotten
-	return FailedLogins
-}
-
-// LoginFailed notes that credentials from an address were wrong.
-func (g *Guard) LoginFailed(remote string, now int64) {
-	r := g.rules.Load()
-	key, counts := r.key(remote)
-	if !counts || r.FailedLogins <= 0 {
-		return
-	}
-	s := g.stripe(key)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	a := s.known.find(key)
-	if now-a.last > int64(r.LoginForgiven) {
-		a.failures = 0
-	}
-	a.failures++
-	a.last = now
-	if beyond := a.failures - r.FailedLogins; beyond >= 0 {
-		a.until = now + int64(min(r.LoginWait<<min(beyond, 30), r.LoginMaxWait))
-	}
-	s.known.keep(key, a)
-}
-
-// Return counts a connection of a client identifier from an address.
+// Return counts a new connection of a client identifier from an address.
 func (g *Guard) Return(id, remote string, now int64) Limit {
 	r := g.rules.Load()
-	if _, counts := r.key(remote); !counts || r.ReconnectsPerMinute <= 0 {
+	if _, counts := r.network(remote); !counts || r.ReconnectsPerMinute <= 0 {
 		return None
 	}
 	key := maphash.String(g.seed, id)
@@ -214,8 +190,24 @@ func (g *Guard) Return(id, remote string, now int64) Limit {
 	return limit
 }
 
-// key is the address that a remote counts as; counts is false for one that is exempt.
-func (r *rules) key(remote string) (key netip.Addr, counts bool) {
+// Goodbye undoes Return for a connection that its client closed with a DISCONNECT: frequent clean reconnects are not
+// flapping.
+func (g *Guard) Goodbye(id, remote string) {
+	r := g.rules.Load()
+	if _, counts := r.network(remote); !counts || r.ReconnectsPerMinute <= 0 {
+		return
+	}
+	key := maphash.String(g.seed, id)
+	s := &g.stripes[key%stripes]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.clients.find(key)
+	r.returns.Refund(&c.returns, 1)
+	s.clients.keep(key, c)
+}
+
+// network returns the network of a remote; counts is false if it is exempt.
+func (r *rules) network(remote string) (key netip.Addr, counts bool) {
 	addr, ok := parse(remote)
 	if !ok {
 		return key, false

@@ -14,10 +14,12 @@ const second = int64(time.Second)
 
 func TestNothingToGuard(t *testing.T) {
 	g := guard.New(guard.Options{})
-	g.LoginFailed("192.0.2.1:1", 0)
+	ann := &guard.Attempt{Remote: "192.0.2.1:1", User: "ann"}
+	g.LoginFailed(ann, 0)
+	g.LoginSucceeded(ann, 0)
 	from, limit := g.Arrive("192.0.2.1:1", 0)
 	counted, user := g.Enter("ann", 0)
-	if limit|user|g.Login("192.0.2.1:1", 0)|g.Return("a", "192.0.2.1:1", 0) != guard.None {
+	if limit|user|g.Login(ann, 0)|g.ProofFailed(ann.Remote, 0)|g.Return("a", "192.0.2.1:1", 0) != guard.None {
 		t.Error("it holds somebody up")
 	}
 	if from != nil || counted || g.Join("192.0.2.1:1") != nil || g.JoinUser("ann") {
@@ -29,17 +31,17 @@ func TestNothingToGuard(t *testing.T) {
 	}
 }
 
-// visits lets connections come and go, and knows which have come from where.
-type visits struct {
+// connections opens and closes connections, and keeps the open ones by remote.
+type connections struct {
 	*guard.Guard
 	open map[string][]*guard.Source
 }
 
-func newVisits(o guard.Options) visits {
-	return visits{guard.New(o), map[string][]*guard.Source{}}
+func newConnections(o guard.Options) connections {
+	return connections{guard.New(o), map[string][]*guard.Source{}}
 }
 
-func (v visits) arrive(remote string, now int64) guard.Limit {
+func (v connections) arrive(remote string, now int64) guard.Limit {
 	from, limit := v.Arrive(remote, now)
 	if limit == guard.None {
 		v.open[remote] = append(v.open[remote], from)
@@ -47,7 +49,7 @@ func (v visits) arrive(remote string, now int64) guard.Limit {
 	return limit
 }
 
-func (v visits) leave(remote string) {
+func (v connections) leave(remote string) {
 	last := len(v.open[remote]) - 1
 	v.open[remote][last].Leave(true, 0)
 	v.open[remote] = v.open[remote][:last]
@@ -55,7 +57,7 @@ func (v visits) leave(remote string) {
 
 func TestConnectionsOfAnAddress(t *testing.T) {
 	exempt := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("2001:db8:ffff::/48")}
-	g := newVisits(guard.Options{MaxPerAddress: 2, Exempt: exempt})
+	g := newConnections(guard.Options{MaxPerAddress: 2, Exempt: exempt})
 	for _, tt := range []struct {
 		name, first, other string
 		same, exempt       bool
@@ -95,7 +97,7 @@ func TestConnectionsOfAnAddress(t *testing.T) {
 }
 
 func TestPrefixesCanBeChosen(t *testing.T) {
-	g := newVisits(guard.Options{MaxPerAddress: 1, PrefixV4: 24, PrefixV6: 48})
+	g := newConnections(guard.Options{MaxPerAddress: 1, PrefixV4: 24, PrefixV6: 48})
 	for _, pair := range [][2]string{{"192.0.2.1:1", "192.0.2.200:1"}, {"[2001:db8:1:1::]:1", "[2001:db8:1:2::]:1"}} {
 		if first, second := g.arrive(pair[0], 0), g.arrive(pair[1], 0); first != guard.None || second != guard.AddressConnections {
 			t.Errorf("%v: %d, %d", pair, first, second)
@@ -104,7 +106,7 @@ func TestPrefixesCanBeChosen(t *testing.T) {
 }
 
 func TestConnectsPerSecond(t *testing.T) {
-	g := newVisits(guard.Options{ConnectsPerSecond: 2, ConnectBurst: 5})
+	g := newConnections(guard.Options{ConnectsPerSecond: 2, ConnectBurst: 5})
 	passed := func(now int64) (n int) {
 		for g.arrive("192.0.2.1:1", now) == guard.None {
 			n++
@@ -121,43 +123,6 @@ func TestConnectsPerSecond(t *testing.T) {
 	}
 	if g.arrive("192.0.2.2:1", 100*second) != guard.None {
 		t.Error("another address is held up")
-	}
-}
-
-func TestFailedLoginsBackOff(t *testing.T) {
-	g := guard.New(guard.Options{FailedLogins: 3, LoginWait: time.Second, LoginMaxWait: 8 * time.Second, LoginForgiven: time.Minute})
-	const remote = "192.0.2.1:1"
-	now := 10 * second
-	for i := range 2 {
-		g.LoginFailed(remote, now)
-		if g.Login(remote, now) != guard.None {
-			t.Fatalf("it has to wait after %d failures", i+1)
-		}
-	}
-	for _, wait := range []int64{1, 2, 4, 8, 8, 8} {
-		g.LoginFailed(remote, now)
-		if g.Login(remote, now+wait*second-1) != guard.FailedLogins || g.Login(remote, now+wait*second) != guard.None {
-			t.Errorf("it does not have to wait for just %d s", wait)
-		}
-		now += wait * second
-	}
-	if g.Login("192.0.2.2:1", now-1) != guard.None {
-		t.Error("another address has to wait")
-	}
-	now += 61 * second
-	g.LoginFailed(remote, now)
-	if g.Login(remote, now) != guard.None {
-		t.Error("failures of long ago count")
-	}
-}
-
-func TestManyFailuresDoNotOverflow(t *testing.T) {
-	g := guard.New(guard.Options{FailedLogins: 1})
-	for range 200 {
-		g.LoginFailed("192.0.2.1:1", 0)
-	}
-	if g.Login("192.0.2.1:1", 60*second-1) != guard.FailedLogins || g.Login("192.0.2.1:1", 60*second) != guard.None {
-		t.Error("the wait is not a minute")
 	}
 }
 
@@ -182,6 +147,25 @@ func TestReconnects(t *testing.T) {
 		if g.Return("a", remote, now*second) != guard.None {
 			t.Errorf("once in ten seconds is too often, after %d s", now)
 		}
+	}
+}
+
+func TestOrderlyReconnects(t *testing.T) {
+	g := guard.New(guard.Options{ReconnectsPerMinute: 6, ReconnectWait: 5 * time.Second})
+	const remote = "192.0.2.1:1"
+	for i := range 100 {
+		if g.Return("a", remote, 0) != guard.None {
+			t.Fatalf("connection %d is held off", i)
+		}
+		g.Goodbye("a", remote)
+	}
+	for i := range 6 { // clean reconnects before do not raise the allowance
+		if g.Return("a", remote, 0) != guard.None {
+			t.Fatalf("connection %d that is cut is held off", i)
+		}
+	}
+	if g.Return("a", remote, 0) != guard.Reconnects {
+		t.Error("one that is cut all the time is not held off")
 	}
 }
 
@@ -218,9 +202,9 @@ func TestConnectionsOfAUser(t *testing.T) {
 	}
 }
 
-// What an attacker with many addresses leaves behind is bounded.
+// State left behind by an attacker with many addresses is bounded.
 func TestMemoryIsBounded(t *testing.T) {
-	g := newVisits(guard.Options{
+	g := newConnections(guard.Options{
 		MaxPerAddress: 10, ConnectsPerSecond: 1, ConnectBurst: 10, FailedLogins: 1, ReconnectsPerMinute: 10, MaxRemembered: 1024,
 	})
 	for i := range 100_000 {
@@ -228,24 +212,18 @@ func TestMemoryIsBounded(t *testing.T) {
 		if g.arrive(remote, 0) != guard.None {
 			t.Fatal(remote)
 		}
-		g.LoginFailed(remote, 0)
+		a := &guard.Attempt{Remote: remote, User: remote, Client: remote}
+		g.LoginFailed(a, 0)
+		g.LoginSucceeded(a, 0)
+		g.ProofFailed(remote, 0)
 		g.Return(remote, remote, 0)
 		g.leave(remote)
 	}
 	if addresses, clients, open := g.Remembered(); addresses > 2*1024+128 || clients > 2*1024+128 || open != 0 {
 		t.Errorf("%d addresses and %d clients are remembered, want about 2048; %d are open", addresses, clients, open)
 	}
-}
-
-// One who has to wait does not get out of it by what others do.
-func TestWhoAsksInVainIsNotForgotten(t *testing.T) {
-	g := guard.New(guard.Options{FailedLogins: 1, MaxRemembered: 1024})
-	g.LoginFailed("192.0.2.1:1", 0)
-	for i := range 100_000 {
-		g.LoginFailed(fmt.Sprintf("[2001:db8:%x:%x::1]:1", i>>16, i&0xffff), 0)
-		if i%100 == 0 && g.Login("192.0.2.1:1", second/2) != guard.FailedLogins {
-			t.Fatalf("forgotten after %d others", i)
-		}
+	if guesses, trusted := g.RememberedLogins(); guesses > 2*1024+128 || trusted > 2*1024+128 {
+		t.Errorf("%d users with failed logins and %d with others are remembered, want about 2048", guesses, trusted)
 	}
 }
 
@@ -256,8 +234,11 @@ func TestFromSeveralGoroutines(t *testing.T) {
 		all.Go(func() {
 			for i := range 1000 {
 				remote, user := fmt.Sprintf("192.0.2.%d:1", i%4), fmt.Sprint(i%4)
-				g.LoginFailed(remote, 0)
-				g.Login(remote, 0)
+				a := &guard.Attempt{Remote: remote, User: user, Client: user}
+				g.LoginFailed(a, 0)
+				g.Login(a, 0)
+				g.LoginSucceeded(a, 0)
+				g.ProofFailed(remote, 0)
 				g.Return(user, remote, 0)
 				if from, limit := g.Arrive(remote, second); limit == guard.None {
 					from.Pay(1, 10, second)

@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// Rate is how often something may happen, and how much of it at once (a token bucket). The state of a bucket is one
-// int64, zero at first: when everything that was taken will have been paid for, on the caller's clock.
+// Rate is a token bucket's rate and burst. The state of a bucket is one int64, zero at first: the time at which its
+// debt is paid off, on the caller's clock.
 type Rate struct {
-	cost  float64 // of one, in nanoseconds; 0: nothing costs anything
-	burst int64   // in nanoseconds
+	cost  float64 // nanoseconds per token; 0: no limit
+	burst int64   // nanoseconds
 }
 
-// NewRate returns a rate per second, or none if that is zero or less. Burst is how much may be taken of a bucket that was
-// left alone for long, at least 1.
+// NewRate returns a rate per second, or no limit if that is zero or less. Burst is the capacity of a full bucket, at
+// least 1.
 func NewRate(perSecond float64, burst int) Rate {
 	if perSecond <= 0 {
 		return Rate{}
@@ -24,19 +24,19 @@ func NewRate(perSecond float64, burst int) Rate {
 	return Rate{cost: min(cost, most), burst: int64(min(cost*float64(max(burst, 1)-1), most))}
 }
 
-// Burst is what a second brings, unless it is said.
+// Burst returns said, or the tokens of one second if said is zero.
 func Burst(said int, perSecond float64) int {
 	if said > 0 {
 		return said
 	}
-	return int(min(math.Ceil(max(perSecond, 0)), 1<<40))
+	return int(min(math.Ceil(max(perSecond, 0)), math.MaxInt32))
 }
 
-// None tells whether there is no rate.
+// None reports whether there is no limit.
 func (r Rate) None() bool { return r.cost == 0 }
 
-// Take takes n of a bucket at the time now, unless it is empty. More than there is may be taken at once: then it takes
-// longer until the next.
+// Take takes n tokens at the time now. It returns false if the bucket is empty. n may exceed the tokens in the bucket;
+// the next Take then waits longer.
 func (r Rate) Take(paid *int64, now, n int64) bool {
 	if *paid > now+r.burst {
 		return false
@@ -45,12 +45,24 @@ func (r Rate) Take(paid *int64, now, n int64) bool {
 	return true
 }
 
-// Next is when something may be taken of a bucket again.
+// isEmpty reports whether Take would return false.
+func (r Rate) isEmpty(paid, now int64) bool { return paid > now+r.burst }
+
+// charge takes one token, and leaves no debt beyond the next token.
+func (r Rate) charge(paid *int64, now int64) {
+	cost := int64(r.cost)
+	*paid = min(max(*paid, now)+cost, now+r.burst+cost)
+}
+
+// Refund returns n tokens of a Take.
+func (r Rate) Refund(paid *int64, n int64) { *paid -= int64(min(r.cost*float64(n), 1<<61)) }
+
+// Next returns the time at which the bucket is no longer empty.
 func (r Rate) Next(paid int64) int64 { return paid - r.burst }
 
-// book takes n of a bucket that several take from, whether it is empty or not, and returns when they may be had: a time
-// that is past, if there was enough.
-func (r Rate) book(paid *atomic.Int64, now, n int64) int64 {
+// reserve takes n tokens of a shared bucket, empty or not. It returns the time at which they are available: in the past
+// if there were enough.
+func (r Rate) reserve(paid *atomic.Int64, now, n int64) int64 {
 	cost := int64(min(r.cost*float64(n), 1<<61))
 	for {
 		old := paid.Load()

@@ -5,8 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// Source is an address that has connections. One that is nil is not counted: an exempt address, or any while no limit
-// of Source is set.
+// Source is an address with connections. A nil Source is not counted: the address is exempt, or no limit needs the
+// count.
 type Source struct {
 	// Static after construction.
 	g   *Guard
@@ -16,22 +16,22 @@ type Source struct {
 	messages, bytes atomic.Int64 // see Rate
 }
 
-// counted tells whether the connections of addresses have to be counted.
-func (r *rules) counted() bool { return r.MaxHalfOpen > 0 || r.lasting() }
+// countsSources reports whether connections are counted by address.
+func (r *rules) countsSources() bool { return r.MaxHalfOpen > 0 || r.countsOpen() }
 
-// lasting tells whether they have to be counted for as long as they are open.
-func (r *rules) lasting() bool {
+// countsOpen reports whether they are counted until they close, not only while half open.
+func (r *rules) countsOpen() bool {
 	return r.MaxPerAddress > 0 || !r.messages.None() || !r.bytes.None()
 }
 
-// Arrive counts a connection that has come, and is half open until Greet. If it says None, Leave must be called when
-// the connection is gone.
+// Arrive counts a new connection, half open until Greet. If it returns None, call Leave when the connection is
+// closed.
 func (g *Guard) Arrive(remote string, now int64) (*Source, Limit) {
 	r := g.rules.Load()
-	if !r.counted() && r.connects.None() {
+	if !r.countsSources() && r.connects.None() {
 		return nil, None
 	}
-	key, counts := r.key(remote)
+	key, counts := r.network(remote)
 	if !counts {
 		return nil, None
 	}
@@ -53,7 +53,7 @@ func (g *Guard) Arrive(remote string, now int64) (*Source, Limit) {
 		}
 		s.known.keep(key, a)
 	}
-	if !r.counted() {
+	if !r.countsSources() {
 		return nil, None
 	}
 	from := g.enter(s, key)
@@ -61,13 +61,13 @@ func (g *Guard) Arrive(remote string, now int64) (*Source, Limit) {
 	return from, None
 }
 
-// Join counts a connection that is there and no longer half open, whatever the limits are.
+// Join counts an established connection, whatever the limits are.
 func (g *Guard) Join(remote string) *Source {
 	r := g.rules.Load()
-	if !r.lasting() {
+	if !r.countsOpen() {
 		return nil
 	}
-	key, counts := r.key(remote)
+	key, counts := r.network(remote)
 	if !counts {
 		return nil
 	}
@@ -91,7 +91,7 @@ func (g *Guard) enter(s *stripe, key netip.Addr) *Source {
 	return from
 }
 
-// Greet notes that a connection has said who it is. It returns what counts the connection from then on.
+// Greet marks a connection as established. It returns the Source that counts it from now on.
 func (from *Source) Greet(now int64) *Source {
 	if from == nil {
 		return nil
@@ -100,14 +100,14 @@ func (from *Source) Greet(now int64) *Source {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	from.halfOpen--
-	if from.g.rules.Load().lasting() {
+	if from.g.rules.Load().countsOpen() {
 		return from
 	}
 	from.leave(s, now)
 	return nil
 }
 
-// Leave takes a connection away that Arrive or Join counted; halfOpen if it was not greeted.
+// Leave removes a connection counted by Arrive or Join; halfOpen if it was not greeted.
 func (from *Source) Leave(halfOpen bool, now int64) {
 	if from == nil {
 		return
@@ -121,8 +121,8 @@ func (from *Source) Leave(halfOpen bool, now int64) {
 	from.leave(s, now)
 }
 
-// leave takes a connection away; the stripe is locked. What the address still owes is remembered, so that it does not
-// get rid of it by closing its connections.
+// leave removes a connection; the stripe is locked. The address's debt is remembered, so that closing its connections
+// does not clear it.
 func (from *Source) leave(s *stripe, now int64) {
 	if from.open--; from.open > 0 {
 		return
@@ -137,20 +137,19 @@ func (from *Source) leave(s *stripe, now int64) {
 	s.known.keep(from.key, a)
 }
 
-// Pay takes messages and bytes that a connection of the address sends off what it may send. It says when they may be
-// handled, and which limit makes them wait until then; None: now. Whoever waits has its place in the line, so that
-// many connections of an address get their share each. No lock is taken, and what is written to memory that
-// shards share is bounded by the rate itself.
+// Pay charges messages and bytes received from a connection of the address. It returns the time at which they may be
+// handled, and the limit that delays them; None: now. Each payment reserves its own time, so that many connections of
+// an address share the rate. Pay takes no lock; the rate itself bounds the writes to memory that shards share.
 func (from *Source) Pay(messages, bytes, now int64) (at int64, reached Limit) {
 	r := from.g.rules.Load()
 	at = now
 	if messages > 0 && !r.messages.None() {
-		if next := r.messages.book(&from.messages, now, messages); next > at {
+		if next := r.messages.reserve(&from.messages, now, messages); next > at {
 			at, reached = next, AddressMessages
 		}
 	}
 	if !r.bytes.None() {
-		if next := r.bytes.book(&from.bytes, now, bytes); next > at {
+		if next := r.bytes.reserve(&from.bytes, now, bytes); next > at {
 			at, reached = next, AddressBytes
 		}
 	}

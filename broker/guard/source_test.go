@@ -10,7 +10,7 @@ import (
 )
 
 func TestHalfOpen(t *testing.T) {
-	g := newVisits(guard.Options{MaxHalfOpen: 2})
+	g := newConnections(guard.Options{MaxHalfOpen: 2})
 	const here = "192.0.2.1:1"
 	for i, want := range []guard.Limit{guard.None, guard.None, guard.AddressHalfOpen} {
 		if got := g.arrive(here, 0); got != want {
@@ -46,7 +46,7 @@ func TestGreetedConnectionsGoOnCounting(t *testing.T) {
 	}
 }
 
-// Two connections of an address pay from one purse, and each has its place in the line.
+// Two connections of an address share one bucket, and each reserves its own time.
 func TestWhatAnAddressSends(t *testing.T) {
 	g := guard.New(guard.Options{MessagesPerSecond: 1, MessageBurst: 3, BytesPerSecond: 100, ByteBurst: 1000})
 	one, two, other := g.Join("[2001:db8::1]:1"), g.Join("[2001:db8::2]:1"), g.Join("[2001:db8:0:1::1]:1")
@@ -62,7 +62,7 @@ func TestWhatAnAddressSends(t *testing.T) {
 		{two, 1, 10, 0, second, guard.AddressMessages},
 		{one, 1, 10, 0, 2 * second, guard.AddressMessages},
 		{other, 1, 10, 0, 0, guard.None},
-		{two, 0, 100_000, 0, 0, guard.None}, // more than the burst passes, and is paid for later
+		{two, 0, 100_000, 0, 0, guard.None}, // more than the burst passes, and delays the next
 		{one, 0, 10, 0, 990 * second, guard.AddressBytes},
 		{two, 1, 0, 100 * second, 990 * second, guard.AddressBytes},
 		{two, 1, 0, 2000 * second, 2000 * second, guard.None},
@@ -74,7 +74,7 @@ func TestWhatAnAddressSends(t *testing.T) {
 	}
 }
 
-// Closing connections and opening new ones does not fill the purse.
+// Closing connections and opening new ones does not refill the bucket.
 func TestDebtsAreRemembered(t *testing.T) {
 	g := guard.New(guard.Options{MessagesPerSecond: .1, MessageBurst: 5})
 	const here = "192.0.2.1:1"
@@ -94,7 +94,7 @@ func TestDebtsAreRemembered(t *testing.T) {
 	}
 }
 
-// However many goroutines pay, no more passes than the rate lets.
+// Concurrent payments never pass more than the rate.
 func TestPayingFromSeveralGoroutines(t *testing.T) {
 	g := guard.New(guard.Options{MessagesPerSecond: 1, MessageBurst: 100})
 	var passed atomic.Int64
@@ -130,7 +130,7 @@ func TestSet(t *testing.T) {
 	if from, limit := g.Arrive(here, 0); from != nil || limit != guard.None {
 		t.Errorf("exempt now: %d", limit)
 	}
-	first.Leave(true, 0) // counted before it was exempt
+	first.Leave(true, 0) // counted before the address was exempt
 	g.Set(guard.Options{MaxPerUser: 1})
 	if g.Join(here) != nil || !g.JoinUser("ann") {
 		t.Error("counted wrongly without limits of addresses")

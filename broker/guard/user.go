@@ -2,8 +2,8 @@ package guard
 
 import "hash/maphash"
 
-// Enter counts a connection of a user. Instead is how many of the user's connections end for it. If it says that it has
-// counted it, Exit must be called when the connection is gone.
+// Enter counts a connection of a user. Instead is the number of the user's connections that end in its favour. If
+// counted is true, call Exit when the connection is closed.
 func (g *Guard) Enter(user string, instead int) (counted bool, reached Limit) {
 	most := g.rules.Load().MaxPerUser
 	if most <= 0 || user == "" {
@@ -19,7 +19,7 @@ func (g *Guard) Enter(user string, instead int) (counted bool, reached Limit) {
 	return true, None
 }
 
-// JoinUser counts a connection of a user that is there, whatever the limit is, as Enter does.
+// JoinUser counts an established connection of a user as Enter does, whatever the limit is.
 func (g *Guard) JoinUser(user string) (counted bool) {
 	if g.rules.Load().MaxPerUser <= 0 || user == "" {
 		return false
@@ -31,7 +31,7 @@ func (g *Guard) JoinUser(user string) (counted bool) {
 	return true
 }
 
-// Exit takes a connection of a user away that Enter or JoinUser has counted.
+// Exit removes a connection counted by Enter or JoinUser.
 func (g *Guard) Exit(user string) {
 	s := g.stripeOf(user)
 	s.mu.Lock()

@@ -1,5 +1,5 @@
-// Package topic knows the grammar of topic names and filters (MQTT 4.7) and the trees that match one against the other.
-// It never knows who subscribes or what a message is.
+// Package topic checks topic names and filters (MQTT 4.7) and provides trees that match one against the other. It
+// knows no subscribers and no messages.
 package topic
 
 import (
@@ -11,7 +11,7 @@ import (
 // MaxBytes is the longest topic name or filter that the wire can carry (MQTT 1.5.4).
 const MaxBytes = 65535
 
-// Why a topic name or filter is refused.
+// Reasons to refuse a topic name or filter.
 var (
 	ErrEmpty     = errors.New("topic is empty [MQTT-4.7.3-1]")
 	ErrTooLong   = errors.New("topic is longer than 65535 bytes [MQTT-4.7.3-3]")
@@ -23,7 +23,7 @@ var (
 	ErrShare     = errors.New("$share is not followed by a share name and a filter [MQTT-4.8.2-2]")
 )
 
-// CheckName reports why s is no topic name that may be published to, or nil.
+// CheckName returns the reason why s is no valid topic name, or nil.
 func CheckName(s string) error {
 	if err := checkText(s); err != nil {
 		return err
@@ -34,8 +34,8 @@ func CheckName(s string) error {
 	return nil
 }
 
-// CheckFilter reports why s is no topic filter, or nil. A shared subscription's filter is checked without its prefix,
-// see SplitShare.
+// CheckFilter returns the reason why s is no valid topic filter, or nil. A shared subscription's filter is checked
+// without its prefix, see SplitShare.
 func CheckFilter(s string) error {
 	if err := checkText(s); err != nil {
 		return err
@@ -65,6 +65,14 @@ func checkText(s string) error {
 	return nil
 }
 
+// JoinShare is the filter of a shared subscription, or the filter alone if name is empty. SplitShare takes it apart.
+func JoinShare(name, filter string) string {
+	if name == "" {
+		return filter
+	}
+	return "$share/" + name + "/" + filter
+}
+
 // SplitShare splits "$share/{name}/{filter}". For any other filter name is empty and rest is the filter itself.
 // An error is ErrShareName or ErrShare; rest is not checked otherwise.
 func SplitShare(filter string) (name, rest string, err error) {
@@ -88,10 +96,10 @@ func SplitShare(filter string) (name, rest string, err error) {
 // Levels counts the levels of a name or filter.
 func Levels(s string) int { return strings.Count(s, "/") + 1 }
 
-// HasWildcard tells whether a filter can match more than one name.
+// HasWildcard reports whether a filter can match more than one name.
 func HasWildcard(filter string) bool { return strings.ContainsAny(filter, "+#") }
 
-// Match tells whether a valid filter matches a valid name. A wildcard in the first level does not match a name that
+// Match reports whether a valid filter matches a valid name. A wildcard in the first level does not match a name that
 // begins with $ [MQTT-4.7.2-1].
 func Match(filter, name string) bool {
 	if name != "" && name[0] == '$' && filter != "" && (filter[0] == '+' || filter[0] == '#') {

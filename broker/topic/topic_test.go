@@ -59,6 +59,9 @@ func TestSplitShare(t *testing.T) {
 		if name != c.name || rest != c.rest || !errors.Is(err, c.err) {
 			t.Errorf("SplitShare(%q) = %q, %q, %v; want %q, %q, %v", c.in, name, rest, err, c.name, c.rest, c.err)
 		}
+		if got := topic.JoinShare(name, rest); err == nil && got != c.in {
+			t.Errorf("JoinShare(%q, %q) = %q; want %q", name, rest, got, c.in)
+		}
 	}
 }
 
@@ -80,7 +83,7 @@ func TestMatch(t *testing.T) {
 	}
 }
 
-// alphabet makes every string of up to n levels out of the given level texts.
+// alphabet returns every string of up to n of the given levels.
 func alphabet(levels []string, n int) []string {
 	all := slices.Clone(levels)
 	last := all
@@ -96,12 +99,12 @@ func alphabet(levels []string, n int) []string {
 	return slices.DeleteFunc(all, func(s string) bool { return s == "" })
 }
 
-// text is a filter as a value of its own.
+// text is a filter that is its own value.
 type text string
 
 func (t text) Key() string { return string(t) }
 
-// TestTreesAgreeWithMatch holds both trees against Match for every filter and name of a small alphabet.
+// TestTreesAgreeWithMatch compares both trees with Match for every filter and name of a small alphabet.
 func TestTreesAgreeWithMatch(t *testing.T) {
 	t.Parallel()
 	names := alphabet([]string{"", "a", "b", "$x"}, 3)
@@ -220,7 +223,8 @@ func BenchmarkFiltersMatch(b *testing.B) {
 	}
 }
 
-// BenchmarkFiltersDepth looks up a topic of so many levels, with a filter of only + and one that ends in # at each level.
+// BenchmarkFiltersDepth looks up a topic of a given depth, with a filter of + alone and one that ends in # at each
+// level.
 func BenchmarkFiltersDepth(b *testing.B) {
 	for _, levels := range []int{1, 2, 4, 8, 16, 32, 64, 128} {
 		b.Run(fmt.Sprintf("levels=%d", levels), func(b *testing.B) {

@@ -1,5 +1,5 @@
-// Package anonymous accepts clients without asking who they are. It never gives anybody a user name: whoever it accepts
-// is anonymous to the rules, whatever they call themselves.
+// Package anonymous accepts clients without authentication. It never assigns a user name: to the rules an accepted
+// client is anonymous, whatever user name it sends.
 package anonymous
 
 import (
@@ -8,19 +8,19 @@ import (
 	"github.com/outcry-mqtt/outcry/broker"
 )
 
-// Method is the Identity.Method of those who were not asked.
+// Method is the Identity.Method of unauthenticated clients.
 const Method = "anonymous"
 
-// Authenticator accepts every client that no authenticator before it was concerned with. Its zero value is ready.
+// Authenticator accepts every client that all earlier authenticators left undecided. Its zero value is ready.
 type Authenticator struct {
-	// OnlyWithoutCredentials leaves clients that show a user name or a password to be refused: one that mistyped its
-	// password should hear of it.
+	// OnlyWithoutCredentials leaves clients with a user name or a password undecided, so that they are refused: a
+	// client with a mistyped password should get an error.
 	OnlyWithoutCredentials bool
 }
 
 var _ broker.QuickAuthenticator = Authenticator{}
 
-// nobody is shared by all: an Identity in use does not change.
+// nobody is shared: an Identity in use does not change.
 var nobody = &broker.Identity{Method: Method}
 
 // Authenticate returns an Identity without a user, or broker.ErrNotConcerned.
@@ -31,7 +31,10 @@ func (a Authenticator) Authenticate(_ context.Context, c *broker.Credentials) (*
 	return nobody, nil
 }
 
-// AuthenticateQuickly is the same: there is nothing to look up.
+// Guessable always returns false: there are no credentials to guess.
+func (a Authenticator) Guessable(*broker.Credentials) bool { return false }
+
+// AuthenticateQuickly is Authenticate, which needs no look-up.
 func (a Authenticator) AuthenticateQuickly(c *broker.Credentials) (id *broker.Identity, known bool) {
 	id, _ = a.Authenticate(context.Background(), c)
 	return id, true

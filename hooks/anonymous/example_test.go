@@ -10,7 +10,7 @@ import (
 
 func Example() {
 	o := broker.Options{Hooks: []any{
-		// those that know somebody come first
+		// authenticators that identify users come first
 		anonymous.Authenticator{OnlyWithoutCredentials: true},
 	}}
 	last := o.Hooks[0].(broker.Authenticator)

@@ -3,22 +3,22 @@ package boltstore
 import (
 	"fmt"
 
-	"github.com/outcry-mqtt/outcry/broker"
+	"github.com/outcry-mqtt/outcry/broker/storage"
 	"go.etcd.io/bbolt"
 )
 
-// arenaBytes is the least that is allocated for values.
+// arenaBytes is the minimum allocation for values.
 const arenaBytes = 256 << 10
 
 // txWriter applies batches to one transaction.
 type txWriter struct {
 	tx      *bbolt.Tx
-	buckets [broker.Spaces][2]*bbolt.Bucket // by space, and whether the key is long
+	buckets [storage.Spaces][2]*bbolt.Bucket // by space, and whether the key is long
 	key     []byte
-	arena   []byte // bbolt keeps values as they are until the transaction ends
+	arena   []byte // values in file format; bbolt refers to them until the transaction ends
 }
 
-// batch applies commits in their order, then the later ops that none of the commits has overtaken.
+// batch applies commits in order, then the later ops not overtaken by a commit.
 func (w *txWriter) batch(b *batch) error {
 	var newest map[laterKey]uint64 // only needed if there are later ops
 	if len(b.later) > 0 {
@@ -26,6 +26,9 @@ func (w *txWriter) batch(b *batch) error {
 	}
 	for _, r := range b.commits {
 		for _, op := range r.ops {
+			if b.relief && isDone(op) {
+				continue // see relieve
+			}
 			if err := w.apply(op); err != nil {
 				return err
 			}
@@ -35,13 +38,13 @@ func (w *txWriter) batch(b *batch) error {
 		}
 	}
 	if b.probe {
-		// A page that changes, so that space is needed.
+		// Changing a page makes the transaction need space.
 		if err := w.tx.Bucket(metaBucket).Put(formatKey, formatValue()); err != nil {
 			return err
 		}
 	}
 	for _, l := range b.later {
-		if l.seq == 0 || newest[laterKey{l.op.Space, l.op.Key}] > l.seq {
+		if l.seq == 0 || newest[laterKey{l.op.Space, l.op.Key}] > l.seq || b.relief && !l.op.Delete {
 			continue
 		}
 		if err := w.apply(l.op); err != nil {
@@ -51,7 +54,7 @@ func (w *txWriter) batch(b *batch) error {
 	return nil
 }
 
-func (w *txWriter) apply(op broker.Op) error {
+func (w *txWriter) apply(op storage.Op) error {
 	bucket := w.bucket(op.Space, isLong(op.Key))
 	w.key = appendKey(w.key[:0], op.Key)
 	if op.Delete {
@@ -63,7 +66,7 @@ func (w *txWriter) apply(op broker.Op) error {
 	return nil
 }
 
-func (w *txWriter) bucket(space broker.Space, long bool) *bbolt.Bucket {
+func (w *txWriter) bucket(space storage.Space, long bool) *bbolt.Bucket {
 	name, i := plainBucket(space), 0
 	if long {
 		name, i = longBucket(space), 1
@@ -74,8 +77,8 @@ func (w *txWriter) bucket(space broker.Space, long bool) *bbolt.Bucket {
 	return w.buckets[space][i]
 }
 
-// value returns what is to stand in the file for op. A full arena is left to the values that are in it.
-func (w *txWriter) value(op broker.Op) []byte {
+// value returns op's value in file format. A full arena stays with the values in it.
+func (w *txWriter) value(op storage.Op) []byte {
 	need := 4 + len(op.Key) + len(op.Value) + checksumBytes
 	if cap(w.arena)-len(w.arena) < need {
 		w.arena = make([]byte, 0, max(need, arenaBytes))

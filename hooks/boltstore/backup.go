@@ -13,18 +13,18 @@ import (
 	"github.com/outcry-mqtt/outcry/hooks/internal/folder"
 )
 
-// ErrExists means that there is something already where a backup was to be written.
+// ErrExists is returned if a backup's file exists already.
 var ErrExists = errors.New("there already; choose another name, or say that it may be replaced")
 
-// BackupOptions say how SaveBackup writes a file.
+// BackupOptions configure SaveBackup.
 type BackupOptions struct {
-	Path     string // the file, which gets mode 0600
-	Replace  bool   // there may be one already, which is replaced
+	Path     string // the file, created with mode 0600
+	Replace  bool   // replace an existing file
 	Progress func(done, total int64)
 }
 
-// SaveBackup makes the file at o.Path of what fill writes, which is a store's file as Snapshot.WriteTo writes it. The file
-// is there when SaveBackup returns nil, whole, on disk and checked, and otherwise as it was before.
+// SaveBackup creates the file at o.Path with the output of fill, a store's file as from Snapshot.WriteTo. When
+// SaveBackup returns nil the file is complete, on disk and checked; otherwise the old one is unchanged.
 func SaveBackup(ctx context.Context, o BackupOptions, fill func(w io.Writer) error) (*Report, error) {
 	r, err := saveBackup(ctx, o, fill)
 	if err != nil {
@@ -55,7 +55,7 @@ func saveBackup(ctx context.Context, o BackupOptions, fill func(w io.Writer) err
 	return r, folder.Sync(filepath.Dir(o.Path))
 }
 
-// isFree tells why the file may not be written.
+// isFree returns an error if the file must not be written.
 func (o *BackupOptions) isFree() error {
 	if o.Path == "" {
 		return errNoPath
@@ -74,7 +74,7 @@ func (o *BackupOptions) isFree() error {
 	return nil
 }
 
-// writeTemp makes a file beside path, with mode 0600, of what fill writes, and syncs it.
+// writeTemp creates a file beside path, with mode 0600 and the output of fill, and syncs it.
 func writeTemp(path string, fill func(w io.Writer) error) (name string, err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
@@ -95,7 +95,7 @@ func writeTemp(path string, fill func(w io.Writer) error) (name string, err erro
 	return f.Name(), f.Sync()
 }
 
-// checkCopy checks a copy of a store before it is used. What is wrong with it is an error.
+// checkCopy checks a copy of a store before it is used. Damage is an error.
 func checkCopy(ctx context.Context, path string, o CheckOptions) (*Report, error) {
 	snap, err := openSnapshot(path)
 	if err != nil {

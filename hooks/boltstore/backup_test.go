@@ -10,11 +10,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/outcry-mqtt/outcry/broker"
+	"github.com/outcry-mqtt/outcry/broker/storage"
 	"github.com/outcry-mqtt/outcry/hooks/boltstore"
 )
 
-// fillFrom fills a backup with a snapshot.
+// fillFrom returns a fill function for a snapshot.
 func fillFrom(snap *boltstore.Snapshot) func(io.Writer) error {
 	return func(w io.Writer) error {
 		_, err := snap.WriteTo(w)
@@ -52,7 +52,7 @@ func TestBackupBesideCommits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Spaces[broker.SpaceRetained].Keys != 500 {
+	if r.Spaces[storage.SpaceRetained].Keys != 500 {
 		t.Errorf("the report is %+v", r)
 	}
 	info, err := os.Stat(path)

@@ -6,11 +6,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/outcry-mqtt/outcry/broker"
+	"github.com/outcry-mqtt/outcry/broker/storage"
 	"github.com/outcry-mqtt/outcry/hooks/boltstore"
 )
 
-// BenchmarkCommit is of commits of one op each, with so many callers that each wait for their own.
+// BenchmarkCommit measures commits of one op each, by a number of callers that each wait for their own.
 func BenchmarkCommit(b *testing.B) {
 	for _, callers := range []int{1, 100, 2000} {
 		b.Run(fmt.Sprint("callers=", callers), func(b *testing.B) {
@@ -21,7 +21,7 @@ func BenchmarkCommit(b *testing.B) {
 			for range callers {
 				work.Go(func() {
 					for i := range turns {
-						op := broker.Op{Key: fmt.Sprint("ticker/", i%10_000), Value: value}
+						op := storage.Op{Key: fmt.Sprint("ticker/", i%10_000), Value: value}
 						if err := commit(s, op); err != nil {
 							b.Error(err)
 						}
@@ -40,7 +40,7 @@ func BenchmarkCommit(b *testing.B) {
 	}
 }
 
-// BenchmarkLater is of noting an op for one of 500 keys.
+// BenchmarkLater measures Later with 500 different keys.
 func BenchmarkLater(b *testing.B) {
 	s := mustOpen(b, boltstore.Options{Path: tempPath(b)})
 	keys := make([]string, 500)
@@ -50,11 +50,11 @@ func BenchmarkLater(b *testing.B) {
 	value := make([]byte, 100)
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
-		s.Later(broker.Op{Key: keys[i%len(keys)], Value: value})
+		s.Later(storage.Op{Key: keys[i%len(keys)], Value: value})
 	}
 }
 
-// BenchmarkRestore is of opening a store of a million keys and loading them.
+// BenchmarkRestore measures opening a store of a million keys and loading them.
 func BenchmarkRestore(b *testing.B) {
 	const keys = 1_000_000
 	path := tempPath(b)
@@ -69,7 +69,7 @@ func BenchmarkRestore(b *testing.B) {
 		}
 		opened := time.Since(start)
 		n := 0
-		err = s.Load(broker.SpaceRetained, func(string, []byte) error { n++; return nil })
+		err = s.Load(storage.SpaceRetained, func(string, []byte) error { n++; return nil })
 		if err != nil || n != keys {
 			b.Fatalf("%d keys, %v", n, err)
 		}
@@ -89,22 +89,22 @@ func fill(b *testing.B, path string, keys int) {
 	}
 	value := make([]byte, 64)
 	for i := range keys {
-		s.Later(broker.Op{Key: fmt.Sprint("ticker/", i*7919%keys), Value: value})
+		s.Later(storage.Op{Key: fmt.Sprint("ticker/", i*7919%keys), Value: value})
 	}
 	if err := s.Close(); err != nil {
 		b.Fatal(err)
 	}
 }
 
-// BenchmarkCommitBesideFreePages is of commits to a file most of which is free, as after a million retained messages
-// were cleared.
+// BenchmarkCommitBesideFreePages measures commits to a mostly free file, as after clearing a million retained
+// messages.
 func BenchmarkCommitBesideFreePages(b *testing.B) {
 	const keys = 1_000_000
 	path := tempPath(b)
 	fill(b, path, keys)
 	s := mustOpen(b, boltstore.Options{Path: path, MaxPendingBytes: 1 << 30})
 	for from := 0; from < keys; from += 50_000 {
-		var ops []broker.Op
+		var ops []storage.Op
 		for i := from; i < from+50_000; i++ {
 			ops = append(ops, del(fmt.Sprint("ticker/", i)))
 		}
@@ -116,7 +116,7 @@ func BenchmarkCommitBesideFreePages(b *testing.B) {
 	}
 }
 
-// BenchmarkLookAfter is of checking, copying and compacting an open store of a million keys.
+// BenchmarkLookAfter measures checking, copying and compacting an open store of a million keys.
 func BenchmarkLookAfter(b *testing.B) {
 	path := tempPath(b)
 	fill(b, path, 1_000_000)

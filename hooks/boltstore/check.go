@@ -5,35 +5,28 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/outcry-mqtt/outcry/broker"
+	"github.com/outcry-mqtt/outcry/broker/storage"
 	"go.etcd.io/bbolt"
 )
 
-// checkBatch is how many pairs are checked between two looks at whether to go on.
+// checkBatch is the number of pairs between two checks of the context.
 const checkBatch = 256
 
-// CheckOptions say what Snapshot.Check does. The zero value is a check of everything that the store itself knows about.
+// CheckOptions configure Snapshot.Check. The zero value checks the store's own structure.
 type CheckOptions struct {
-	// Content are checks of what the pairs mean. They are called if all else is sound.
+	// Content are checks of the pairs' meaning, run if everything else is sound.
 	Content []ContentCheck
-	// Progress is called often, with how much of how much is done, in no unit. nil: nobody is told.
+	// Progress is called often with the work done and the total, in no unit. nil: not called.
 	Progress func(done, total int64)
 }
 
-// ContentCheck is a check of what the pairs of a store mean: it calls problem with each thing that is wrong, and returns
-// an error if it could not look.
-type ContentCheck func(from Loader, problem func(error)) error
+// ContentCheck checks the meaning of a store's pairs. It calls problem for each error found, and returns an error if
+// it could not check.
+type ContentCheck func(from storage.Loader, problem func(error)) error
 
-// Loader is what pairs are read from: all of one moment.
-type Loader interface {
-	// Load calls fn with every key and value of a space. A value is valid only during the call. An error of fn ends it
-	// and is returned.
-	Load(space broker.Space, fn func(key string, value []byte) error) error
-}
-
-// Check reads all of the snapshot: the tree, the checksum of each value, then what the pairs mean. What is wrong stands
-// in the report, see Report.Err; the error tells why it could not be checked: ctx has ended, the store was closed
-// (ErrClosed), or it is none of this format (ErrForeign, ErrNewer).
+// Check reads the whole snapshot: the tree, the checksum of each value, then the pairs' meaning. The report holds the
+// damage, see Report.Err. The error is the reason why the check could not be completed: ctx has ended, the store was
+// closed (ErrClosed), or the format is another (ErrForeign, ErrNewer).
 func (s *Snapshot) Check(ctx context.Context, o CheckOptions) (*Report, error) {
 	ctx, cancel := s.until(ctx)
 	defer cancel()
@@ -44,7 +37,7 @@ func (s *Snapshot) Check(ctx context.Context, o CheckOptions) (*Report, error) {
 	return c.report, nil
 }
 
-// checker is one check.
+// checker is the state of one check.
 type checker struct {
 	*Snapshot
 	CheckOptions
@@ -53,7 +46,7 @@ type checker struct {
 	done   int64 // bytes of pages, then of pairs
 }
 
-// run looks no further where something is wrong already that the next step relies on.
+// run runs the steps. It stops before a step that relies on something damaged.
 func (c *checker) run() error {
 	if err := c.tree(); err != nil || len(c.report.Problems) > 0 {
 		return err
@@ -102,7 +95,7 @@ func (c *checker) tree() error {
 // pairs checks the checksum of each pair.
 func (c *checker) pairs() error {
 	c.done = c.tx.Size()
-	for space := range broker.Space(broker.Spaces) {
+	for space := range storage.Space(storage.Spaces) {
 		c.report.Spaces = append(c.report.Spaces, SpaceReport{Name: spaceNames[space]})
 		for _, long := range []bool{false, true} {
 			b := spaceBucket(c.tx, space, long)
@@ -117,7 +110,7 @@ func (c *checker) pairs() error {
 	return nil
 }
 
-func (c *checker) bucket(b *bbolt.Bucket, space broker.Space, long bool) error {
+func (c *checker) bucket(b *bbolt.Bucket, space storage.Space, long bool) error {
 	cursor := b.Cursor()
 	step := cursor.First
 	for more := true; more; step = cursor.Next {
@@ -136,8 +129,8 @@ func (c *checker) bucket(b *bbolt.Bucket, space broker.Space, long bool) error {
 	return nil
 }
 
-// batch checks some pairs and tells whether there may be more.
-func (c *checker) batch(first, next func() (k, v []byte), space broker.Space, long bool) bool {
+// batch checks some pairs and reports whether there may be more.
+func (c *checker) batch(first, next func() (k, v []byte), space storage.Space, long bool) bool {
 	k, v := first()
 	for n := 1; k != nil; n++ {
 		key, value, err := parseValue(long, k, v)
@@ -155,7 +148,7 @@ func (c *checker) batch(first, next func() (k, v []byte), space broker.Space, lo
 	return false
 }
 
-// goOn tells how much is done, pages and pairs alike, and why the check should end.
+// goOn reports progress, and returns the reason to end the check, if any.
 func (c *checker) goOn(done int64) error {
 	if c.Progress != nil {
 		c.Progress(done, 2*c.tx.Size())

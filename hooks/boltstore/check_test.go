@@ -11,12 +11,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/outcry-mqtt/outcry/broker"
+	"github.com/outcry-mqtt/outcry/broker/storage"
 	"github.com/outcry-mqtt/outcry/hooks/boltstore"
 	"go.etcd.io/bbolt"
 )
 
-// mustSnapshot opens the file of a store that is closed.
+// mustSnapshot opens the file of a closed store.
 func mustSnapshot(tb testing.TB, path string) *boltstore.Snapshot {
 	tb.Helper()
 	snap, err := boltstore.OpenSnapshot(path)
@@ -40,7 +40,7 @@ func mustCheck(tb testing.TB, snap *boltstore.Snapshot, o boltstore.CheckOptions
 	return r
 }
 
-// checkStore checks the file of a store that is closed.
+// checkStore checks the file of a closed store.
 func checkStore(tb testing.TB, path string) *boltstore.Report {
 	tb.Helper()
 	snap := mustSnapshot(tb, path)
@@ -65,7 +65,7 @@ func TestCheckCounts(t *testing.T) {
 		valueBytes += int64(len(value))
 	}
 	want := boltstore.SpaceReport{Name: "retained", Keys: int64(len(filePairs)), KeyBytes: keyBytes, ValueBytes: valueBytes}
-	if r.Spaces[broker.SpaceRetained] != want || len(r.Spaces) != broker.Spaces {
+	if r.Spaces[storage.SpaceRetained] != want || len(r.Spaces) != storage.Spaces {
 		t.Errorf("spaces are %+v\nwant %+v", r.Spaces, want)
 	}
 	if r.Format < 1 || r.FileBytes != fileSize(t, path) || r.UsedBytes() <= keyBytes+valueBytes || r.UsedBytes()+r.FreeBytes() != r.FileBytes {
@@ -79,8 +79,8 @@ func TestCheckCounts(t *testing.T) {
 func TestCheckShowsBinaryKeysEscaped(t *testing.T) {
 	path := tempPath(t)
 	s := mustOpen(t, boltstore.Options{Path: path})
-	for space := range broker.Space(broker.Spaces) {
-		mustCommit(t, s, broker.Op{Space: space, Key: "a\x00\xff\n", Value: []byte("v")})
+	for space := range storage.Space(storage.Spaces) {
+		mustCommit(t, s, storage.Op{Space: space, Key: "a\x00\xff\n", Value: []byte("v")})
 	}
 	snap, err := s.Snapshot()
 	if err != nil {
@@ -88,7 +88,7 @@ func TestCheckShowsBinaryKeysEscaped(t *testing.T) {
 	}
 	defer snap.Close()
 	r := mustCheck(t, snap, boltstore.CheckOptions{})
-	if len(r.Largest) != broker.Spaces || r.Largest[0].Key != `a\x00\xff\n` {
+	if len(r.Largest) != storage.Spaces || r.Largest[0].Key != `a\x00\xff\n` {
 		t.Errorf("the largest are %+v", r.Largest)
 	}
 	for _, space := range r.Spaces {
@@ -129,7 +129,7 @@ func TestCheckFindsDamage(t *testing.T) {
 }
 
 func neverCalled(tb testing.TB) boltstore.ContentCheck {
-	return func(boltstore.Loader, func(error)) error {
+	return func(storage.Loader, func(error)) error {
 		tb.Error("the content of a damaged store was looked at")
 		return nil
 	}
@@ -139,8 +139,8 @@ func TestCheckOfContent(t *testing.T) {
 	path := tempPath(t)
 	write(t, path, storeFile(t))
 	snap := mustSnapshot(t, path)
-	strict := func(from boltstore.Loader, problem func(error)) error {
-		return from.Load(broker.SpaceRetained, func(key string, _ []byte) error {
+	strict := func(from storage.Loader, problem func(error)) error {
+		return from.Load(storage.SpaceRetained, func(key string, _ []byte) error {
 			if key == "large" {
 				problem(fmt.Errorf("%s: nobody may keep that", key))
 			}
@@ -153,7 +153,7 @@ func TestCheckOfContent(t *testing.T) {
 	}
 	unable := errors.New("cannot look")
 	_, err := snap.Check(t.Context(), boltstore.CheckOptions{Content: []boltstore.ContentCheck{
-		func(boltstore.Loader, func(error)) error { return unable },
+		func(storage.Loader, func(error)) error { return unable },
 	}})
 	if !errors.Is(err, unable) {
 		t.Errorf("the error is %v", err)
@@ -170,7 +170,7 @@ func TestCheckEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// TestDamageIsFound holds that a check does not take a file for sound that has other pairs than were written.
+// TestDamageIsFound checks that a file with other pairs than those written is not reported as sound.
 func TestDamageIsFound(t *testing.T) {
 	whole := storeFile(t)
 	path := tempPath(t)
@@ -186,7 +186,7 @@ func TestDamageIsFound(t *testing.T) {
 		}
 		got := make(map[string]string)
 		snap := mustSnapshot(t, path)
-		snap.Load(broker.SpaceRetained, func(key string, value []byte) error { got[key] = string(value); return nil })
+		snap.Load(storage.SpaceRetained, func(key string, value []byte) error { got[key] = string(value); return nil })
 		for key, value := range got {
 			if filePairs[key] != value {
 				t.Errorf("round %d: %.40q is %.40q", round, key, value)
@@ -247,7 +247,7 @@ func TestCheckRefusesWhatIsNotItsFormat(t *testing.T) {
 	}
 }
 
-// TestReadersHoldNobodyUp is of a file that grows to a multiple of its size while it is read.
+// TestReadersHoldNobodyUp reads a file while it grows to a multiple of its size.
 func TestReadersHoldNobodyUp(t *testing.T) {
 	s := mustOpen(t, boltstore.Options{Path: filepath.Join(t.TempDir(), "outcry.db")})
 	mustCommit(t, s, put("before", "1"))
@@ -259,7 +259,7 @@ func TestReadersHoldNobodyUp(t *testing.T) {
 		mustCommit(t, s, put(fmt.Sprint("meanwhile/", i), strings.Repeat("v", 1<<20)))
 	}
 	r := mustCheck(t, snap, boltstore.CheckOptions{})
-	if err := r.Err(); err != nil || r.Spaces[broker.SpaceRetained].Keys != 1 {
+	if err := r.Err(); err != nil || r.Spaces[storage.SpaceRetained].Keys != 1 {
 		t.Errorf("it is %v, with %+v", err, r.Spaces)
 	}
 	if err := snap.Close(); err != nil {
@@ -277,7 +277,7 @@ func TestCloseEndsReaders(t *testing.T) {
 	defer snap.Close()
 	closed := make(chan error)
 	_, err = snap.Check(t.Context(), boltstore.CheckOptions{Content: []boltstore.ContentCheck{
-		func(from boltstore.Loader, _ func(error)) error {
+		func(from storage.Loader, _ func(error)) error {
 			go func() { closed <- s.Close() }()
 			eventually(t, "the copy ends", func() bool {
 				_, err := snap.WriteTo(new(bytes.Buffer))

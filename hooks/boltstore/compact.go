@@ -12,28 +12,28 @@ import (
 	"github.com/outcry-mqtt/outcry/hooks/internal/folder"
 )
 
-// compactSuffix is behind the name of a store's file in that of the one that will replace it. One that is left over, by a
-// process that was killed, is removed when the store is opened.
+// compactSuffix is appended to the name of a store's file for its replacement. Opening the store removes a leftover
+// of a killed process.
 const compactSuffix = ".compact"
 
-// roomIn tells how much can be written to a folder. Tests change it.
+// roomIn returns the space available in a folder. Tests change it.
 var roomIn = freeBytes
 
-// CompactOptions say how a store is compacted.
+// CompactOptions configure compaction.
 type CompactOptions struct {
-	// Progress is called often, with how much of how much is done, in no unit. nil: nobody is told.
+	// Progress is called often with the work done and the total, in no unit. nil: not called.
 	Progress func(done, total int64)
 }
 
-// Compaction tells what compacting did.
+// Compaction is the result of a compaction.
 type Compaction struct {
 	Before int64 `json:"before"` // bytes of the file
 	After  int64 `json:"after"`
 }
 
-// CompactFile puts, in the place of a store's file that nobody has open, a new one without what is free in it. It needs
-// room for both. Whatever happens, one of the two whole files is there under the name. Errors are those of OpenSnapshot
-// and Check, and before anything is written that there is not enough room.
+// CompactFile replaces the file of a store that is not open by a new one without free space. It needs space for both.
+// In any case one of the two complete files has the name afterwards. Errors are those of OpenSnapshot and Check, and
+// lack of space before anything is written.
 func CompactFile(ctx context.Context, path string, o CompactOptions) (*Compaction, error) {
 	c, err := compactFile(ctx, path, o)
 	if err != nil {
@@ -55,7 +55,7 @@ func compactFile(ctx context.Context, path string, o CompactOptions) (*Compactio
 	if err != nil {
 		return nil, err
 	}
-	h, err := openDB(path, false) // so that nobody else has it open until it is replaced
+	h, err := openDB(path, false) // so that nobody else opens it before it is replaced
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func compactFile(ctx context.Context, path string, o CompactOptions) (*Compactio
 	return c, folder.Sync(filepath.Dir(path))
 }
 
-// mayCompact tells what prevents compacting: damage, or no room for the new file.
+// mayCompact returns the reason not to compact: damage, or lack of space for the new file.
 func mayCompact(ctx context.Context, snap *Snapshot, path string, o CompactOptions) error {
 	r, err := snap.Check(ctx, CheckOptions{Progress: half(o.Progress, 0)})
 	if err == nil {
@@ -91,8 +91,8 @@ func mayCompact(ctx context.Context, snap *Snapshot, path string, o CompactOptio
 	return nil
 }
 
-// writeCompact makes the file that is to replace the one at path, of what snap has: on disk, checked, and of the same
-// owner. If it fails there is none.
+// writeCompact creates the replacement of the file at path with the content of snap: on disk, checked, and with the
+// same owner. After an error there is none.
 func writeCompact(ctx context.Context, snap *Snapshot, path string, o CompactOptions) (_ *Compaction, err error) {
 	temp := path + compactSuffix
 	if err := removeLeftover(path); err != nil {
@@ -107,11 +107,8 @@ func writeCompact(ctx context.Context, snap *Snapshot, path string, o CompactOpt
 	if err != nil {
 		return nil, err
 	}
-	copied, err := copySnapshot(ctx, snap, temp, half(o.Progress, 1))
+	copied, err := copySnapshot(ctx, snap, temp, before, half(o.Progress, 1))
 	if err != nil {
-		return nil, err
-	}
-	if err := keepOwner(temp, before); err != nil {
 		return nil, err
 	}
 	r, err := checkCopy(ctx, temp, CheckOptions{})
@@ -124,7 +121,7 @@ func writeCompact(ctx context.Context, snap *Snapshot, path string, o CompactOpt
 	return &Compaction{Before: before.Size(), After: r.FileBytes}, nil
 }
 
-// removeLeftover removes what a process that was killed while it compacted the file at path has left.
+// removeLeftover removes the leftover of a process killed while it compacted the file at path.
 func removeLeftover(path string) error {
 	if err := os.Remove(path + compactSuffix); !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -132,7 +129,7 @@ func removeLeftover(path string) error {
 	return nil
 }
 
-// half makes the progress of a step that of the first or second half of the work.
+// half converts the progress of a step to that of the first or second half of the work.
 func half(progress func(done, total int64), n int64) func(done, total int64) {
 	return func(done, total int64) {
 		if progress != nil {
@@ -141,5 +138,5 @@ func half(progress func(done, total int64), n int64) func(done, total int64) {
 	}
 }
 
-// mib returns so many bytes in words, rounded up.
+// mib formats a size in MiB, rounded up.
 func mib(bytes int64) string { return fmt.Sprintf("%d MiB", (bytes+1<<20-1)>>20) }

@@ -10,7 +10,7 @@ import (
 	"github.com/outcry-mqtt/outcry/hooks/internal/folder"
 )
 
-// errCompacting is told to whoever would compact a store while somebody does.
+// errCompacting is the error of a second concurrent compaction.
 var errCompacting = errors.New("it is being compacted already; wait until that has ended")
 
 // compaction is one call of Compact.
@@ -21,9 +21,9 @@ type compaction struct {
 	result  *Compaction
 }
 
-// Compact puts a new file without what is free in the place of the store's, as CompactFile does, while the store is open.
-// It checks the store first, beside its traffic. Then commits and later ops wait, within Options.MaxPendingBytes, until
-// the new file is in its place; who reads goes on with the old one. Whatever happens, nothing that was committed is lost.
+// Compact is CompactFile for an open store. It first checks the store, concurrently with its traffic. Then commits
+// and later ops wait, within Options.MaxPendingBytes, until the new file is in place; readers continue with the old
+// one. No committed change is lost in any case.
 func (s *Store) Compact(ctx context.Context, o CompactOptions) (*Compaction, error) {
 	c := &compaction{ctx: ctx, options: o, done: make(chan error, 1)}
 	err := s.precheck(c)
@@ -52,7 +52,7 @@ func (s *Store) precheck(c *compaction) error {
 	return mayCompact(c.ctx, snap, path, c.options)
 }
 
-// request hands c to the writer.
+// request passes c to the writer.
 func (s *Store) request(c *compaction) error {
 	s.mu.Lock()
 	closed, other := s.closed, s.compacting != nil
@@ -70,7 +70,7 @@ func (s *Store) request(c *compaction) error {
 	return nil
 }
 
-// compact does what was asked for. The writer calls it between two transactions.
+// compact runs a requested compaction. The writer calls it between two transactions.
 func (s *Store) compact(c *compaction) {
 	s.mu.Lock()
 	failure := s.failure
@@ -117,8 +117,8 @@ func (s *Store) replaceFile(c *compaction) error {
 	return errors.Join(s.syncName(), old.retire())
 }
 
-// syncName makes the name of the file last. A crash before that could bring the old file back, so nothing is committed
-// until it is done.
+// syncName makes the name of the file durable. A crash before that could restore the old file, so nothing is
+// committed until it is done.
 func (s *Store) syncName() error {
 	if s.renamed == "" {
 		return nil

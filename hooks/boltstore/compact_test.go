@@ -12,11 +12,11 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/outcry-mqtt/outcry/broker"
+	"github.com/outcry-mqtt/outcry/broker/storage"
 	"github.com/outcry-mqtt/outcry/hooks/boltstore"
 )
 
-// sparse makes a store most of which is free, and returns what it has.
+// sparse creates a mostly free store, and returns its content.
 func sparse(tb testing.TB, path string) map[string]string {
 	tb.Helper()
 	s := mustOpen(tb, boltstore.Options{Path: path})
@@ -24,7 +24,7 @@ func sparse(tb testing.TB, path string) map[string]string {
 	for key, value := range want {
 		mustCommit(tb, s, put(key, value))
 	}
-	var gone []broker.Op
+	var gone []storage.Op
 	for i := range 2000 {
 		key := fmt.Sprint("k/", i)
 		s.Commit(ops(put(key, valueOf(key))), func(error) {})
@@ -35,7 +35,7 @@ func sparse(tb testing.TB, path string) map[string]string {
 		gone = append(gone, del(key))
 	}
 	mustCommit(tb, s, gone...)
-	mustCommit(tb, s, broker.Op{Space: broker.SpaceRetained + 1, Key: "\x00\xff", Value: []byte("other")})
+	mustCommit(tb, s, storage.Op{Space: storage.SpaceRetained + 1, Key: "\x00\xff", Value: []byte("other")})
 	if err := s.Close(); err != nil {
 		tb.Fatal(err)
 	}
@@ -65,7 +65,7 @@ func TestCompactFile(t *testing.T) {
 		t.Errorf("the file is %v, %v", info, err)
 	}
 	r := checkStore(t, path)
-	if r.Err() != nil || r.Spaces[broker.SpaceRetained+1].Keys != 1 {
+	if r.Err() != nil || r.Spaces[storage.SpaceRetained+1].Keys != 1 {
 		t.Errorf("its report is %+v", r)
 	}
 	wantPairs(t, load(t, mustOpen(t, boltstore.Options{Path: link})), want)
@@ -104,7 +104,7 @@ func TestCompactRefuses(t *testing.T) {
 	}
 }
 
-// TestCompactBesideTraffic compacts again and again while there are commits, later ops and readers.
+// TestCompactBesideTraffic compacts repeatedly during commits, later ops and reads.
 func TestCompactBesideTraffic(t *testing.T) {
 	path := tempPath(t)
 	want := sparse(t, path)
@@ -135,7 +135,7 @@ func TestCompactBesideTraffic(t *testing.T) {
 	}
 	close(stop)
 	traffic.Wait()
-	if got := mustCheck(t, before, boltstore.CheckOptions{}); got.Err() != nil || got.Spaces[broker.SpaceRetained].Keys != int64(len(want)) {
+	if got := mustCheck(t, before, boltstore.CheckOptions{}); got.Err() != nil || got.Spaces[storage.SpaceRetained].Keys != int64(len(want)) {
 		t.Errorf("what is read from before has %+v, %v", got.Spaces, got.Err())
 	}
 	before.Close()
@@ -155,7 +155,7 @@ func TestCompactBesideTraffic(t *testing.T) {
 	wantPairs(t, load(t, mustOpen(t, boltstore.Options{Path: path})), want)
 }
 
-// writeUntil changes keys below a prefix and notes in pairs what was acknowledged.
+// writeUntil changes keys with a prefix and records acknowledged changes in pairs.
 func writeUntil(t *testing.T, s *boltstore.Store, prefix string, stop <-chan struct{}, pairs map[string]string) {
 	for i := 0; !isClosed(stop); i++ {
 		key, value := fmt.Sprint(prefix, i%100), fmt.Sprint(i)
@@ -212,8 +212,8 @@ func TestCompactAsksForRoom(t *testing.T) {
 	}
 }
 
-// TestNobodyElseGetsACompactedStore opens the file all the while: whoever waits for the lock of a file that is replaced
-// must not take that for the store when it is let go.
+// TestNobodyElseGetsACompactedStore opens the file continuously: a process that waits for the lock of a replaced file
+// must not take it for the store when the lock is released.
 func TestNobodyElseGetsACompactedStore(t *testing.T) {
 	path := tempPath(t)
 	want := sparse(t, path)

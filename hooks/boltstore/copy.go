@@ -5,8 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 
-	"github.com/outcry-mqtt/outcry/broker"
+	"github.com/outcry-mqtt/outcry/broker/storage"
 	"go.etcd.io/bbolt"
 )
 
@@ -15,25 +16,28 @@ const (
 	fillPercent = 0.9     // of the copy's pages: they split soon enough
 )
 
-// copySnapshot makes a new file of what snap has, without what is free in it. It ends with what ctx ends with, or with
-// ErrClosed when the store is closed. The report tells how many pairs were copied.
-func copySnapshot(ctx context.Context, snap *Snapshot, path string, progress func(done, total int64)) (*Report, error) {
+// copySnapshot creates a new file with the content of snap without free space, and with the owner and mode of like.
+// It fails when ctx ends, or with ErrClosed when the store is closed. The report has the number of copied pairs.
+func copySnapshot(ctx context.Context, snap *Snapshot, path string, like fs.FileInfo, progress func(done, total int64)) (*Report, error) {
 	ctx, cancel := snap.until(ctx)
 	defer cancel()
 	to, err := openDB(path, false)
 	if err != nil {
 		return nil, err
 	}
-	to.db.NoSync, to.db.NoGrowSync = true, true // it is synced once, when all is in it
+	to.db.NoSync, to.db.NoGrowSync = true, true // synced once, at the end
 	c := &copier{ctx: ctx, from: snap, to: to, progress: progress, report: newReport(format)}
 	err = c.run()
+	if err == nil {
+		err = keepOwner(to.file, like)
+	}
 	if err == nil {
 		err = to.complete()
 	}
 	return c.report, errors.Join(err, to.db.Close())
 }
 
-// complete makes the file as long as its pages want it, which bbolt leaves to growing, and syncs it.
+// complete extends the file to the length of its pages, which bbolt leaves to later growth, and syncs it.
 func (h *handle) complete() error {
 	var want int64
 	_ = h.db.View(func(tx *bbolt.Tx) error { want = tx.Size(); return nil })
@@ -50,11 +54,11 @@ type copier struct {
 	from     *Snapshot
 	to       *handle
 	progress func(done, total int64)
-	report   *Report // of what was copied
+	report   *Report // of the copied pairs
 	done     int64   // bytes
 }
 
-// stored is a pair as it stands in the file.
+// stored is a pair in file format.
 type stored struct{ key, value []byte }
 
 func (c *copier) run() error {
@@ -65,7 +69,7 @@ func (c *copier) run() error {
 	if err := c.bucket(metaBucket, meta, func(_, _ []byte) error { return nil }); err != nil {
 		return err
 	}
-	for space := range broker.Space(broker.Spaces) {
+	for space := range storage.Space(storage.Spaces) {
 		c.report.Spaces = append(c.report.Spaces, SpaceReport{Name: spaceNames[space]})
 		for _, long := range []bool{false, true} {
 			name := plainBucket(space)
@@ -92,7 +96,7 @@ func (c *copier) run() error {
 	return nil
 }
 
-// bucket copies a bucket, after each pair was looked at.
+// bucket copies a bucket, after calling look for each pair.
 func (c *copier) bucket(name []byte, b *bbolt.Bucket, look func(k, v []byte) error) error {
 	cursor := b.Cursor()
 	step := cursor.First
@@ -116,7 +120,7 @@ func (c *copier) bucket(name []byte, b *bbolt.Bucket, look func(k, v []byte) err
 	return nil
 }
 
-// readStored copies pairs from the mapped file, so that a fault of reading it strikes nowhere else.
+// readStored copies pairs from the mapped file, so that only here a read can fault.
 func readStored(first, next func() (k, v []byte), look func(k, v []byte) error) (pairs []stored, more bool, err error) {
 	err = guard(func() error {
 		size := 0

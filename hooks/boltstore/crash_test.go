@@ -16,10 +16,10 @@ import (
 	"github.com/outcry-mqtt/outcry/hooks/boltstore"
 )
 
-// childEnv makes this test binary a process that writes to the store that it names until it is killed.
+// childEnv makes this test binary a process that writes to the named store until it is killed.
 const childEnv = "OUTCRY_TEST_STORE"
 
-// compactEnv beside it makes that process compact the store all the time as well; alone, the file that it names.
+// compactEnv in addition makes that process compact the store continuously; alone, it compacts the named file.
 const compactEnv = "OUTCRY_TEST_COMPACT"
 
 func compactForEver(s *boltstore.Store) {
@@ -31,7 +31,7 @@ func compactForEver(s *boltstore.Store) {
 	}
 }
 
-// compactUntilKilled compacts a file again and again, and prints a line before each time.
+// compactUntilKilled compacts a file repeatedly, and prints a line before each time.
 func compactUntilKilled(path string) {
 	for {
 		fmt.Println("compacting")
@@ -42,7 +42,7 @@ func compactUntilKilled(path string) {
 	}
 }
 
-// writeUntilKilled commits keys of its own from several goroutines and prints each key when it is acknowledged.
+// writeUntilKilled commits keys of its own from several goroutines and prints each acknowledged key.
 func writeUntilKilled(path string) {
 	s, err := boltstore.Open(boltstore.Options{Path: path})
 	if err != nil {
@@ -71,7 +71,7 @@ func writeUntilKilled(path string) {
 	select {}
 }
 
-// valueOf is some 2 KB that depend on key.
+// valueOf returns some 2 KB that depend on key.
 func valueOf(key string) string { return strings.Repeat(key+"|", 2000/len(key)) }
 
 func TestKilledProcessLosesNothingAcknowledged(t *testing.T) {
@@ -110,7 +110,7 @@ func killAndLookAfter(t *testing.T, env string) {
 	}
 }
 
-// runAndKill runs a child for some time after its first acknowledgement and adds what it acknowledged.
+// runAndKill runs a child for some time after its first acknowledgement and adds its acknowledged keys.
 func runAndKill(t *testing.T, env []string, after time.Duration, acknowledged map[string]bool) {
 	t.Helper()
 	child := exec.Command(os.Args[0])
@@ -128,7 +128,7 @@ func runAndKill(t *testing.T, env []string, after time.Duration, acknowledged ma
 	for lines := bufio.NewReader(out); ; {
 		line, err := lines.ReadString('\n')
 		if err != nil {
-			break // a line that was cut off is not an acknowledgement
+			break // a truncated line is no acknowledgement
 		}
 		if kill == nil {
 			kill = time.AfterFunc(after, func() { child.Process.Kill() })

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/outcry-mqtt/outcry/broker"
+	"github.com/outcry-mqtt/outcry/broker/storage"
 	"github.com/outcry-mqtt/outcry/hooks/boltstore"
 )
 
@@ -20,14 +20,14 @@ func TestLoadRefusesADamagedValue(t *testing.T) {
 	damaged := strings.Replace(value, "p", "q", 1)
 	write(t, path, bytes.ReplaceAll(storeFile(t), []byte(value), []byte(damaged)))
 	s := mustOpen(t, boltstore.Options{Path: path})
-	err := s.Load(broker.SpaceRetained, func(string, []byte) error { return nil })
+	err := s.Load(storage.SpaceRetained, func(string, []byte) error { return nil })
 	if !errors.Is(err, boltstore.ErrDamaged) || !strings.Contains(err.Error(), "ticker/7") {
 		t.Errorf("Load returned %v", err)
 	}
 }
 
-// TestDamageIsNeverMisread damages a file in many ways. It may be refused, and a damaged page may happen not to be in
-// use; but what is loaded must have been written, and nothing may end the process.
+// TestDamageIsNeverMisread damages a file in many ways. It may be refused, and a damaged page may be unused; but only
+// written pairs are loaded, and the process must not crash.
 func TestDamageIsNeverMisread(t *testing.T) {
 	whole := storeFile(t)
 	path := tempPath(t)
@@ -50,8 +50,8 @@ func TestDamageIsNeverMisread(t *testing.T) {
 	}
 }
 
-// TestTornMetaPage is of a crash while one of the two meta pages was written: the file is then what it was one commit
-// before, or what it is.
+// TestTornMetaPage simulates a crash while one of the two meta pages was written: the file has then the state before
+// or after that commit.
 func TestTornMetaPage(t *testing.T) {
 	for _, page := range []int{0, 1} {
 		t.Run(fmt.Sprint("page ", page), func(t *testing.T) {
@@ -78,7 +78,7 @@ func TestTornMetaPage(t *testing.T) {
 	}
 }
 
-// TestReopenAfterChurn holds that no file that bbolt writes is taken for a damaged one.
+// TestReopenAfterChurn checks that no file written by bbolt is taken for a damaged one.
 func TestReopenAfterChurn(t *testing.T) {
 	path := tempPath(t)
 	random := rand.New(rand.NewPCG(3, 4))
@@ -95,8 +95,8 @@ func TestReopenAfterChurn(t *testing.T) {
 	}
 }
 
-// churn returns changes that it makes in pairs too: more keys come at times, and more go at others.
-func churn(random *rand.Rand, pairs map[string]string) (ops []broker.Op) {
+// churn returns changes, which it also applies to pairs: at times mostly new keys, at others mostly deletions.
+func churn(random *rand.Rand, pairs map[string]string) (ops []storage.Op) {
 	deletes := random.IntN(10)
 	for range random.IntN(200) {
 		key := strings.Repeat(fmt.Sprint("k", random.IntN(2000)), 1+random.IntN(3))
@@ -123,14 +123,14 @@ func swapBranchKeys(file []byte) []byte {
 		for i := range element {
 			first[i], second[i] = second[i], first[i]
 		}
-		// An offset counts from its element.
+		// An offset is relative to its element.
 		binary.NativeEndian.PutUint32(first, binary.NativeEndian.Uint32(first)+element)
 		binary.NativeEndian.PutUint32(second, binary.NativeEndian.Uint32(second)-element)
 	}
 	return file
 }
 
-// damage flips a bit, overwrites some bytes, or cuts the file. It prefers the parts that bbolt's structure is in.
+// damage flips a bit, overwrites some bytes, or truncates the file. It prefers bbolt's own structures.
 func damage(random *rand.Rand, file []byte) []byte {
 	pageSize := os.Getpagesize()
 	at := random.IntN(len(file))
@@ -158,7 +158,7 @@ func loadDamaged(t *testing.T, path string) error {
 		return err
 	}
 	defer s.Close()
-	err = s.Load(broker.SpaceRetained, func(key string, value []byte) error {
+	err = s.Load(storage.SpaceRetained, func(key string, value []byte) error {
 		if filePairs[key] != string(value) {
 			t.Errorf("misread: %q has the value %q", key, value)
 		}
@@ -170,7 +170,7 @@ func loadDamaged(t *testing.T, path string) error {
 	return err
 }
 
-// FuzzDamage writes patch over a store's file at at and cuts it to size bytes, if there are more.
+// FuzzDamage writes patch over a store's file at offset at, and truncates it to size bytes if it is longer.
 func FuzzDamage(f *testing.F) {
 	whole := storeFile(f)
 	pageSize := os.Getpagesize()
@@ -192,7 +192,7 @@ func FuzzDamage(f *testing.F) {
 	})
 }
 
-// filePairs are what storeFile has in it.
+// filePairs are the pairs in storeFile.
 var filePairs = func() map[string]string {
 	pairs := map[string]string{strings.Repeat("long/", 10_000): "a long key"}
 	for i := range 1000 {
@@ -220,5 +220,12 @@ func storeFile(tb testing.TB) []byte {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return file
+	return withoutReserve(file)
+}
+
+// withoutReserve returns a file without the empty pages at its end.
+func withoutReserve(file []byte) []byte {
+	page := os.Getpagesize()
+	used := len(bytes.TrimRight(file, "\x00"))
+	return file[:min((used+page-1)/page*page, len(file))]
 }

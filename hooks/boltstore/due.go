@@ -2,8 +2,8 @@ package boltstore
 
 import "time"
 
-// A group is as large as what came while the last one was written, within these bounds: under load the syncs become
-// fewer, and a transaction still ends soon.
+// A group holds everything that arrived while the last one was written, within these bounds: under load there are
+// fewer syncs, and a transaction still ends soon.
 const (
 	groupFactor = 16 // times Options.MaxOps
 	groupBytes  = 16 << 20
@@ -11,16 +11,19 @@ const (
 
 func (o *Options) groupOps() int { return groupFactor * o.MaxOps }
 
-// batch is what goes into one transaction.
+// batch is the input of one transaction.
 type batch struct {
 	commits []request
 	later   window
-	refuse  error       // the disk is failing: tell the commits, write nothing
-	compact *compaction // to be done afterwards
-	probe   bool        // write something, to see whether the disk works again
+	refuse  error       // the disk is failing: fail the commits, write nothing
+	compact *compaction // to run afterwards
+	probe   bool        // write something, to check whether the disk works again
+	relief  bool        // the disk is full: write only ops that free space, or need hardly any
+	piece   bool        // a part of such a batch
+	full    error       // there was no space for the rest
 
 	wrote bool          // there was a transaction
-	took  time.Duration // for it
+	took  time.Duration // its duration
 }
 
 func (b *batch) isEmpty() bool {
@@ -35,7 +38,7 @@ func (b *batch) isEmpty() bool {
 	return true
 }
 
-// next waits until something is due and takes it. It reports false when the store is closed and nothing is left.
+// next waits for the next due batch and returns it. It reports false when the store is closed and nothing is left.
 func (s *Store) next() (*batch, bool) {
 	for {
 		s.mu.Lock()
@@ -61,7 +64,7 @@ func (s *Store) next() (*batch, bool) {
 	}
 }
 
-// wait waits until it is roused, or, if timed, for d at most.
+// wait waits until it is roused, or, if timed, for at most d.
 func (s *Store) wait(d time.Duration, timed bool) {
 	if !timed {
 		<-s.wake
@@ -75,7 +78,7 @@ func (s *Store) wait(d time.Duration, timed bool) {
 	}
 }
 
-// nextDue tells when the writer has something to do, if ever. s.mu is held.
+// nextDue returns the time of the writer's next work, if there is any. s.mu is held.
 func (s *Store) nextDue(now time.Time) (at time.Time, something bool) {
 	earliest := func(t time.Time) {
 		if !something || t.Before(at) {
@@ -101,7 +104,7 @@ func (s *Store) nextDue(now time.Time) (at time.Time, something bool) {
 }
 
 func (s *Store) commitsDue(now time.Time) time.Time {
-	if s.closed || s.queuedOps >= s.options.MaxOps || now.Before(s.retryAt) {
+	if s.closed || s.queuedOps >= s.options.MaxOps || now.Before(s.retryAt) && !s.full.Load() {
 		return now
 	}
 	return s.gatherUntil
@@ -119,11 +122,16 @@ func (s *Store) laterDue(now time.Time) time.Time {
 	return s.windowEnd
 }
 
-// take removes the commits that are due from what waits, and the later ops if their window has ended and the one before
-// it is written. s.mu is held.
+// take removes the due commits from the queue, and the later ops if their window has ended and the one before is
+// written. s.mu is held.
 func (s *Store) take(now time.Time) (b *batch, ended map[laterKey]laterOp) {
-	b = &batch{commits: s.takeCommits(), compact: s.compacting}
-	if s.broken || !s.closed && now.Before(s.retryAt) {
+	early := !s.closed && now.Before(s.retryAt)
+	most := s.options.groupOps()
+	if early && s.full.Load() {
+		most = maxReliefOps
+	}
+	b = &batch{commits: s.takeCommits(most), compact: s.compacting}
+	if s.broken || early && !s.full.Load() {
 		b.refuse = s.failure
 		s.stats.Refused += uint64(len(b.commits))
 		return b, nil
@@ -133,14 +141,16 @@ func (s *Store) take(now time.Time) (b *batch, ended map[laterKey]laterOp) {
 		s.windowOps = len(ended)
 		s.windowEnd = time.Time{}
 	}
-	b.probe = s.failure != nil
+	b.relief = early
+	b.probe = s.failure != nil && !early
 	s.writingSince = now
 	return b, ended
 }
 
-func (s *Store) takeCommits() []request {
+// takeCommits removes commits with at most most ops, but at least one commit. s.mu is held.
+func (s *Store) takeCommits(most int) []request {
 	ops, bytes, n := 0, int64(0), 0
-	for n < len(s.queue) && (n == 0 || ops+len(s.queue[n].ops) <= s.options.groupOps() && bytes+s.queue[n].bytes <= groupBytes) {
+	for n < len(s.queue) && (n == 0 || ops+len(s.queue[n].ops) <= most && bytes+s.queue[n].bytes <= groupBytes) {
 		ops += len(s.queue[n].ops)
 		bytes += s.queue[n].bytes
 		n++

@@ -1,6 +1,12 @@
 package boltstore
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+	"syscall"
+
+	"github.com/outcry-mqtt/outcry/broker/storage"
+)
 
 // Errors of Open and Load.
 var (
@@ -13,7 +19,7 @@ var (
 	// ErrForeign means that the file is a bbolt file of some other program.
 	ErrForeign = errors.New("not a store of Outcry; choose another path, or move the file away")
 
-	// ErrEmpty means that nothing was ever written to the file: a process made it and ended.
+	// ErrEmpty means that the file is empty: a process created it and ended.
 	ErrEmpty = errors.New("empty; the broker makes a store of it when it starts")
 
 	// ErrNewer means that a newer Outcry wrote the file.
@@ -22,14 +28,15 @@ var (
 
 var (
 	errNoPath     = errors.New("no path is given")
+	errNoRoom     = fmt.Errorf("the file has not enough free pages, and cannot grow: %w", syscall.ENOSPC)
 	errNotRegular = errors.New("not a regular file")
 )
 
 // Errors of a Store that is open.
 var (
-	// ErrClosed is what Commit's done is told after Close.
+	// ErrClosed is passed to Commit's done after Close.
 	ErrClosed = errors.New("store closed")
 
-	// ErrFull is what Commit's done is told while too much waits for the disk already (Options.MaxPendingBytes).
-	ErrFull = errors.New("store full: too much waits for the disk")
+	// ErrFull is passed to Commit's done while too many bytes are queued (Options.MaxPendingBytes).
+	ErrFull = storage.ErrFull
 )

@@ -5,7 +5,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/outcry-mqtt/outcry/broker"
+	"github.com/outcry-mqtt/outcry/broker/storage"
 	"github.com/outcry-mqtt/outcry/hooks/boltstore"
 )
 
@@ -26,10 +26,10 @@ func ExampleOpen() {
 
 	// A broker does this when it is given the store: broker.New(broker.Options{Store: store}).
 	synced := make(chan error)
-	op := broker.Op{Space: broker.SpaceRetained, Key: "ticker/ACME", Value: []byte("123.45")}
-	store.Commit([]broker.Op{op}, func(err error) { synced <- err })
+	op := storage.Op{Space: storage.SpaceRetained, Key: "ticker/ACME", Value: []byte("123.45")}
+	store.Commit([]storage.Op{op}, func(err error) { synced <- err })
 	fmt.Println("synced, with the error", <-synced)
-	store.Load(broker.SpaceRetained, func(topic string, value []byte) error {
+	store.Load(storage.SpaceRetained, func(topic string, value []byte) error {
 		fmt.Println(topic, string(value))
 		return nil
 	})

@@ -5,21 +5,21 @@ import (
 	"time"
 )
 
-// SetStallTime changes, for the length of a test, how long the disk may take over a transaction.
+// SetStallTime changes stallTime, the allowed duration of a transaction, for the length of a test.
 func SetStallTime(tb testing.TB, d time.Duration) {
 	old := stallTime
 	stallTime = d
 	tb.Cleanup(func() { stallTime = old })
 }
 
-// SetRoom makes every folder have so much room, for the length of a test.
+// SetRoom sets the space available in every folder, for the length of a test.
 func SetRoom(tb testing.TB, bytes int64) {
 	old := roomIn
 	roomIn = func(string) (int64, bool) { return bytes, true }
 	tb.Cleanup(func() { roomIn = old })
 }
 
-// SetMapBytes changes, for the length of a test, how much of a file is mapped at least when it is opened.
+// SetMapBytes sets the minimum size of the map of an opened file, for the length of a test.
 func SetMapBytes(tb testing.TB, bytes int) {
 	old := mapBytes
 	mapBytes = bytes

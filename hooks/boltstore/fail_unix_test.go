@@ -13,16 +13,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/outcry-mqtt/outcry/broker"
+	"github.com/outcry-mqtt/outcry/broker/storage"
 	"github.com/outcry-mqtt/outcry/hooks/boltstore"
 	"golang.org/x/sys/unix"
 )
 
-// aloneEnv tells this test binary that it runs one test only.
+// aloneEnv makes this test binary run one test only.
 const aloneEnv = "OUTCRY_TEST_ALONE"
 
-// alone runs the test in a process of its own, in which it returns true. The limit on the size of files counts for all
-// of a process, and so for what go test itself writes down while tests run.
+// alone runs the test in a process of its own, in which it returns true. The limit on file sizes applies to the whole
+// process, and so to the files that go test itself writes during tests.
 func alone(t *testing.T) bool {
 	t.Helper()
 	if os.Getenv(aloneEnv) != "" {
@@ -37,8 +37,8 @@ func alone(t *testing.T) bool {
 	return false
 }
 
-// limitFileSize makes the system refuse to let a file grow beyond size, as a full disk would, until the returned
-// function is called.
+// limitFileSize makes the system refuse to grow a file beyond size, like a full disk, until the returned function is
+// called.
 func limitFileSize(tb testing.TB, size int64) (lift func()) {
 	tb.Helper()
 	var old unix.Rlimit
@@ -133,7 +133,7 @@ func TestStalledDisk(t *testing.T) {
 	s := mustOpen(t, boltstore.Options{Path: tempPath(t)})
 	mustCommit(t, s, put("a", "1"))
 	committed := make(chan error, 1)
-	err := s.Load(broker.SpaceRetained, func(string, []byte) error {
+	err := s.Load(storage.SpaceRetained, func(string, []byte) error {
 		s.Commit(ops(put("large", strings.Repeat("v", 1<<20))), func(err error) { committed <- err })
 		eventually(t, "Err tells of it", func() bool {
 			err := s.Err()

@@ -9,20 +9,20 @@ import (
 	"hash/crc32"
 	"strconv"
 
-	"github.com/outcry-mqtt/outcry/broker"
+	"github.com/outcry-mqtt/outcry/broker/storage"
 	"go.etcd.io/bbolt"
 )
 
-// The file, format 2. A bucket per space holds its keys. A bbolt key has 1 to 32,768 bytes, but a topic may have up to
-// 65,535: a key that does not fit stands in the space's second bucket under its SHA-256, with the key itself in front
-// of the value. Every value ends with a CRC-32C of key and value, for bbolt has checksums of its meta pages only.
+// The file, format 2. Each space has a bucket for its keys. A bbolt key has 1 to 32,768 bytes, but a topic may have
+// up to 65,535: a longer key is stored in the space's second bucket under its SHA-256, with the key itself in front
+// of the value. Every value ends with a CRC-32C of key and value, since bbolt has checksums of its meta pages only.
 //
 //	outcry           "format" → "2"
 //	retained         key → value crc32
 //	retained.long    SHA-256 of key → length of key (4 bytes) key value crc32
 //
-// Format 1 had the space of retained messages only. A file of it is carried over when it is opened: it gets the buckets
-// that it lacks. A program of format 1 would not see them, and so refuses a file of format 2.
+// Format 1 had the space of retained messages only. Opening such a file adds the missing buckets. A program for
+// format 1 would not see them, and so refuses a file of format 2.
 
 const (
 	format        = 2
@@ -33,27 +33,28 @@ const (
 var (
 	metaBucket = []byte("outcry")
 	formatKey  = []byte("format")
+	roomKey    = []byte("room") // without meaning: see tryWanted
 	castagnoli = crc32.MakeTable(crc32.Castagnoli)
 )
 
 // spaceNames are the names of the spaces' buckets; they are part of the format.
-var spaceNames = [broker.Spaces]string{
-	broker.SpaceRetained:      "retained",
-	broker.SpaceSessions:      "sessions",
-	broker.SpaceSubscriptions: "subscriptions",
-	broker.SpaceFlows:         "flows",
-	broker.SpaceMessages:      "messages",
-	broker.SpaceNotes:         "notes",
+var spaceNames = [storage.Spaces]string{
+	storage.SpaceRetained:      "retained",
+	storage.SpaceSessions:      "sessions",
+	storage.SpaceSubscriptions: "subscriptions",
+	storage.SpaceFlows:         "flows",
+	storage.SpaceMessages:      "messages",
+	storage.SpaceNotes:         "notes",
 }
 
 var errChecksum = errors.New("checksum does not match")
 
-func plainBucket(s broker.Space) []byte { return []byte(spaceNames[s]) }
-func longBucket(s broker.Space) []byte  { return []byte(spaceNames[s] + ".long") }
+func plainBucket(s storage.Space) []byte { return []byte(spaceNames[s]) }
+func longBucket(s storage.Space) []byte  { return []byte(spaceNames[s] + ".long") }
 
 func isLong(key string) bool { return len(key) == 0 || len(key) > maxPlainKey }
 
-// appendValue appends what stands in the file for key and value.
+// appendValue appends key's value in file format.
 func appendValue(dst []byte, key string, value []byte) []byte {
 	start := len(dst)
 	if isLong(key) {
@@ -64,7 +65,7 @@ func appendValue(dst []byte, key string, value []byte) []byte {
 	return binary.BigEndian.AppendUint32(dst, checksum([]byte(key), dst[start:]))
 }
 
-// appendKey appends the bbolt key that stands for key.
+// appendKey appends key's bbolt key.
 func appendKey(dst []byte, key string) []byte {
 	if !isLong(key) {
 		return append(dst, key...)
@@ -73,7 +74,7 @@ func appendKey(dst []byte, key string) []byte {
 	return append(dst, sum[:]...)
 }
 
-// parseValue is the inverse of appendKey and appendValue. What it returns lies in k and v.
+// parseValue is the inverse of appendKey and appendValue. Its results refer to k and v.
 func parseValue(long bool, k, v []byte) (key, value []byte, err error) {
 	if len(v) < checksumBytes {
 		return nil, nil, errChecksum
@@ -100,7 +101,7 @@ func checksum(key, stored []byte) uint32 {
 	return crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, stored)
 }
 
-// prepare makes the buckets of a new file, or refuses a file that this format does not describe.
+// prepare creates the buckets of a new file, or refuses a file of another format.
 func prepare(tx *bbolt.Tx) error {
 	if err := checkFormat(tx); err != nil {
 		return err
@@ -112,7 +113,7 @@ func prepare(tx *bbolt.Tx) error {
 	if err := meta.Put(formatKey, formatValue()); err != nil {
 		return err
 	}
-	for s := range broker.Space(broker.Spaces) {
+	for s := range storage.Space(storage.Spaces) {
 		for _, name := range [][]byte{plainBucket(s), longBucket(s)} {
 			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 				return fmt.Errorf("make bucket %q: %w", name, err)
@@ -148,13 +149,13 @@ func readFormat(tx *bbolt.Tx) (int, error) {
 	return int(found), nil
 }
 
-// isPrepared tells whether prepare has nothing to do, so that opening a file need not write to it.
+// isPrepared reports whether prepare has nothing to do, so that opening the file need not write to it.
 func isPrepared(tx *bbolt.Tx) bool {
 	meta := tx.Bucket(metaBucket)
 	if meta == nil || !bytes.Equal(meta.Get(formatKey), formatValue()) {
 		return false
 	}
-	for s := range broker.Space(broker.Spaces) {
+	for s := range storage.Space(storage.Spaces) {
 		if tx.Bucket(plainBucket(s)) == nil || tx.Bucket(longBucket(s)) == nil {
 			return false
 		}

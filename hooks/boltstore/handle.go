@@ -9,25 +9,29 @@ import (
 	berrors "go.etcd.io/bbolt/errors"
 )
 
-// Bounds of the step, in bytes, by which a file grows: it doubles until it grows by the most.
+// Bounds of the step by which a file grows, in bytes: it doubles up to the upper one.
 const (
 	leastGrowth = 32 << 10
 	mostGrowth  = 16 << 20
 )
 
-// handle is a bbolt file that is open. Compacting puts another in its place; then this one is closed by its last reader.
+// handle is an open bbolt file. Compaction replaces it; its last reader then closes it.
 type handle struct {
 	// Static after construction.
 	db       *bbolt.DB
-	file     *os.File // the one that db uses
+	file     *os.File // as used by db
 	pageSize int
 
-	mu      sync.Mutex // guards what follows
+	// Owned by the writer.
+	backed  int64 // end of the part with allocated disk space; 0: unknown
+	largest int64 // size of the largest value ever put, in bytes
+
+	mu      sync.Mutex // guards the fields below
 	readers int
-	retired bool // another is in its place
+	retired bool // replaced by another
 }
 
-// acquire tells whether the file may still be read, and if so keeps it open until release.
+// acquire keeps the file open until release. It returns false if the file was closed.
 func (h *handle) acquire() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -49,7 +53,7 @@ func (h *handle) release() error {
 	return nil
 }
 
-// retire closes the file as soon as nobody reads it.
+// retire closes the file as soon as it has no readers.
 func (h *handle) retire() error {
 	h.mu.Lock()
 	h.readers++
@@ -67,15 +71,17 @@ func (h *handle) size() (int64, error) {
 	return info.Size(), nil
 }
 
-// setGrowth says by how much the file grows when the transaction that comes next needs more room. bbolt would decide by
-// the size of its map, which says nothing here: see mapBytes.
-func (h *handle) setGrowth() {
-	if size, err := h.size(); err == nil {
-		h.db.AllocSize = int(min(max(size, leastGrowth), mostGrowth))
+// growth returns the number of bytes by which the file grows. bbolt would derive it from the size of its map, which
+// is unsuitable here: see mapBytes.
+func (h *handle) growth() int64 {
+	size, err := h.size()
+	if err != nil {
+		return leastGrowth
 	}
+	return min(max(size, leastGrowth), mostGrowth)
 }
 
-// begin begins a read transaction.
+// begin starts a read transaction.
 func (h *handle) begin() (*bbolt.Tx, error) {
 	tx, err := h.db.Begin(false)
 	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
@@ -84,7 +90,7 @@ func (h *handle) begin() (*bbolt.Tx, error) {
 	return tx, err
 }
 
-// acquire returns the file that is open now, which stays open until it is released.
+// acquire returns the current file, which stays open until it is released.
 func (s *Store) acquire() *handle {
 	for {
 		if h := s.current.Load(); h.acquire() {

@@ -3,11 +3,11 @@ package boltstore
 import (
 	"fmt"
 
-	"github.com/outcry-mqtt/outcry/broker"
+	"github.com/outcry-mqtt/outcry/broker/storage"
 	"go.etcd.io/bbolt"
 )
 
-// loadBatch is how many pairs are read and checked before fn is called with them.
+// loadBatch is the number of pairs read and checked before fn is called with them.
 const loadBatch = 256
 
 type pair struct {
@@ -15,14 +15,14 @@ type pair struct {
 	value []byte
 }
 
-// Load calls fn with every key and value of a space. A value is valid only during the call. An error of fn ends it and
-// is returned; a value that is damaged ends it with ErrDamaged.
-func (s *Store) Load(space broker.Space, fn func(key string, value []byte) error) error {
-	if int(space) >= broker.Spaces {
-		return fmt.Errorf("load space %d: there are %d", space, broker.Spaces)
+// Load calls fn with every key and value of a space. A value is valid only during the call. An error of fn ends it
+// and is returned; a damaged value ends it with ErrDamaged.
+func (s *Store) Load(space storage.Space, fn func(key string, value []byte) error) error {
+	if int(space) >= storage.Spaces {
+		return fmt.Errorf("load space %d: there are %d", space, storage.Spaces)
 	}
 	h := s.acquire()
-	defer h.release() // nothing is written any more to a file that is closed here
+	defer h.release() // nothing more is written to a file closed here
 	tx, err := h.begin()
 	if err == nil {
 		defer tx.Rollback()
@@ -34,8 +34,8 @@ func (s *Store) Load(space broker.Space, fn func(key string, value []byte) error
 	return nil
 }
 
-// loadSpace calls fn with what tx sees of a space. A file of an older format may lack its buckets.
-func loadSpace(tx *bbolt.Tx, space broker.Space, fn func(key string, value []byte) error) error {
+// loadSpace calls fn with a space's pairs in tx. A file of an older format may lack its buckets.
+func loadSpace(tx *bbolt.Tx, space storage.Space, fn func(key string, value []byte) error) error {
 	for _, long := range []bool{false, true} {
 		b := spaceBucket(tx, space, long)
 		if b == nil {
@@ -48,14 +48,14 @@ func loadSpace(tx *bbolt.Tx, space broker.Space, fn func(key string, value []byt
 	return nil
 }
 
-func spaceBucket(tx *bbolt.Tx, space broker.Space, long bool) *bbolt.Bucket {
+func spaceBucket(tx *bbolt.Tx, space storage.Space, long bool) *bbolt.Bucket {
 	if long {
 		return tx.Bucket(longBucket(space))
 	}
 	return tx.Bucket(plainBucket(space))
 }
 
-// loadBucket reads in batches, so that only reading is guarded against faults, and fn is not.
+// loadBucket reads in batches, so that only the reads, and not fn, are guarded against faults.
 func loadBucket(b *bbolt.Bucket, long bool, fn func(key string, value []byte) error) error {
 	c := b.Cursor()
 	step := c.First
@@ -76,7 +76,7 @@ func loadBucket(b *bbolt.Bucket, long bool, fn func(key string, value []byte) er
 	}
 }
 
-// readPairs takes up to loadBatch pairs of a cursor, the first by first and the others by next.
+// readPairs reads up to loadBatch pairs of a cursor, the first by first and the others by next.
 func readPairs(first, next func() (k, v []byte), long bool) (pairs []pair, err error) {
 	err = guard(func() error {
 		k, v := first()

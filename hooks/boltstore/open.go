@@ -23,17 +23,20 @@ const (
 	lockTimeout             = time.Second
 )
 
-// mapBytes is how much of the address space bbolt maps at once where that costs nothing. It maps anew when the file
-// outgrows the map, and for that waits until nobody reads: a backup would hold commits up. Tests change it.
+// mapBytes returns the size of the address space that bbolt maps in advance where that is free. When the file
+// outgrows the map, bbolt maps it again and waits for all readers: a backup would delay commits. Tests change it.
 var mapBytes = func() int {
-	if strconv.IntSize < 64 || runtime.GOOS == "windows" { // where the file would be made as large
+	mib := 1 << 20
+	switch {
+	case runtime.GOOS == "windows": // the file would be made as large
 		return 0
+	case strconv.IntSize < 64: // the program has 2 GiB of addresses, and compaction maps two files
+		return 256 * mib
 	}
-	gib := 1 << 30
-	return 64 * gib
+	return 64 << 10 * mib
 }()
 
-// openFile opens or makes the bbolt file at path.
+// openFile opens or creates the bbolt file at path.
 func openFile(path string) (*handle, error) {
 	if path == "" {
 		return nil, errNoPath
@@ -53,7 +56,7 @@ func openFile(path string) (*handle, error) {
 	if isNew {
 		err = errors.Join(folder.Sync(dir), folder.Sync(filepath.Dir(dir)))
 	} else if target, err := filepath.EvalSymlinks(path); err == nil {
-		_ = removeLeftover(target) // or the next one does
+		_ = removeLeftover(target) // or the next start removes it
 	}
 	if err == nil {
 		err = prepareDB(h)
@@ -64,8 +67,8 @@ func openFile(path string) (*handle, error) {
 	return h, nil
 }
 
-// verifyFile checks the tree and the format of the file at path before anything is written to it. There may be none,
-// or an empty one: that of a process that ended before it had written anything.
+// verifyFile checks the tree and the format of the file at path before anything is written to it. It may be missing
+// or empty: that of a process that ended before its first write.
 func verifyFile(path string) (isNew bool, err error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode().IsRegular() && info.Size() == 0 {
@@ -92,9 +95,9 @@ func verifyFile(path string) (isNew bool, err error) {
 	return false, errors.Join(err, h.db.Close())
 }
 
-// openDB opens the bbolt file. Read-only, bbolt looks at no more than the file's two meta pages. Otherwise it works out
-// which pages are free by walking the tree: the list of them is not kept in the file (NoFreelistSync), because it would
-// have to be written with every commit, and because a damaged one would make bbolt write over what is in use.
+// openDB opens the bbolt file. Read-only, bbolt reads only the file's two meta pages. Otherwise it finds the free
+// pages by walking the tree: their list is not in the file (NoFreelistSync), because it would be written with every
+// commit, and because a damaged list would make bbolt overwrite used pages.
 func openDB(path string, readOnly bool) (*handle, error) {
 	h := &handle{}
 	options := &bbolt.Options{
@@ -102,7 +105,7 @@ func openDB(path string, readOnly bool) (*handle, error) {
 		ReadOnly:       readOnly,
 		FreelistType:   bbolt.FreelistMapType,
 		NoFreelistSync: true,
-		NoStatistics:   true,
+		NoStatistics:   readOnly, // a writer needs the number of free pages
 		OpenFile: func(name string, flag int, mode fs.FileMode) (_ *os.File, err error) {
 			h.file, err = os.OpenFile(name, flag, mode)
 			return h.file, err
@@ -137,8 +140,8 @@ func (h *handle) open(path string, o *bbolt.Options) error {
 	return err
 }
 
-// isAt makes sure that what was opened is what path names. While the lock was waited for, a compacted file may have come
-// in the place of the one that was locked, which has no name any more.
+// isAt checks that the opened file is the one at path. While the lock was awaited, compaction may have replaced the
+// locked file, which then has no name.
 func (h *handle) isAt(path string) error {
 	opened, err := h.file.Stat()
 	if err != nil {
@@ -154,8 +157,8 @@ func (h *handle) isAt(path string) error {
 	return nil
 }
 
-// openError says what to do about an error of bbolt.Open. What the operating system did not refuse, the content is the
-// reason of.
+// openError adds the remedy to an error of bbolt.Open. An error that is not the operating system's is due to the
+// content.
 func openError(err error) error {
 	var errno syscall.Errno
 	switch {
@@ -179,12 +182,12 @@ func prepareDB(h *handle) error {
 		if err != nil || prepared {
 			return err
 		}
-		h.setGrowth()
+		h.db.AllocSize = int(h.growth())
 		return h.db.Update(prepare)
 	})
 }
 
-// guard runs fn and turns a panic or a fault of reading the mapped file into ErrDamaged.
+// guard runs fn and converts a panic or a fault in the mapped file to ErrDamaged.
 func guard(fn func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -195,9 +198,9 @@ func guard(fn func() error) (err error) {
 	return fn()
 }
 
-// rewriteMetas writes the file's two meta pages as they are and syncs them. After a failed sync the operating system may
-// show a meta page that the disk never got. bbolt would build on that page, and overwrite pages that the older one, all
-// that a crash would leave, still refers to.
+// rewriteMetas rewrites the file's two meta pages unchanged and syncs them. After a failed sync the operating system
+// may show a meta page that the disk never got. bbolt would build on that page, and overwrite pages of the older one,
+// the only one that would survive a crash.
 func rewriteMetas(h *handle) error {
 	pages := make([]byte, 2*h.pageSize)
 	if _, err := h.file.ReadAt(pages, 0); err != nil {

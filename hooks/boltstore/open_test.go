@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/outcry-mqtt/outcry/broker"
+	"github.com/outcry-mqtt/outcry/broker/storage"
 	"github.com/outcry-mqtt/outcry/hooks/boltstore"
 	"go.etcd.io/bbolt"
 )
@@ -93,7 +93,7 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-// TestOlderFormatIsCarriedOver makes a file of format 1, which had no more than the retained messages.
+// TestOlderFormatIsCarriedOver creates a file of format 1, which had retained messages only.
 func TestOlderFormatIsCarriedOver(t *testing.T) {
 	path := tempPath(t)
 	s := mustOpen(t, boltstore.Options{Path: path})
@@ -111,7 +111,7 @@ func TestOlderFormatIsCarriedOver(t *testing.T) {
 	})
 	s = mustOpen(t, boltstore.Options{Path: path})
 	wantPairs(t, load(t, s), map[string]string{"a": "1"})
-	mustCommit(t, s, broker.Op{Space: broker.SpaceSessions, Key: "c", Value: []byte("s")})
+	mustCommit(t, s, storage.Op{Space: storage.SpaceSessions, Key: "c", Value: []byte("s")})
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -14,29 +14,29 @@ const (
 	DefaultMaxPendingBytes = 64 << 20
 )
 
-// Options say where a Store is and how it groups what it writes. Only Path is required.
+// Options configure a Store. Only Path is required.
 type Options struct {
-	// Path is the file. It is made with mode 0600, and its folder with mode 0700, if missing.
+	// Path is the file. It is created with mode 0600, and its folder with mode 0700, if missing.
 	Path string
 
-	// CommitInterval is how long the first Commit waits for others to share its sync. 0: DefaultCommitInterval;
-	// negative: not at all, so that only what comes during a sync shares the next one.
+	// CommitInterval is the wait of the first Commit for others to share its sync. 0: DefaultCommitInterval;
+	// negative: none, so that only commits that arrive during a sync share the next one.
 	CommitInterval time.Duration
 
-	// Window is how long Later may hold an op back, and so what a crash may lose of them. 0: DefaultWindow;
-	// negative: written at once, but not waited for.
+	// Window bounds the delay of Later's ops, and so their loss in a crash. 0: DefaultWindow; negative: written at
+	// once, but not awaited.
 	Window time.Duration
 
-	// MaxOps ends the gathering of commits early when so many ops wait; what has come while the disk was busy may be
-	// more. 0: DefaultMaxOps.
+	// MaxOps ends the gathering of commits early at that many ops; more may arrive while the disk is busy. 0:
+	// DefaultMaxOps.
 	MaxOps int
 
-	// MaxPendingBytes bounds what waits to be written, of commits and of later ops each, in bytes of keys and values
-	// with some overhead. Over it a Commit fails with ErrFull and a Later is dropped and counted. 0:
+	// MaxPendingBytes bounds the unwritten commits and the unwritten later ops each, in bytes of keys and values with
+	// some overhead. Over it a Commit fails with ErrFull and a Later is dropped and counted. 0:
 	// DefaultMaxPendingBytes.
 	MaxPendingBytes int64
 
-	// Logger hears when writing begins to fail and when it works again. nil: nobody does.
+	// Logger logs when writing starts to fail and when it works again. nil: no log.
 	Logger *slog.Logger
 }
 

@@ -2,7 +2,10 @@
 
 package boltstore
 
-import "io/fs"
+import (
+	"io/fs"
+	"os"
+)
 
-// keepOwner does nothing: a file belongs to whom its folder's rules say.
-func keepOwner(string, fs.FileInfo) error { return nil }
+// keepOwner does nothing: the folder's rules determine the owner.
+func keepOwner(*os.File, fs.FileInfo) error { return nil }

@@ -9,17 +9,22 @@ import (
 	"syscall"
 )
 
-// keepOwner gives the file at path the owner and the mode of the one that it will replace: the broker must be able to
-// open it, whoever compacted it.
-func keepOwner(path string, like fs.FileInfo) error {
-	if err := os.Chmod(path, like.Mode().Perm()); err != nil {
+// keepOwner gives a file the owner and the mode of the one that it will replace: the broker must be able to open it
+// after a compaction by another user. It uses the descriptor: the name may lead to another file by now.
+func keepOwner(file *os.File, like fs.FileInfo) error {
+	if err := file.Chmod(like.Mode().Perm()); err != nil {
 		return err
 	}
-	of, known := like.Sys().(*syscall.Stat_t)
-	if !known {
+	made, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	is, known := made.Sys().(*syscall.Stat_t)
+	of, alsoKnown := like.Sys().(*syscall.Stat_t)
+	if !known || !alsoKnown || is.Uid == of.Uid && is.Gid == of.Gid {
 		return nil
 	}
-	if err := os.Chown(path, int(of.Uid), int(of.Gid)); err != nil {
+	if err := file.Chown(int(of.Uid), int(of.Gid)); err != nil {
 		return fmt.Errorf("%w; run this as the user that owns the store", err)
 	}
 	return nil

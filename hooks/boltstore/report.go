@@ -6,17 +6,17 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/outcry-mqtt/outcry/broker"
+	"github.com/outcry-mqtt/outcry/broker/storage"
 )
 
 // Bounds of a Report.
 const (
 	maxProblems = 20
 	maxLargest  = 10
-	maxShownKey = 200 // bytes, as they are shown
+	maxShownKey = 200 // bytes, in their printed form
 )
 
-// Report is what a check found.
+// Report is the result of a check.
 type Report struct {
 	Format    int   `json:"format"`
 	FileBytes int64 `json:"file_bytes"`
@@ -25,13 +25,13 @@ type Report struct {
 	FreePages int64 `json:"free_pages"` // the rest of the file
 
 	Spaces  []SpaceReport `json:"spaces"`
-	Largest []Pair        `json:"largest"` // the pairs that take most, largest first, at most 10
+	Largest []Pair        `json:"largest"` // the largest pairs, largest first, at most 10
 
-	Problems     []string `json:"problems"`      // the first 20, such as a value whose checksum is wrong
-	MoreProblems int      `json:"more_problems"` // those beyond
+	Problems     []string `json:"problems"`      // the first 20, such as a value with a wrong checksum
+	MoreProblems int      `json:"more_problems"` // number of further ones
 }
 
-// SpaceReport is of one space.
+// SpaceReport describes one space.
 type SpaceReport struct {
 	Name       string `json:"name"`
 	Keys       int64  `json:"keys"`
@@ -39,20 +39,20 @@ type SpaceReport struct {
 	ValueBytes int64  `json:"value_bytes"`
 }
 
-// Pair is a key and how much it takes.
+// Pair is a key and the size of its pair.
 type Pair struct {
 	Space string `json:"space"`
 	Key   string `json:"key"`   // escaped as in Go, and cut if it is long
 	Bytes int64  `json:"bytes"` // of key and value
 }
 
-// UsedBytes returns how much of the file is in use.
+// UsedBytes returns the size of the used part of the file.
 func (r *Report) UsedBytes() int64 { return r.UsedPages * int64(r.PageBytes) }
 
-// FreeBytes returns how much of the file is not in use: what is written next goes there, and Compact gives it back.
+// FreeBytes returns the size of the unused part of the file: later writes use it, and Compact returns it to the disk.
 func (r *Report) FreeBytes() int64 { return r.FileBytes - r.UsedBytes() }
 
-// Err returns nil if the store is sound, and otherwise an error that wraps ErrDamaged and tells the first problem.
+// Err returns nil if the store is sound, and otherwise an error that wraps ErrDamaged and names the first problem.
 func (r *Report) Err() error {
 	if len(r.Problems) == 0 {
 		return nil
@@ -72,7 +72,7 @@ func (r *Report) problem(err error) {
 	r.Problems = append(r.Problems, err.Error())
 }
 
-// count notes a pair of the last space.
+// count counts a pair of the last space.
 func (r *Report) count(key, value []byte) {
 	s := &r.Spaces[len(r.Spaces)-1]
 	s.Keys++
@@ -93,10 +93,10 @@ func (r *Report) count(key, value []byte) {
 }
 
 func newReport(format int) *Report {
-	return &Report{Format: format, Spaces: make([]SpaceReport, 0, broker.Spaces), Largest: []Pair{}, Problems: []string{}}
+	return &Report{Format: format, Spaces: make([]SpaceReport, 0, storage.Spaces), Largest: []Pair{}, Problems: []string{}}
 }
 
-// readable returns a key, which may be any bytes, in a form that can be printed.
+// readable returns a key of arbitrary bytes in a printable form.
 func readable(key []byte) string {
 	text, more := string(key), ""
 	if len(text) > maxShownKey {

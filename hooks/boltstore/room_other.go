@@ -2,5 +2,5 @@
 
 package boltstore
 
-// freeBytes does not know.
+// freeBytes returns false: the space is unknown on this system.
 func freeBytes(string) (bytes int64, known bool) { return 0, false }

@@ -4,7 +4,7 @@ package boltstore
 
 import "golang.org/x/sys/unix"
 
-// freeBytes returns how much this user may still write to the file system of a folder.
+// freeBytes returns the bytes that this user can still write to the file system of a folder.
 func freeBytes(folder string) (bytes int64, known bool) {
 	var fs unix.Statfs_t
 	if err := unix.Statfs(folder, &fs); err != nil {

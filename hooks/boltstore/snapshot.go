@@ -8,14 +8,14 @@ import (
 	"io"
 	"os"
 
-	"github.com/outcry-mqtt/outcry/broker"
+	"github.com/outcry-mqtt/outcry/broker/storage"
 	"go.etcd.io/bbolt"
 )
 
-// Snapshot is what a store has at one moment. It must be closed. Its methods may be called from one goroutine at a time.
+// Snapshot is the state of a store at one moment. It must be closed. Its methods must not be called concurrently.
 //
-// One of an open Store holds nobody up, but pages that it sees are not used again until it is closed, so the file grows
-// by what is written meanwhile.
+// A snapshot of an open Store delays nobody, but its pages are not reused until it is closed, so the file grows by
+// everything written meanwhile.
 type Snapshot struct {
 	path    string
 	h       *handle
@@ -24,7 +24,7 @@ type Snapshot struct {
 	release func() error
 }
 
-// Snapshot returns what the store has on disk now. Close waits until it is closed.
+// Snapshot returns the store's present state on disk. Close waits until it is closed.
 func (s *Store) Snapshot() (*Snapshot, error) {
 	h := s.acquire()
 	tx, err := h.begin()
@@ -34,9 +34,9 @@ func (s *Store) Snapshot() (*Snapshot, error) {
 	return &Snapshot{path: s.options.Path, h: h, tx: tx, ending: s.ending, release: h.release}, nil
 }
 
-// OpenSnapshot opens the file of a store that nobody has open, without changing it. While it is open others may read the
-// file too, and no broker can start with it. Errors wrap ErrInUse, ErrDamaged, ErrForeign, ErrNewer or ErrEmpty where
-// one applies.
+// OpenSnapshot opens the file of a store that is not open, without changing it. Meanwhile others may read the file
+// too, and no broker can start with it. Errors wrap ErrInUse, ErrDamaged, ErrForeign, ErrNewer or ErrEmpty where one
+// applies.
 func OpenSnapshot(path string) (*Snapshot, error) {
 	s, err := openSnapshot(path)
 	if err != nil {
@@ -56,7 +56,7 @@ func openSnapshot(path string) (*Snapshot, error) {
 	return snapshotOf(path, h)
 }
 
-// snapshotOf returns what h has, and closes h when it is closed.
+// snapshotOf returns a snapshot of h, and closes h when it is closed.
 func snapshotOf(path string, h *handle) (*Snapshot, error) {
 	tx, err := h.begin()
 	if err != nil {
@@ -65,7 +65,7 @@ func snapshotOf(path string, h *handle) (*Snapshot, error) {
 	return &Snapshot{path: path, h: h, tx: tx, ending: context.Background(), release: h.db.Close}, nil
 }
 
-// checkRegular refuses what is no file, or an empty one.
+// checkRegular refuses anything but a regular, non-empty file.
 func checkRegular(path string) error {
 	if path == "" {
 		return errNoPath
@@ -82,7 +82,7 @@ func checkRegular(path string) error {
 	return nil
 }
 
-// Close lets go of the snapshot. It is idempotent.
+// Close releases the snapshot. It is idempotent.
 func (s *Snapshot) Close() error {
 	if s.tx.DB() == nil {
 		return nil // the transaction has ended
@@ -90,13 +90,13 @@ func (s *Snapshot) Close() error {
 	return errors.Join(s.tx.Rollback(), s.release())
 }
 
-// Size returns how many bytes WriteTo writes.
+// Size returns the number of bytes that WriteTo writes.
 func (s *Snapshot) Size() int64 { return s.tx.Size() }
 
 // Load calls fn with every key and value of a space, as Store.Load does.
-func (s *Snapshot) Load(space broker.Space, fn func(key string, value []byte) error) error {
-	if int(space) >= broker.Spaces {
-		return fmt.Errorf("load space %d: there are %d", space, broker.Spaces)
+func (s *Snapshot) Load(space storage.Space, fn func(key string, value []byte) error) error {
+	if int(space) >= storage.Spaces {
+		return fmt.Errorf("load space %d: there are %d", space, storage.Spaces)
 	}
 	if err := loadSpace(s.tx, space, fn); err != nil {
 		return fmt.Errorf("load %s of store %s: %w", spaceNames[space], s.path, err)
@@ -104,8 +104,8 @@ func (s *Snapshot) Load(space broker.Space, fn func(key string, value []byte) er
 	return nil
 }
 
-// WriteTo writes a store's file to w: Size bytes, of which those that are not in use may be anything. It does not check
-// what it reads. It ends with ErrClosed, at w's next write, when the store is closed.
+// WriteTo writes a store's file to w: Size bytes, with undefined content in the unused part. It does not check the
+// content. It ends with ErrClosed, at w's next write, when the store is closed.
 func (s *Snapshot) WriteTo(w io.Writer) (n int64, err error) {
 	var failed error // of w; bbolt does not wrap it
 	to := writerFunc(func(b []byte) (n int, err error) {

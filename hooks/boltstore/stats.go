@@ -3,27 +3,27 @@ package boltstore
 import (
 	"time"
 
-	"github.com/outcry-mqtt/outcry/broker"
+	"github.com/outcry-mqtt/outcry/broker/histogram"
 )
 
-// Stats is a snapshot of a Store's counters since Open. Counters only grow; gauges say so.
+// Stats is a snapshot of a Store's counters since Open. Counters only grow; gauges are marked.
 type Stats struct {
-	Commits  uint64 // transactions that were written and synced
+	Commits  uint64 // written and synced transactions
 	Ops      uint64 // changes in them
 	Bytes    uint64 // bytes of keys and values in them
-	Failures uint64 // transactions that failed
-	Refused  uint64 // calls of Commit that were refused: too much was waiting, or the disk was failing
-	Dropped  uint64 // ops of Later that were dropped: too much was waiting, or the store was closed
+	Failures uint64 // failed transactions
+	Refused  uint64 // refused calls of Commit: too many bytes were queued, or the disk was failing
+	Dropped  uint64 // dropped ops of Later: too many bytes were queued, or the store was closed
 
-	Pending      int64 // gauge: ops that wait to be written
+	Pending      int64 // gauge: ops in the queue
 	PendingBytes int64 // gauge: their bytes
-	FileBytes    int64 // gauge: the size of the file
+	FileBytes    int64 // gauge: size of the file
 
-	Duration broker.Histogram // seconds that a transaction took, sync included
+	Duration histogram.Histogram // seconds per transaction, sync included
 }
 
 // durationBounds are the upper bounds of Stats.Duration in seconds: a sync takes some 50 µs to 10 ms on solid state
-// and up to some 100 ms on a disk that turns.
+// and up to some 100 ms on a rotating disk.
 var durationBounds = [...]float64{.00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
 
 // durations counts by bucket, not cumulatively.
@@ -41,8 +41,8 @@ func (d *durations) observe(took time.Duration) {
 	d.sum += took
 }
 
-func (d *durations) histogram() broker.Histogram {
-	h := broker.Histogram{
+func (d *durations) histogram() histogram.Histogram {
+	h := histogram.Histogram{
 		Bounds: append([]float64(nil), durationBounds[:]...),
 		Counts: make([]uint64, len(d.counts)),
 		Sum:    d.sum.Seconds(),
@@ -55,7 +55,7 @@ func (d *durations) histogram() broker.Histogram {
 	return h
 }
 
-// measure returns the size of the file, which after Close is its last one.
+// measure returns the size of the file, after Close its last size.
 func (s *Store) measure() int64 {
 	if size, err := s.current.Load().size(); err == nil {
 		s.fileBytes.Store(size)

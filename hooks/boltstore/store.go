@@ -8,38 +8,38 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/outcry-mqtt/outcry/broker"
+	"github.com/outcry-mqtt/outcry/broker/storage"
 )
 
-// opOverhead is what a waiting op is reckoned to cost beside its key and value.
-const opOverhead = 128
-
-// stallTime is how long the disk may take over a transaction before Err reports it. Tests shorten it.
+// stallTime is the duration of a transaction after which Err reports it. Tests shorten it.
 var stallTime = 5 * time.Second
 
-// Store is a broker.Store in a bbolt file. Its methods may be called from any goroutine.
+// Store is a storage.Store in a bbolt file. Its methods are safe for concurrent use.
 type Store struct {
 	// Static after construction.
 	options Options
-	wake    chan struct{} // 1: there may be something to do
+	wake    chan struct{} // 1: there may be work
 	stopped chan struct{} // closed when the writer has ended
 	ending  context.Context
-	end     context.CancelFunc // Close has been called: whoever reads should stop
+	end     context.CancelFunc // called by Close: readers should stop
 
 	current atomic.Pointer[handle] // changed by the writer only
 
 	// Owned by the writer.
-	window  window // later ops whose time has come
-	renamed string // the folder in which a compacted file has come in the place of the old, and which is not synced
+	window  window // later ops whose window has ended
+	renamed string // folder of a compacted file whose new name is not synced yet
 	suspect bool   // the last transaction failed: the meta pages must be rewritten first
-	arena   []byte // of values as they stand in the file, for the length of a transaction
+	wanted  int64  // bytes that the largest value refused by a full disk needs
+	piece   int    // messages in the last deletion from a full disk
+	arena   []byte // values in file format, for one transaction
 
 	fileBytes atomic.Int64 // as last measured
+	full      atomic.Bool  // failure is a full disk; changed with mu held
 
 	closing  sync.Once
-	closeErr error // of the only close
+	closeErr error // result of the first Close
 
-	mu sync.Mutex // guards what follows; never held across I/O or a callback
+	mu sync.Mutex // guards the fields below; never held across I/O or a callback
 
 	closed bool
 	seq    uint64 // of the latest Commit or Later; a greater one wins
@@ -47,17 +47,17 @@ type Store struct {
 	queue       []request // commits, oldest first
 	queuedOps   int
 	queuedBytes int64
-	gatherUntil time.Time // when the oldest of queue is to be written
+	gatherUntil time.Time // when the oldest of queue is due
 
 	later      map[laterKey]laterOp // the newest of each key
 	laterBytes int64                // of later and the writer's window
-	windowEnd  time.Time            // when later is to be written; zero while nothing is in it
+	windowEnd  time.Time            // when later is due; zero while it is empty
 	windowOps  int                  // in the writer's window
 
-	compacting *compaction // waits for the writer, or is under way
+	compacting *compaction // waits for the writer, or runs
 
-	writingSince time.Time // zero while no transaction is under way
-	failure      error     // of the last transaction; nil if it went well
+	writingSince time.Time // zero between transactions
+	failure      error     // of the last transaction; nil: it succeeded
 	broken       bool      // failure is final
 	retryAt      time.Time // while failure is not nil
 	backoff      time.Duration
@@ -67,19 +67,19 @@ type Store struct {
 	durations durations
 }
 
-var _ broker.Store = (*Store)(nil)
+var _ storage.Store = (*Store)(nil)
 
 // request is one Commit.
 type request struct {
-	ops   []broker.Op
+	ops   []storage.Op
 	done  func(error)
 	seq   uint64
 	bytes int64
 	err   error // refused with this
 }
 
-// Open opens the store at o.Path, which is made if it is missing. It checks the whole file, and waits a second for
-// another process to let go of it. Its errors wrap ErrInUse, ErrDamaged, ErrForeign or ErrNewer where one applies.
+// Open opens the store at o.Path, and creates a missing one. It checks the whole file, and waits a second for another
+// process to release it. Its errors wrap ErrInUse, ErrDamaged, ErrForeign or ErrNewer where one applies.
 func Open(o Options) (*Store, error) {
 	h, err := openFile(o.Path)
 	if err != nil {
@@ -97,10 +97,10 @@ func Open(o Options) (*Store, error) {
 	return s, nil
 }
 
-// Commit queues ops for the next transaction and calls done once they are synced, or with the error that prevented it.
-// Calls of done come from the store's own goroutine, in the order of the calls of Commit; after Close, done is called
-// before Commit returns. Commit of no ops is a barrier.
-func (s *Store) Commit(ops []broker.Op, done func(error)) {
+// Commit queues ops for the next transaction and calls done once they are synced, or with the error that prevented
+// it. done is called by the store's own goroutine, in the order of the calls of Commit; after Close, done is called
+// before Commit returns. A Commit of no ops is a barrier.
+func (s *Store) Commit(ops []storage.Op, done func(error)) {
 	r := request{ops: ops, done: done, bytes: opBytes(ops)}
 	s.mu.Lock()
 	if s.closed {
@@ -108,7 +108,7 @@ func (s *Store) Commit(ops []broker.Op, done func(error)) {
 		done(ErrClosed)
 		return
 	}
-	if s.queuedBytes+r.bytes > s.options.MaxPendingBytes {
+	if s.queuedBytes > 0 && s.queuedBytes+r.bytes > s.options.MaxPendingBytes { // alone, a commit of any size is accepted
 		// It keeps its place, so that done is called in order.
 		r = request{done: done, err: ErrFull}
 		s.stats.Refused++
@@ -128,9 +128,9 @@ func (s *Store) Commit(ops []broker.Op, done func(error)) {
 	}
 }
 
-// Later notes op to be written within the window. It replaces an op of the same key that waits. It is dropped and
-// counted if too much waits, or after Close.
-func (s *Store) Later(op broker.Op) {
+// Later queues op to be written within the window. It replaces a queued op of the same key. It is dropped and counted
+// if too many bytes are queued, or after Close.
+func (s *Store) Later(op storage.Op) {
 	key := laterKey{op.Space, op.Key}
 	s.mu.Lock()
 	bytes := bytesOf(op)
@@ -159,8 +159,8 @@ func (s *Store) Later(op broker.Op) {
 	}
 }
 
-// Err returns nil while the store works, and otherwise why it does not: the last transaction failed, or one has been
-// waiting for the disk for more than five seconds. It becomes nil again by itself when the disk recovers.
+// Err returns nil while the store works, and otherwise the reason why not: the last transaction failed, or one has
+// been waiting for the disk for more than five seconds. It becomes nil again by itself when the disk recovers.
 func (s *Store) Err() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -176,8 +176,8 @@ func (s *Store) Err() error {
 	return nil
 }
 
-// Close writes what waits, then closes the file, for which it waits until its snapshots are closed; what is under way in
-// them ends with ErrClosed. Its error tells what could not be written. It is idempotent.
+// Close writes all queued ops, then closes the file after its snapshots are closed; their running methods end with
+// ErrClosed. Its error describes unwritten ops. It is idempotent.
 func (s *Store) Close() error {
 	s.closing.Do(func() {
 		s.end()
@@ -213,7 +213,7 @@ func (s *Store) closeFile() error {
 	return nil
 }
 
-// rouse makes the writer look again at what is due.
+// rouse makes the writer check again for due work.
 func (s *Store) rouse() {
 	select {
 	case s.wake <- struct{}{}:
@@ -221,11 +221,13 @@ func (s *Store) rouse() {
 	}
 }
 
-func opBytes(ops []broker.Op) (n int64) {
+func opBytes(ops []storage.Op) (n int64) {
 	for _, op := range ops {
 		n += bytesOf(op)
 	}
 	return n
 }
 
-func bytesOf(op broker.Op) int64 { return int64(len(op.Key)) + int64(len(op.Value)) + opOverhead }
+func bytesOf(op storage.Op) int64 {
+	return int64(len(op.Key)) + int64(len(op.Value)) + storage.OpOverhead
+}

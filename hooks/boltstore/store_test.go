@@ -1,6 +1,7 @@
 package boltstore_test
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -10,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/outcry-mqtt/outcry/broker"
+	"github.com/outcry-mqtt/outcry/broker/storage"
 	"github.com/outcry-mqtt/outcry/hooks/boltstore"
 	"go.etcd.io/bbolt"
 	"go.uber.org/goleak"
@@ -44,7 +45,7 @@ func mustOpen(tb testing.TB, o boltstore.Options) *boltstore.Store {
 	return s
 }
 
-// checkFile holds the file of a closed store against bbolt's own check.
+// checkFile checks the file of a closed store with bbolt's own check.
 func checkFile(tb testing.TB, path string) {
 	tb.Helper()
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, PreLoadFreelist: true})
@@ -83,24 +84,24 @@ func fileSize(tb testing.TB, path string) int64 {
 
 func tempPath(tb testing.TB) string { return filepath.Join(tb.TempDir(), "outcry.db") }
 
-func put(key, value string) broker.Op {
-	return broker.Op{Space: broker.SpaceRetained, Key: key, Value: []byte(value)}
+func put(key, value string) storage.Op {
+	return storage.Op{Space: storage.SpaceRetained, Key: key, Value: []byte(value)}
 }
 
-func ops(ops ...broker.Op) []broker.Op { return ops }
+func ops(ops ...storage.Op) []storage.Op { return ops }
 
-func del(key string) broker.Op {
-	return broker.Op{Space: broker.SpaceRetained, Key: key, Delete: true}
+func del(key string) storage.Op {
+	return storage.Op{Space: storage.SpaceRetained, Key: key, Delete: true}
 }
 
-// commit waits for the outcome of one Commit.
-func commit(s *boltstore.Store, ops ...broker.Op) error {
+// commit waits for the result of one Commit.
+func commit(s *boltstore.Store, ops ...storage.Op) error {
 	done := make(chan error, 1)
 	s.Commit(ops, func(err error) { done <- err })
 	return <-done
 }
 
-func mustCommit(tb testing.TB, s *boltstore.Store, ops ...broker.Op) {
+func mustCommit(tb testing.TB, s *boltstore.Store, ops ...storage.Op) {
 	tb.Helper()
 	if err := commit(s, ops...); err != nil {
 		tb.Fatal(err)
@@ -110,7 +111,7 @@ func mustCommit(tb testing.TB, s *boltstore.Store, ops ...broker.Op) {
 func load(tb testing.TB, s *boltstore.Store) map[string]string {
 	tb.Helper()
 	got := make(map[string]string)
-	err := s.Load(broker.SpaceRetained, func(key string, value []byte) error {
+	err := s.Load(storage.SpaceRetained, func(key string, value []byte) error {
 		got[key] = string(value)
 		return nil
 	})
@@ -130,7 +131,7 @@ func wantPairs(tb testing.TB, got, want map[string]string) {
 func TestCommitAndReopen(t *testing.T) {
 	longest := strings.Repeat("k", 65535)
 	many := make(map[string]string)
-	var manyOps []broker.Op
+	var manyOps []storage.Op
 	for i := range 3000 {
 		key, value := fmt.Sprintf("ticker/%04d", i), fmt.Sprint(i)
 		many[key] = value
@@ -138,22 +139,22 @@ func TestCommitAndReopen(t *testing.T) {
 	}
 	tests := []struct {
 		name string
-		ops  []broker.Op
+		ops  []storage.Op
 		want map[string]string
 	}{
 		{"nothing", nil, nil},
-		{"a value", []broker.Op{put("a", "1")}, map[string]string{"a": "1"}},
-		{"an empty value", []broker.Op{put("a", "")}, map[string]string{"a": ""}},
-		{"the last of a group wins", []broker.Op{put("a", "1"), put("a", "2")}, map[string]string{"a": "2"}},
-		{"deleted", []broker.Op{put("a", "1"), put("b", "2"), del("a")}, map[string]string{"b": "2"}},
-		{"deleted and set", []broker.Op{put("a", "1"), del("a"), put("a", "3")}, map[string]string{"a": "3"}},
-		{"deleted without being there", []broker.Op{del("a")}, nil},
-		{"an empty key", []broker.Op{put("", "1")}, map[string]string{"": "1"}},
-		{"the longest plain key", []broker.Op{put(longest[:32768], "1")}, map[string]string{longest[:32768]: "1"}},
-		{"long keys", []broker.Op{put(longest, "1"), put(longest[1:], "2")}, map[string]string{longest: "1", longest[1:]: "2"}},
-		{"a long key deleted", []broker.Op{put(longest, "1"), del(longest)}, nil},
-		{"zero bytes", []broker.Op{put("a\x00b", "\x00\xff")}, map[string]string{"a\x00b": "\x00\xff"}},
-		{"a large value", []broker.Op{put("a", strings.Repeat("v", 1<<20))}, map[string]string{"a": strings.Repeat("v", 1<<20)}},
+		{"a value", []storage.Op{put("a", "1")}, map[string]string{"a": "1"}},
+		{"an empty value", []storage.Op{put("a", "")}, map[string]string{"a": ""}},
+		{"the last of a group wins", []storage.Op{put("a", "1"), put("a", "2")}, map[string]string{"a": "2"}},
+		{"deleted", []storage.Op{put("a", "1"), put("b", "2"), del("a")}, map[string]string{"b": "2"}},
+		{"deleted and set", []storage.Op{put("a", "1"), del("a"), put("a", "3")}, map[string]string{"a": "3"}},
+		{"deleted without being there", []storage.Op{del("a")}, nil},
+		{"an empty key", []storage.Op{put("", "1")}, map[string]string{"": "1"}},
+		{"the longest plain key", []storage.Op{put(longest[:32768], "1")}, map[string]string{longest[:32768]: "1"}},
+		{"long keys", []storage.Op{put(longest, "1"), put(longest[1:], "2")}, map[string]string{longest: "1", longest[1:]: "2"}},
+		{"a long key deleted", []storage.Op{put(longest, "1"), del(longest)}, nil},
+		{"zero bytes", []storage.Op{put("a\x00b", "\x00\xff")}, map[string]string{"a\x00b": "\x00\xff"}},
+		{"a large value", []storage.Op{put("a", strings.Repeat("v", 1<<20))}, map[string]string{"a": strings.Repeat("v", 1<<20)}},
 		{"more than one page", manyOps, many},
 	}
 	for _, test := range tests {
@@ -175,9 +176,9 @@ func TestCommitsAreAcknowledgedInOrder(t *testing.T) {
 	const n = 100
 	order := make(chan int, n)
 	for i := range n {
-		var ops []broker.Op
+		var ops []storage.Op
 		if i%3 != 0 {
-			ops = []broker.Op{put("k", fmt.Sprint(i))}
+			ops = []storage.Op{put("k", fmt.Sprint(i))}
 		}
 		s.Commit(ops, func(err error) {
 			if err != nil {
@@ -199,11 +200,11 @@ func TestLoadReturnsTheErrorOfItsCallback(t *testing.T) {
 	mustCommit(t, s, put("a", "1"), put("b", "2"))
 	stop := errors.New("stop")
 	calls := 0
-	err := s.Load(broker.SpaceRetained, func(string, []byte) error { calls++; return stop })
+	err := s.Load(storage.SpaceRetained, func(string, []byte) error { calls++; return stop })
 	if !errors.Is(err, stop) || calls != 1 {
 		t.Errorf("Load returned %v after %d calls", err, calls)
 	}
-	if err := s.Load(broker.Space(broker.Spaces), nil); err == nil {
+	if err := s.Load(storage.Space(storage.Spaces), nil); err == nil {
 		t.Error("Load of a space that is none returned no error")
 	}
 }
@@ -212,7 +213,7 @@ func TestClose(t *testing.T) {
 	path := tempPath(t)
 	s := mustOpen(t, boltstore.Options{Path: path})
 	committed := make(chan error, 1)
-	s.Commit([]broker.Op{put("a", "1")}, func(err error) { committed <- err })
+	s.Commit([]storage.Op{put("a", "1")}, func(err error) { committed <- err })
 	s.Later(put("b", "2"))
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -233,7 +234,7 @@ func TestClose(t *testing.T) {
 	if err := s.Err(); !errors.Is(err, boltstore.ErrClosed) {
 		t.Errorf("after Close, Err returned %v", err)
 	}
-	if err := s.Load(broker.SpaceRetained, nil); err == nil {
+	if err := s.Load(storage.SpaceRetained, nil); err == nil {
 		t.Error("after Close, Load returned no error")
 	}
 	wantPairs(t, load(t, mustOpen(t, boltstore.Options{Path: path})), map[string]string{"a": "1", "b": "2"})
@@ -257,16 +258,44 @@ func TestStats(t *testing.T) {
 }
 
 func TestFullStoreRefuses(t *testing.T) {
-	s := mustOpen(t, boltstore.Options{Path: tempPath(t), MaxPendingBytes: 1000})
-	if err := commit(s, put("a", strings.Repeat("v", 2000))); !errors.Is(err, boltstore.ErrFull) {
-		t.Errorf("a commit over the limit was told %v", err)
-	}
+	path := tempPath(t)
+	s := mustOpen(t, boltstore.Options{Path: path, MaxPendingBytes: 1000, CommitInterval: time.Hour})
+	told := make(chan error, 2)
+	tell := func(err error) { told <- err }
+	s.Commit([]storage.Op{put("a", strings.Repeat("v", 2000))}, tell) // nothing else is queued: it is accepted, whatever its size
+	s.Commit([]storage.Op{put("c", "0")}, tell)
 	s.Later(put("b", strings.Repeat("v", 2000)))
-	if err := commit(s, put("c", "1")); err != nil {
-		t.Errorf("a commit below the limit was told %v", err)
-	}
 	if got := s.Stats(); got.Refused != 1 || got.Dropped != 1 {
 		t.Errorf("counters: %+v", got)
 	}
-	wantPairs(t, load(t, s), map[string]string{"c": "1"})
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-told; err != nil {
+		t.Errorf("a commit that was alone was told %v", err)
+	}
+	if err := <-told; !errors.Is(err, boltstore.ErrFull) {
+		t.Errorf("a commit over the limit was told %v", err)
+	}
+	s = mustOpen(t, boltstore.Options{Path: path, MaxPendingBytes: 1000})
+	mustCommit(t, s, put("c", "1"))
+	wantPairs(t, load(t, s), map[string]string{"a": strings.Repeat("v", 2000), "c": "1"})
+}
+
+// TestFreePagesInPieces stores larger values than any free piece of the file, on a disk with space.
+func TestFreePagesInPieces(t *testing.T) {
+	s := mustOpen(t, boltstore.Options{Path: filepath.Join(t.TempDir(), "store.db")})
+	n := uint64(0)
+	for _, size := range []int{1000, 10_000, 100_000, 300_000, 1_000_000} {
+		for i := range 40 {
+			n++
+			ops := []storage.Op{{Space: storage.SpaceMessages, Key: string(binary.BigEndian.AppendUint64(nil, n)), Value: make([]byte, size)}}
+			if i%2 == 1 {
+				ops = append(ops, storage.Op{Space: storage.SpaceMessages, Key: string(binary.BigEndian.AppendUint64(nil, n-1)), Delete: true})
+			}
+			if err := commit(s, ops...); err != nil {
+				t.Fatalf("value %d of %d bytes: %v", i, size, err)
+			}
+		}
+	}
 }

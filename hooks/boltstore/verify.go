@@ -10,12 +10,12 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// bbolt maps the file and follows whatever page numbers and offsets it finds in it, so a damaged file can end the
-// process with a fault that nobody can recover from. Therefore the tree is walked here first, by reading.
+// bbolt maps the file and follows the page numbers and offsets in it, so a damaged file can crash the process with an
+// unrecoverable fault. Therefore the tree is first walked here, by reading.
 
-// The layout of a bbolt page, in the machine's byte order: id 8, flags 2, count 2, overflow 4; then count elements of 16
-// bytes, whose offsets count from the element; then keys and values. Of a bucket's value: root 8, sequence 8, and, if the
-// root is 0, a page that stands inline.
+// The layout of a bbolt page, in the machine's byte order: id 8, flags 2, count 2, overflow 4; then count elements of
+// 16 bytes, with offsets relative to the element; then keys and values. A bucket's value: root 8, sequence 8, and, if
+// the root is 0, an inline page.
 const (
 	pageHeader   = 16
 	elementBytes = 16
@@ -29,15 +29,15 @@ const (
 type verifier struct {
 	file     io.ReaderAt
 	pageSize int
-	high     uint64 // the first page number that is not in use
+	high     uint64 // the first unused page number
 	seen     []bool // by page number
-	used     int64  // pages that were seen, and the two meta pages
+	used     int64  // visited pages, and the two meta pages
 	visit    func(used int64) error
 	buf      []byte
 }
 
-// verify walks every page of the state that tx, a transaction of h, sees, and returns how many are in use. visit, if not
-// nil, is called with their number so far; its error ends the walk.
+// verify walks every page in tx, a transaction of h, and returns the number of used pages. visit, if not nil, is
+// called with their number so far; its error ends the walk.
 func verify(tx *bbolt.Tx, h *handle, visit func(used int64) error) (used int64, err error) {
 	fileBytes, err := h.size()
 	if err != nil {
@@ -56,7 +56,7 @@ func (v *verifier) bucket(root uint64, depth int) error {
 	return v.tree(root, &keyRange{}, depth)
 }
 
-// keyRange is where the next key of a bucket may lie: after last, from low on and below high.
+// keyRange is the range of the next key of a bucket: after last, from low on and below high.
 type keyRange struct {
 	last, low, high []byte // nil: no bound
 }
@@ -67,7 +67,7 @@ func (r *keyRange) allows(key []byte) bool {
 		(r.high == nil || bytes.Compare(key, r.high) < 0)
 }
 
-// tree walks a page and what is below it.
+// tree walks a page and everything below it.
 func (v *verifier) tree(id uint64, r *keyRange, depth int) error {
 	if depth > maxDepth {
 		return fmt.Errorf("page %d: too deep", id)
@@ -109,7 +109,7 @@ func (v *verifier) children(id uint64, children []child, r *keyRange, depth int)
 	return nil
 }
 
-// read returns a page with its overflow; it is valid until the next call.
+// read returns a page with its overflow, valid until the next call.
 func (v *verifier) read(id uint64) (page, error) {
 	if id < 2 || id >= v.high {
 		return nil, fmt.Errorf("not among the %d pages", v.high)
@@ -163,8 +163,8 @@ type child struct {
 	page uint64
 }
 
-// check holds the elements against the bounds of the page and keys against their order; it returns the pages and the
-// roots of buckets that the elements name.
+// check checks that the elements are within the page and the keys in order. It returns the pages and the roots of
+// buckets that the elements name.
 func (p page) check(r *keyRange) (children []child, buckets []uint64, err error) {
 	if pageHeader+p.count()*elementBytes > len(p) {
 		return nil, nil, fmt.Errorf("%d elements do not fit", p.count())
@@ -237,7 +237,7 @@ func (p page) slice(at int, pos, n uint32) ([]byte, error) {
 	return p[start : start+uint64(n)], nil
 }
 
-// bucketRoot returns the root page of a bucket, or 0 of one that stands inline, which is checked.
+// bucketRoot returns the root page of a bucket, or 0 for an inline one, which it checks.
 func bucketRoot(value []byte) (uint64, error) {
 	if len(value) < 16 {
 		return 0, fmt.Errorf("%d bytes are too few", len(value))

@@ -5,30 +5,30 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/outcry-mqtt/outcry/broker"
+	"github.com/outcry-mqtt/outcry/broker/storage"
 )
 
 const (
-	// chunkOps and chunkBytes bound how much of a window goes into one transaction, so that commits need not wait for
-	// all of it.
+	// chunkOps and chunkBytes bound the part of a window in one transaction, so that commits need not wait for all of
+	// it.
 	chunkOps   = 8192
 	chunkBytes = 16 << 20
 )
 
-// laterKey is what a later op is known by.
+// laterKey identifies a later op.
 type laterKey struct {
-	space broker.Space
+	space storage.Space
 	key   string
 }
 
-// laterOp is an op that was handed to Later, and when among all others.
+// laterOp is an op passed to Later, with its sequence number.
 type laterOp struct {
-	op  broker.Op
+	op  storage.Op
 	seq uint64
 }
 
-// window is the later ops whose time has come, in the order of their keys, because neighbours share pages. It belongs to
-// the writer: what is noted meanwhile goes into the next one.
+// window holds the later ops whose window has ended, in the order of their keys, because neighbours share pages. It
+// belongs to the writer: new ops go into the next one.
 type window []laterOp
 
 func newWindow(later map[laterKey]laterOp) window {
@@ -40,7 +40,7 @@ func newWindow(later map[laterKey]laterOp) window {
 	return w
 }
 
-func compareOps(a, b broker.Op) int {
+func compareOps(a, b storage.Op) int {
 	return cmp.Or(cmp.Compare(a.Space, b.Space), strings.Compare(a.Key, b.Key))
 }
 
@@ -56,9 +56,9 @@ func (w window) chunk() window {
 	return w
 }
 
-// overtake marks the op of op's key as not to be written, if it is older than seq.
-func (w window) overtake(op broker.Op, seq uint64) {
-	i, found := slices.BinarySearchFunc(w, op, func(l laterOp, op broker.Op) int { return compareOps(l.op, op) })
+// overtake drops the op with op's key, if it is older than seq.
+func (w window) overtake(op storage.Op, seq uint64) {
+	i, found := slices.BinarySearchFunc(w, op, func(l laterOp, op storage.Op) int { return compareOps(l.op, op) })
 	if found && w[i].seq < seq {
 		w[i].seq = 0
 	}

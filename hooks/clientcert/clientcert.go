@@ -1,5 +1,5 @@
-// Package clientcert accepts clients by the certificate that they showed in the TLS handshake. It never looks at one that
-// the handshake did not verify.
+// Package clientcert authenticates clients by their TLS certificate. It ignores a certificate that the handshake did
+// not verify.
 package clientcert
 
 import (
@@ -14,10 +14,10 @@ import (
 	"github.com/outcry-mqtt/outcry/broker"
 )
 
-// Method is the Identity.Method of those who showed a certificate.
+// Method is the Identity.Method of clients with a certificate.
 const Method = "clientcert"
 
-// maxUserBytes is how long the name of a user may be.
+// maxUserBytes bounds a user name.
 const maxUserBytes = 1024
 
 // The labels of refusals.
@@ -26,28 +26,28 @@ const (
 	labelOtherUser = "other_user"
 )
 
-// Name is the place in a certificate that names the user.
+// Name is the field of a certificate that holds the user name.
 type Name string
 
-// The places. Of several names of a kind the first counts.
+// The fields. If a certificate has several names of a kind, the first counts.
 const (
 	CommonName Name = "cn"    // the subject's common name
-	DNS        Name = "dns"   // a subject alternative name that is a host
-	Email      Name = "email" // one that is an address of mail
-	URI        Name = "uri"   // one that is a URI, such as spiffe://example.org/sensor
+	DNS        Name = "dns"   // the first DNS name among the subject alternative names
+	Email      Name = "email" // the first email address among them
+	URI        Name = "uri"   // the first URI among them, such as spiffe://example.org/sensor
 )
 
-// Options say how an Authenticator reads a certificate. Zero fields mean the defaults given with them.
+// Options select the field of a certificate. Zero values mean the default in the comment.
 type Options struct {
 	User Name // CommonName
 }
 
-// Authenticator accepts a client whose certificate was verified and names a user. It is a broker.Authenticator.
+// Authenticator accepts a client with a verified certificate that names a user. It is a broker.Authenticator.
 type Authenticator struct{ user Name }
 
 var _ broker.Authenticator = (*Authenticator)(nil)
 
-// New returns an Authenticator, or an error if the options name no place in a certificate.
+// New returns an Authenticator, or an error if Options.User is no field of a certificate.
 func New(o Options) (*Authenticator, error) {
 	switch o.User {
 	case "":
@@ -59,9 +59,9 @@ func New(o Options) (*Authenticator, error) {
 	return &Authenticator{o.User}, nil
 }
 
-// Authenticate tells who c is by its certificate. It returns broker.ErrNotConcerned if there is none that was verified, or
-// if the client shows a password, which is another's to judge; and a *broker.Refusal if the certificate names no user, or
-// another than the user name that the client gives.
+// Authenticate identifies c by its certificate. It returns broker.ErrNotConcerned if there is no verified
+// certificate, or if the client sends a password, which another authenticator checks; and a *broker.Refusal if the
+// certificate names no user or contradicts the client's user name.
 func (a *Authenticator) Authenticate(_ context.Context, c *broker.Credentials) (*broker.Identity, error) {
 	leaf := verified(c.TLS)
 	if leaf == nil || c.Password != nil {
@@ -83,12 +83,15 @@ func (a *Authenticator) Authenticate(_ context.Context, c *broker.Credentials) (
 	return &broker.Identity{User: user, Claims: claims(leaf), Expires: leaf.NotAfter, Method: Method}, nil
 }
 
-// AuthenticateQuickly knows clients without a certificate, who are another's.
+// AuthenticateQuickly decides only about clients without a certificate: they are left to other authenticators.
 func (a *Authenticator) AuthenticateQuickly(c *broker.Credentials) (id *broker.Identity, known bool) {
 	return nil, verified(c.TLS) == nil || c.Password != nil
 }
 
-// verified returns the client's certificate if a chain of it leads to an authority that the listener trusts.
+// Guessable always returns false: a certificate's key cannot be guessed.
+func (a *Authenticator) Guessable(*broker.Credentials) bool { return false }
+
+// verified returns the client's certificate if a chain leads from it to an authority trusted by the listener.
 func verified(state *tls.ConnectionState) *x509.Certificate {
 	if state == nil || len(state.VerifiedChains) == 0 || len(state.VerifiedChains[0]) == 0 {
 		return nil
@@ -118,12 +121,14 @@ func first(names []string) string {
 	return names[0]
 }
 
-// isName tells whether a text of a certificate can name a user: what would not show in a log is none.
+// isName reports whether a text of a certificate can be a user name: it must be visible in a log.
 func isName(s string) bool {
-	return s != "" && len(s) <= maxUserBytes && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
+	return s != "" && len(s) <= maxUserBytes && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {
+		return unicode.IsControl(r) || r == unicode.ReplacementChar
+	})
 }
 
-// claims are what rules may refer to, of a certificate.
+// claims returns the fields of a certificate that rules may refer to.
 func claims(leaf *x509.Certificate) map[string]any {
 	return map[string]any{
 		"cn": leaf.Subject.CommonName,

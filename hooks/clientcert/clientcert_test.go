@@ -16,8 +16,8 @@ import (
 
 var ends = time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// shown is a certificate with a name of each kind.
-func shown(commonName string) *x509.Certificate {
+// certificateWith returns a certificate with a name of each kind.
+func certificateWith(commonName string) *x509.Certificate {
 	return &x509.Certificate{
 		Subject: pkix.Name{
 			CommonName: commonName, Organization: []string{"Example"}, OrganizationalUnit: []string{"pumps", "cellar"},
@@ -34,12 +34,12 @@ func verified(cert *x509.Certificate) *tls.ConnectionState {
 }
 
 func TestAuthenticate(t *testing.T) {
-	pump := shown("pump-7")
+	pump := certificateWith("pump-7")
 	for _, test := range []struct {
 		name string
 		user clientcert.Name
 		c    broker.Credentials
-		want string // the user, "not concerned", or the label of a refusal
+		want string // user, "not concerned", or the label of a refusal
 	}{
 		{"no TLS", "", broker.Credentials{}, "not concerned"},
 		{"no certificate", "", broker.Credentials{TLS: &tls.ConnectionState{}}, "not concerned"},
@@ -58,10 +58,11 @@ func TestAuthenticate(t *testing.T) {
 		{"another user name", "", broker.Credentials{TLS: verified(pump), Username: "admin"}, "other_user"},
 		{"a password", "", broker.Credentials{TLS: verified(pump), Username: "pump-7", Password: []byte("x")}, "not concerned"},
 		{"an empty password", "", broker.Credentials{TLS: verified(pump), Password: []byte{}}, "not concerned"},
-		{"no common name", "", broker.Credentials{TLS: verified(shown(""))}, "no_user"},
-		{"a line end", "", broker.Credentials{TLS: verified(shown("a\nb"))}, "no_user"},
-		{"not UTF-8", "", broker.Credentials{TLS: verified(shown("\xff"))}, "no_user"},
-		{"too long", "", broker.Credentials{TLS: verified(shown(strings.Repeat("x", 2000)))}, "no_user"},
+		{"no common name", "", broker.Credentials{TLS: verified(certificateWith(""))}, "no_user"},
+		{"a line end", "", broker.Credentials{TLS: verified(certificateWith("a\nb"))}, "no_user"},
+		{"not UTF-8", "", broker.Credentials{TLS: verified(certificateWith("\xff"))}, "no_user"},
+		{"a replacement character", "", broker.Credentials{TLS: verified(certificateWith("a\ufffd"))}, "no_user"},
+		{"too long", "", broker.Credentials{TLS: verified(certificateWith(strings.Repeat("x", 2000)))}, "no_user"},
 		{"no host", clientcert.DNS, broker.Credentials{TLS: verified(&x509.Certificate{})}, "no_user"},
 		{"no mail", clientcert.Email, broker.Credentials{TLS: verified(&x509.Certificate{})}, "no_user"},
 		{"no URI", clientcert.URI, broker.Credentials{TLS: verified(&x509.Certificate{})}, "no_user"},
@@ -92,13 +93,13 @@ func result(id *broker.Identity, err error) string {
 	return id.User
 }
 
-// Rules may speak of what the certificate says, and the identity ends with it.
+// Rules may refer to the certificate's fields, and the identity expires with the certificate.
 func TestIdentity(t *testing.T) {
 	a, err := clientcert.New(clientcert.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	id, err := a.Authenticate(t.Context(), &broker.Credentials{TLS: verified(shown("pump-7"))})
+	id, err := a.Authenticate(t.Context(), &broker.Credentials{TLS: verified(certificateWith("pump-7"))})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	id, err := a.Authenticate(context.Background(), &broker.Credentials{TLS: verified(shown("pump 7"))})
+	id, err := a.Authenticate(context.Background(), &broker.Credentials{TLS: verified(certificateWith("pump 7"))})
 	fmt.Printf("%q by %s, %v\n", id.User, id.Method, err)
 	_, err = a.Authenticate(context.Background(), &broker.Credentials{Username: "ann", Password: []byte("secret")})
 	fmt.Println(err)

@@ -13,10 +13,10 @@ import (
 	"github.com/outcry-mqtt/outcry/hooks/internal/folder"
 )
 
-// ErrNoEntry is Remove's error for an entry that is not in the file.
+// ErrNoEntry is Remove's error if the file lacks the entry.
 var ErrNoEntry = errors.New("no such entry")
 
-// Read returns the entries of the file at path in its order, those that are over too.
+// Read returns the entries of the file at path in its order, expired ones included.
 func Read(path string) ([]Entry, error) {
 	text, err := readFile(path)
 	if err != nil {
@@ -25,9 +25,9 @@ func Read(path string) ([]Entry, error) {
 	return Parse(path, text)
 }
 
-// Add puts an entry into the file at path, in the place of one with the same kind and value, and makes the file if there
-// is none. Entries that are over are taken out. The file is replaced as a whole: a crash leaves the old one or the new
-// one, and of two edits at once neither is lost.
+// Add writes an entry to the file at path, replacing one with the same kind and value, and creates a missing file. It
+// removes expired entries. The file is replaced atomically: a crash leaves the old or the new one, and of two
+// concurrent edits neither is lost.
 func Add(path string, e Entry) error {
 	if strings.ContainsAny(e.Note, "\r\n") {
 		return errors.New("a note is a single line")
@@ -48,7 +48,7 @@ func Add(path string, e Entry) error {
 	})
 }
 
-// Remove takes an entry out of the file at path, as Add replaces it.
+// Remove deletes an entry from the file at path, atomically like Add.
 func Remove(path string, kind Kind, value string) error {
 	return edit(path, false, func(lines []line) ([]line, error) {
 		for i, l := range lines {
@@ -60,7 +60,7 @@ func Remove(path string, kind Kind, value string) error {
 	})
 }
 
-// edit changes the lines of a file. Nobody else edits it meanwhile.
+// edit changes the lines of a file, under its folder's lock.
 func edit(path string, create bool, change func([]line) ([]line, error)) error {
 	unlock, err := folder.Lock(filepath.Dir(path))
 	if err != nil {
@@ -81,7 +81,7 @@ func edit(path string, create bool, change func([]line) ([]line, error)) error {
 	var out strings.Builder
 	now := time.Now()
 	for _, l := range lines {
-		if !l.entry.Over(now) {
+		if !l.entry.Expired(now) {
 			out.WriteString(l.text + "\n")
 		}
 	}

@@ -9,36 +9,38 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/outcry-mqtt/outcry/hooks/internal/plaintext"
 )
 
-// maxFileBytes is how large a deny file may be: some 300,000 lines.
+// maxFileBytes bounds a deny file: some 300,000 lines.
 const maxFileBytes = 16 << 20
 
-// Kind is what an entry is about.
+// Kind selects the property of a client that an entry denies.
 type Kind string
 
 // The kinds of entries.
 const (
-	User   Kind = "user"   // the name of a user
+	User   Kind = "user"   // a user name
 	Token  Kind = "token"  // the claim jti of a token (RFC 7519 4.1.7)
 	Client Kind = "client" // a client identifier
 )
 
-// Kinds are all kinds of entries.
+// Kinds returns all kinds of entries.
 func Kinds() []Kind { return []Kind{User, Token, Client} }
 
 // Entry is one line of a deny file.
 type Entry struct {
 	Kind  Kind
 	Value string    // not empty, UTF-8
-	Until time.Time // when it is over; zero: never
-	Note  string    // what stands behind #, without spaces at its ends
+	Until time.Time // expiry; zero: never
+	Note  string    // comment behind #, without spaces at its ends
 }
 
-// Over tells whether the entry has no effect any more.
-func (e Entry) Over(now time.Time) bool { return !e.Until.IsZero() && !now.Before(e.Until) }
+// Expired reports whether the entry has expired at the time now.
+func (e Entry) Expired(now time.Time) bool { return !e.Until.IsZero() && !now.Before(e.Until) }
 
-// String returns the entry as a line of the file.
+// String formats the entry as a line of the file.
 func (e Entry) String() string {
 	line := string(e.Kind) + " " + quote(e.Value)
 	if !e.Until.IsZero() {
@@ -50,19 +52,19 @@ func (e Entry) String() string {
 	return line
 }
 
-// Problem is one thing that is wrong with a deny file.
+// Problem is one error in a deny file.
 type Problem struct {
 	Line    int // from 1
 	Message string
 }
 
-// FileError is everything that is wrong with a deny file.
+// FileError holds all errors in a deny file.
 type FileError struct {
 	Path     string
 	Problems []Problem // at least one, in the order of the file
 }
 
-// Error returns the problems, a line each: path:line: message.
+// Error lists the problems, one a line: path:line: message.
 func (e *FileError) Error() string {
 	lines := make([]string, len(e.Problems))
 	for i, p := range e.Problems {
@@ -71,7 +73,7 @@ func (e *FileError) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Parse reads the text of a deny file. Its error is a *FileError that calls the file by the name that is given.
+// Parse parses a deny file's text. Its error is a *FileError that uses the given name.
 func Parse(name string, text []byte) ([]Entry, error) {
 	lines, err := parseFile(name, text)
 	var entries []Entry
@@ -83,13 +85,16 @@ func Parse(name string, text []byte) ([]Entry, error) {
 	return entries, err
 }
 
-// line is a line of the file with the entry that it holds, or with none.
+// line is a line of the file with its entry, if any.
 type line struct {
 	text  string
-	entry Entry // without a kind: blank, or a comment
+	entry Entry // without a kind for a blank line or a comment
 }
 
 func parseFile(name string, text []byte) ([]line, error) {
+	if err := plaintext.Check(text); err != nil {
+		return nil, &FileError{name, []Problem{{1, "the file " + err.Error()}}}
+	}
 	bad := &FileError{Path: name}
 	var lines []line
 	seen := map[Entry]int{}
@@ -114,7 +119,7 @@ func parseFile(name string, text []byte) ([]line, error) {
 	return lines, nil
 }
 
-// parseLine reads KIND VALUE [until TIME] [# NOTE]. A line without an entry is one without a kind.
+// parseLine parses KIND VALUE [until TIME] [# NOTE]. For a line without an entry, e has no kind.
 func parseLine(text string) (e Entry, err error) {
 	if !utf8.ValidString(text) {
 		return e, errors.New("the line is not UTF-8")
@@ -146,7 +151,7 @@ func parseLine(text string) (e Entry, err error) {
 	return e, nil
 }
 
-// cut returns the first word of a text, and what follows it.
+// cut returns the first word of a text, and the rest.
 func cut(text string) (word, rest string) {
 	text = strings.TrimLeft(text, " \t")
 	if i := strings.IndexAny(text, " \t"); i >= 0 {
@@ -155,7 +160,7 @@ func cut(text string) (word, rest string) {
 	return text, ""
 }
 
-// value reads a word, or a text in double quotes as in Go.
+// value parses a word, or a text in double quotes as in Go.
 func value(text string) (value, rest string, err error) {
 	text = strings.TrimLeft(text, " \t")
 	if !strings.HasPrefix(text, `"`) {
@@ -189,7 +194,7 @@ func check(value string) error {
 	return nil
 }
 
-// quote writes a value as it stands in the file: in quotes where a reader's eye needs them.
+// quote formats a value for the file: in quotes if a reader could misread it.
 func quote(value string) string {
 	for _, r := range value {
 		if r == ' ' || r == '"' || r == '\\' || !strconv.IsPrint(r) {

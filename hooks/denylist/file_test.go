@@ -14,7 +14,7 @@ func TestParse(t *testing.T) {
 	noon := time.Date(2026, 12, 1, 12, 0, 0, 0, time.UTC)
 	for _, tt := range []struct {
 		name, line string
-		want       denylist.Entry // without a kind: none
+		want       denylist.Entry // without a kind: no entry
 	}{
 		{"user", "user ann", denylist.Entry{Kind: denylist.User, Value: "ann"}},
 		{"token", "token 7f3c-91", denylist.Entry{Kind: denylist.Token, Value: "7f3c-91"}},
@@ -95,7 +95,7 @@ func TestEveryErrorIsTold(t *testing.T) {
 	}
 }
 
-// Whatever is read can be written, and is the same when it is read again.
+// Every parsed entry can be written and parsed again.
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		"user ann", `client "a b" until 2026-12-01T12:00:00Z # why`, "# x\n\ntoken 1\r\n", `user "\x00"`, "user \"a\u2028b\"",
@@ -122,4 +122,17 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A file in another encoding would deny nobody.
+func TestFilesOfOtherEncodings(t *testing.T) {
+	for text, want := range map[string]string{
+		"\xef\xbb\xbfuser ann\n":       "byte order mark",
+		"\xff\xfeu\x00s\x00e\x00r\x00": "UTF-16",
+		"\x00\x00\x00\x00":             "null characters",
+	} {
+		if _, err := denylist.Parse("deny", []byte(text)); err == nil || !strings.HasPrefix(err.Error(), "deny:1: ") || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %s", text, err, want)
+		}
+	}
 }

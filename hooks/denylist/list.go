@@ -2,6 +2,7 @@ package denylist
 
 import (
 	"context"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -15,16 +16,16 @@ import (
 
 const defaultCheckEvery = time.Second
 
-// Options say which file a List follows. Zero fields mean the defaults given with them.
+// Options select the file. Zero values mean the default in the comment.
 type Options struct {
-	Path       string           // required; the file must be there, and may be empty
-	CheckEvery time.Duration    // how often the file is looked at; 1 s
+	Path       string           // required; the file must exist, and may be empty
+	CheckEvery time.Duration    // interval between checks of the file; 1 s
 	Logger     *slog.Logger     // nil: no log
 	Now        func() time.Time // nil: time.Now
 }
 
-// List refuses clients that its file names. It is a broker.Admitter, which the broker asks when a client comes, and again
-// for all of them when RulesChanged is called.
+// List refuses the clients listed in a file. It is a broker.SessionAdmitter: the broker asks it about each new
+// client, and about all clients and sessions when RulesChanged is called.
 type List struct {
 	// Static after construction.
 	options Options
@@ -32,22 +33,19 @@ type List struct {
 	current atomic.Pointer[entries]
 	refused map[Kind]*atomic.Uint64
 
-	mu   sync.Mutex  // guards seen; held while the file is read
-	seen fs.FileInfo // of the file when it was last read, whether that succeeded or not; nil: it was missing
+	mu   sync.Mutex  // guards seen; held while the file is read or expired entries are dropped
+	seen fs.FileInfo // of the file at the last read, successful or not; nil: it was missing
 }
 
-var _ broker.Admitter = (*List)(nil)
+var _ broker.SessionAdmitter = (*List)(nil)
 
-// entries is one reading of the file: until when which values are denied, by kind. It does not change.
-type entries map[Kind]map[string]time.Time
-
-// Stats are what a list holds, and what it did since it was made.
+// Stats are a list's size and counters since New.
 type Stats struct {
-	Entries map[Kind]int    // gauge: entries of the file, those that are over too
-	Refused map[Kind]uint64 // clients that were refused or disconnected; every kind is present from the start
+	Entries map[Kind]int    // gauge: entries that have not expired
+	Refused map[Kind]uint64 // refused or disconnected clients and suppressed wills; every kind is present
 }
 
-// New reads the file. Something wrong with its text is a *FileError, which says everything that is.
+// New reads the file. Its error is a *FileError with everything wrong in the text, or the system's.
 func New(o Options) (*List, error) {
 	if o.CheckEvery <= 0 {
 		o.CheckEvery = defaultCheckEvery
@@ -68,28 +66,33 @@ func New(o Options) (*List, error) {
 	return l, nil
 }
 
-// Reload reads the file now. On an error the list stays as it was. Whoever calls it calls Broker.RulesChanged.
+// Reload reads the file now. After an error the old list applies. The caller then calls Broker.RulesChanged.
 func (l *List) Reload() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.seen = l.stat() // before it is read, so that a change in between is found the next time
+	l.seen = l.stat() // before the read, so that the next check finds a change in between
 	all, err := Read(l.options.Path)
 	if err != nil {
 		return err
 	}
-	next := entries{}
-	for _, kind := range Kinds() {
-		next[kind] = map[string]time.Time{}
-	}
-	for _, e := range all {
-		next[e.Kind][e.Value] = e.Until
-	}
-	l.current.Store(&next)
+	l.current.Store(newEntries(all, l.options.Now()))
 	return nil
 }
 
-// Run looks at the file until ctx ends, and returns nil then. When the file has changed it is read, and changed is called:
-// Broker.RulesChanged. A file that is broken or missing is told of once, and the list stays as it was.
+// dropExpired forgets expired entries.
+func (l *List) dropExpired() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	current := l.current.Load()
+	for current.drop(l.options.Now()) {
+	}
+	if current.len() < current.room/4 {
+		current.compact()
+	}
+}
+
+// Run watches the file until ctx ends, then returns nil. It reads a changed file and calls changed, which calls
+// Broker.RulesChanged. It logs a broken or missing file once; the old list applies.
 func (l *List) Run(ctx context.Context, changed func()) error {
 	ticker := time.NewTicker(l.options.CheckEvery)
 	defer ticker.Stop()
@@ -99,6 +102,7 @@ func (l *List) Run(ctx context.Context, changed func()) error {
 			return nil
 		case <-ticker.C:
 		}
+		l.dropExpired()
 		l.mu.Lock()
 		same := sameFile(l.seen, l.stat())
 		l.mu.Unlock()
@@ -114,7 +118,7 @@ func (l *List) Run(ctx context.Context, changed func()) error {
 	}
 }
 
-// stat describes the file; nil stands for one that is missing.
+// stat describes the file; nil: it is missing.
 func (l *List) stat() fs.FileInfo {
 	info, err := os.Stat(l.options.Path)
 	if err != nil {
@@ -130,30 +134,45 @@ func sameFile(a, b fs.FileInfo) bool {
 	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 }
 
-// refusals are what is said to whom.
+// refusals are the answers by kind of entry.
 var refusals = map[Kind]*broker.Refusal{
-	User:   {Code: broker.CodeNotAuthorized, Reason: "this user is denied access", Label: "denied_user"},
-	Token:  {Code: broker.CodeNotAuthorized, Reason: "this token has been revoked", Label: "denied_token"},
-	Client: {Code: broker.CodeNotAuthorized, Reason: "this client identifier is denied access", Label: "denied_client"},
+	User:   {Code: broker.CodeNotAuthorized, Reason: "this user is denied access", Label: "denied_user", Failed: true},
+	Token:  {Code: broker.CodeNotAuthorized, Reason: "this token has been revoked", Label: "denied_token", Failed: true},
+	Client: {Code: broker.CodeNotAuthorized, Reason: "this client identifier is denied access", Label: "denied_client", Failed: true},
 }
 
 // Admit refuses a client whose user, client identifier or token is on the list.
 func (l *List) Admit(c *broker.Client) *broker.Refusal {
-	current := *l.current.Load()
-	for kind, denied := range current {
-		if len(denied) == 0 {
-			continue
-		}
-		until, found := denied[valueOf(kind, c)]
-		if found && !(Entry{Until: until}).Over(l.options.Now()) {
-			l.refused[kind].Add(1)
-			return refusals[kind]
-		}
+	kind, found := l.find(c, User, Token, Client)
+	if !found {
+		return nil
+	}
+	l.refused[kind].Add(1)
+	return refusals[kind]
+}
+
+// AdmitSession refuses the session of a denied user or client identifier. A session made with a denied token stays:
+// its user may come back with another token.
+func (l *List) AdmitSession(c *broker.Client) *broker.Refusal {
+	if kind, found := l.find(c, User, Client); found {
+		return refusals[kind]
 	}
 	return nil
 }
 
-// valueOf is what a client has of a kind; "", which is on no list, if it has none.
+// find returns the first of the kinds for which the client is denied.
+func (l *List) find(c *broker.Client, kinds ...Kind) (kind Kind, found bool) {
+	current := l.current.Load()
+	for _, kind := range kinds {
+		until, found := current.until(kind, valueOf(kind, c))
+		if found && !(Entry{Until: until}).Expired(l.options.Now()) {
+			return kind, true
+		}
+	}
+	return "", false
+}
+
+// valueOf returns a client's value of a kind; "" if it has none, which no entry has.
 func valueOf(kind Kind, c *broker.Client) string {
 	switch kind {
 	case User:
@@ -161,19 +180,32 @@ func valueOf(kind Kind, c *broker.Client) string {
 	case Client:
 		return c.ID
 	}
-	switch id := c.Identity.Claims["jti"].(type) {
+	return tokenID(c.Identity.Claims["jti"])
+}
+
+// tokenID returns a claim jti as text. RFC 7519 4.1.7 wants a string, and hooks/jwt accepts nothing else; another
+// Authenticator's number must not be overlooked.
+func tokenID(claim any) string {
+	switch id := claim.(type) {
 	case string:
 		return id
-	case int64: // against RFC 7519 4.1.7, but it would be worse to overlook it
+	case int64:
 		return strconv.FormatInt(id, 10)
+	case float64:
+		return strconv.FormatFloat(id, 'f', -1, 64)
+	case fmt.Stringer: // json.Number
+		return id.String()
 	}
 	return ""
 }
 
-// Stats returns what the list holds and did.
+// Stats returns the counters.
 func (l *List) Stats() Stats {
 	s := Stats{Entries: map[Kind]int{}, Refused: map[Kind]uint64{}}
-	for kind, denied := range *l.current.Load() {
+	current := l.current.Load()
+	current.mu.RLock()
+	defer current.mu.RUnlock()
+	for kind, denied := range current.denied {
 		s.Entries[kind] = len(denied)
 		s.Refused[kind] = l.refused[kind].Load()
 	}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -47,6 +48,7 @@ func TestAdmit(t *testing.T) {
 		{"until later", broker.Client{ID: "x", Identity: &broker.Identity{User: "bob"}}, "denied_user"},
 		{"a client named as a user", broker.Client{ID: "ann", Identity: &broker.Identity{User: "kiosk"}}, ""},
 		{"another token", broker.Client{ID: "x", Identity: &broker.Identity{User: "x", Claims: claims("t-2")}}, ""},
+		{"token with a number as JSON has it", broker.Client{ID: "x", Identity: &broker.Identity{User: "x", Claims: claims(float64(77))}}, "denied_token"},
 		{"a list for a token", broker.Client{ID: "x", Identity: &broker.Identity{User: "x", Claims: claims([]any{"t-1"})}}, ""},
 		{"anonymous", broker.Client{ID: "x", Identity: &broker.Identity{}}, ""},
 	}
@@ -64,7 +66,7 @@ func TestAdmit(t *testing.T) {
 		t.Errorf("refused for an entry that is over: %v", r)
 	}
 	s := l.Stats()
-	if s.Refused[denylist.User] != 2 || s.Refused[denylist.Token] != 2 || s.Refused[denylist.Client] != 1 || s.Entries[denylist.User] != 2 {
+	if s.Refused[denylist.User] != 2 || s.Refused[denylist.Token] != 3 || s.Refused[denylist.Client] != 1 || s.Entries[denylist.User] != 2 {
 		t.Errorf("%+v", s)
 	}
 }
@@ -82,19 +84,19 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
-// journal keeps what is logged.
-type journal struct {
+// logBuffer keeps the log's lines.
+type logBuffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer
 }
 
-func (j *journal) Write(b []byte) (int, error) {
+func (j *logBuffer) Write(b []byte) (int, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.text.Write(b)
 }
 
-func (j *journal) String() string {
+func (j *logBuffer) String() string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.text.String()
@@ -104,7 +106,7 @@ func TestFileIsFollowed(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "deny")
 	write(t, path, "")
 	synctest.Test(t, func(t *testing.T) {
-		log := &journal{}
+		log := &logBuffer{}
 		l := mustNew(t, denylist.Options{Path: path, Logger: slog.New(slog.NewTextHandler(log, nil))})
 		ctx, cancel := context.WithCancel(t.Context())
 		var changes atomic.Int32
@@ -142,14 +144,14 @@ func TestFileIsFollowed(t *testing.T) {
 	})
 }
 
-// users takes everybody as the user that they say they are.
+// users accepts everybody under the user name they send.
 type users struct{}
 
 func (users) Authenticate(_ context.Context, c *broker.Credentials) (*broker.Identity, error) {
 	return &broker.Identity{User: c.Username, Claims: map[string]any{"jti": string(c.Password)}}, nil
 }
 
-// A client that is connected is disconnected when it is denied, others are not.
+// Denying a connected client disconnects it, and no other.
 func TestLiveClientsAreDisconnected(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "deny")
 	write(t, path, "")
@@ -165,7 +167,7 @@ func TestLiveClientsAreDisconnected(t *testing.T) {
 	t.Cleanup(func() { cancel(); parts.Wait() })
 	dial := func(version byte) *raw.Client {
 		ours, theirs := net.Pipe()
-		if err := b.Attach(broker.Link{Conn: theirs, Listener: "pipe"}); err != nil {
+		if err := b.Attach(broker.Conn{Conn: theirs, Listener: "pipe"}); err != nil {
 			t.Fatal(err)
 		}
 		return raw.New(t, ours, version)
@@ -216,4 +218,36 @@ func TestLiveClientsAreDisconnected(t *testing.T) {
 		})
 	}
 	other.ExpectNothing()
+}
+
+// TestEntriesThatAreOverAreDropped checks that the list holds no expired entries, after reading and later.
+func TestEntriesThatAreOverAreDropped(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "deny")
+	synctest.Test(t, func(t *testing.T) {
+		at := func(d time.Duration) string { return " until " + time.Now().Add(d).UTC().Format(time.RFC3339) + "\n" }
+		var text strings.Builder
+		for i := range 2000 {
+			text.WriteString("token brief-" + strconv.Itoa(i) + at(time.Hour))
+		}
+		write(t, path, "user past"+at(-time.Hour)+"user soon"+at(time.Minute)+"user later"+at(3*time.Hour)+"user always\n"+text.String())
+		l := mustNew(t, denylist.Options{Path: path})
+		ctx, cancel := context.WithCancel(t.Context())
+		var run sync.WaitGroup
+		run.Go(func() { _ = l.Run(ctx, func() {}) })
+		for _, step := range []struct {
+			wait          time.Duration
+			users, tokens int
+		}{{0, 3, 2000}, {time.Minute, 2, 2000}, {time.Hour, 2, 0}, {3 * time.Hour, 1, 0}} {
+			time.Sleep(step.wait + 2*time.Second)
+			synctest.Wait()
+			if n := l.Stats().Entries; n[denylist.User] != step.users || n[denylist.Token] != step.tokens {
+				t.Errorf("after %v: %v", step.wait, n)
+			}
+		}
+		if l.Admit(&broker.Client{Identity: &broker.Identity{User: "always"}}) == nil || l.Admit(&broker.Client{Identity: &broker.Identity{User: "soon"}}) != nil {
+			t.Error("the wrong entries were dropped")
+		}
+		cancel()
+		run.Wait()
+	})
 }

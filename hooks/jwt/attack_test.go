@@ -54,7 +54,7 @@ func publicPEM(tb testing.TB, key any) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
 }
 
-// hmacOf returns a token that is signed with a public key as if it were a secret, which anybody can do.
+// hmacOf returns a token signed with a public key as if it were a secret, which anybody can do.
 func hmacOf(tb testing.TB, public []byte, algorithm string) string {
 	tb.Helper()
 	text := encode(tb, claims{"alg": algorithm, "typ": "JWT"}) + "." + encode(tb, valid(nil))
@@ -105,7 +105,7 @@ func TestForgedTokens(t *testing.T) {
 		{"another secret", hs, signWith(t, gojwt.SigningMethodHS256, []byte("x"), nil, valid(nil)), "bad_signature", ""},
 		{"another algorithm of the secret", hs, signWith(t, gojwt.SigningMethodHS512, secret, nil, valid(nil)), "bad_algorithm", `"HS512"`},
 
-		// An HMAC with the public key, which is known to everybody.
+		// An HMAC with the public key, which everybody knows.
 		{"HS256 with the PEM file", rs, hmacOf(t, pkix, "HS256"), "bad_algorithm", `"HS256"`},
 		{"HS256 with the PKCS 1 file", rs, hmacOf(t, pkcs1, "HS256"), "bad_algorithm", ""},
 		{"HS256 with DER", rs, hmacOf(t, der, "HS256"), "bad_algorithm", ""},
@@ -161,14 +161,14 @@ func TestForgedTokens(t *testing.T) {
 	}
 }
 
-// withOtherLastBits changes the bits of the last letter that base64 leaves unused: the same bytes, another text.
+// withOtherLastBits changes the unused bits of the last base64 letter: the same bytes in another text.
 func withOtherLastBits(token string) string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	last := strings.IndexByte(alphabet, token[len(token)-1])
 	return token[:len(token)-1] + string(alphabet[last^1])
 }
 
-// Claims of null are no claims, even if they are signed.
+// null instead of claims is refused, even if it is signed.
 func TestSignedNull(t *testing.T) {
 	text := encode(t, claims{"alg": "HS256"}) + "." + encode(t, nil)
 	signature, err := gojwt.SigningMethodHS256.Sign(text, secret)
@@ -182,8 +182,8 @@ func TestSignedNull(t *testing.T) {
 	wantRefusal(t, err, broker.CodeNotAuthorized, "no_user", "", token)
 }
 
-// FuzzAuthenticate: whatever is shown, it is a refusal or none of this hook's business, and never a panic; whoever is
-// accepted showed the claims that were signed.
+// FuzzAuthenticate checks that no token panics: each is refused, left to other authenticators, or accepted with
+// exactly the claims that were signed.
 func FuzzAuthenticate(f *testing.F) {
 	good := sign(f, valid(nil))
 	f.Add(good)

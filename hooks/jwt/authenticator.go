@@ -9,26 +9,33 @@ import (
 	"github.com/outcry-mqtt/outcry/broker"
 )
 
-// Method is the Identity.Method of those who showed a token.
+// Method is the Identity.Method of clients with a token.
 const Method = "jwt"
 
-// patience is how long a client waits at most for keys that are being read.
-const patience = 5 * time.Second
+// maxKeyWait bounds the wait of a client for keys that are being read.
+const maxKeyWait = 5 * time.Second
 
-// Authenticator accepts a client that shows a valid token. Who it is stands in the token. It is a broker.Authenticator.
+// forgetInterval is the interval at which Run removes expired tokens from the cache.
+const forgetInterval = 10 * time.Second
+
+// Authenticator accepts a client with a valid token and identifies it by the token's claims. It is a
+// broker.Authenticator.
 type Authenticator struct {
 	current atomic.Pointer[verifier]
-	updated chan struct{} // current has been replaced
+	updated chan struct{} // closed when current has been replaced
 	waiting chan struct{} // holds a value while a client waits for keys
 	counts  *counters
 
 	mu sync.Mutex // held while key rings are replaced
 }
 
-var _ broker.Authenticator = (*Authenticator)(nil)
+var (
+	_ broker.QuickAuthenticator     = (*Authenticator)(nil)
+	_ broker.GuessableAuthenticator = (*Authenticator)(nil)
+)
 
-// New returns an Authenticator, or an error that says everything that is wrong with the keys. If a source is LiveKeys,
-// Run has to be called.
+// New returns an Authenticator, or an error that lists everything wrong with the keys. If a source is LiveKeys, call
+// Run.
 func New(o Options) (*Authenticator, error) {
 	a := &Authenticator{updated: make(chan struct{}, 1), waiting: make(chan struct{}, 1), counts: newCounters()}
 	if err := a.Update(o); err != nil {
@@ -37,7 +44,7 @@ func New(o Options) (*Authenticator, error) {
 	return a, nil
 }
 
-// Update replaces all options and asks the key sources. On an error everything stays as it is.
+// Update replaces all options and asks the key sources. After an error the old ones apply.
 func (a *Authenticator) Update(o Options) error {
 	v, err := newVerifier(o)
 	if err != nil {
@@ -51,20 +58,22 @@ func (a *Authenticator) Update(o Options) error {
 	a.mu.Unlock()
 	select {
 	case a.updated <- struct{}{}:
-	default: // Run has not yet seen the one before
+	default: // Run has not read the previous signal yet
 	}
 	return nil
 }
 
-// Reload asks the key sources again. On an error the keys stay as they are.
+// Reload asks the key sources again. After an error the old keys apply.
 func (a *Authenticator) Reload() error { return a.Update(a.current.Load().options) }
 
-// Run keeps the key sources that are LiveKeys up to date until ctx ends, those of later Updates too. It returns nil when
-// all that it started has ended. It must not be called twice.
+// Run keeps the keys of LiveKeys up to date until ctx ends, also those of later Updates, and removes expired tokens
+// from the cache. It returns nil after everything it started has ended. Call it once only.
 func (a *Authenticator) Run(ctx context.Context) error {
 	var sources sync.WaitGroup
 	defer sources.Wait()
 	running := map[LiveKeys]context.CancelFunc{}
+	ticker := time.NewTicker(forgetInterval)
+	defer ticker.Stop()
 	for {
 		wanted := a.current.Load().live()
 		for source, stop := range running {
@@ -77,7 +86,7 @@ func (a *Authenticator) Run(ctx context.Context) error {
 			if running[source] == nil {
 				inner, stop := context.WithCancel(ctx)
 				running[source] = stop
-				sources.Go(func() { source.Run(inner, a.changed) })
+				sources.Go(func() { source.Run(inner, a.renewIssuers) })
 			}
 		}
 		select {
@@ -87,12 +96,15 @@ func (a *Authenticator) Run(ctx context.Context) error {
 			}
 			return nil
 		case <-a.updated:
+		case <-ticker.C:
+			v := a.current.Load()
+			v.cache.forgetAll(v.options.Now())
 		}
 	}
 }
 
-// changed takes over the keys of sources that have changed.
-func (a *Authenticator) changed() {
+// renewIssuers takes the new keys of the sources.
+func (a *Authenticator) renewIssuers() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	v := a.current.Load()
@@ -103,7 +115,7 @@ func (a *Authenticator) changed() {
 	}
 }
 
-// Authenticate tells who holds the token that c shows. It returns broker.ErrNotConcerned if c shows none, and otherwise a
+// Authenticate identifies c by its token. It returns broker.ErrNotConcerned if c sends no token, and a
 // *broker.Refusal if the token is not accepted.
 func (a *Authenticator) Authenticate(ctx context.Context, c *broker.Credentials) (*broker.Identity, error) {
 	v := a.current.Load()
@@ -114,31 +126,34 @@ func (a *Authenticator) Authenticate(ctx context.Context, c *broker.Credentials)
 	if err != nil {
 		return nil, a.counts.refused(err.(*broker.Refusal))
 	}
-	if identity := a.remembered(v, token); identity != nil {
+	if identity := a.cachedIdentity(v, token); identity != nil {
 		return identity, nil
 	}
-	found := a.judge(ctx, v, token)
+	found := a.verify(ctx, v, token)
 	if found.refusal != nil {
 		return nil, a.counts.refused(found.refusal)
 	}
 	a.counts.accepted.Add(1)
-	v.cache.add(token.text, found)
+	v.cache.add(token.text, found, v.options.Now())
 	return found.identity, nil
 }
 
-// AuthenticateQuickly knows clients without a token, who are another's, and tokens that were accepted lately.
+// AuthenticateQuickly decides about clients without a token, which it leaves to others, and about cached tokens.
 func (a *Authenticator) AuthenticateQuickly(c *broker.Credentials) (id *broker.Identity, known bool) {
 	v := a.current.Load()
 	token, err := v.find(c)
 	if err != nil {
 		return nil, err == broker.ErrNotConcerned
 	}
-	id = a.remembered(v, token)
+	id = a.cachedIdentity(v, token)
 	return id, id != nil
 }
 
-// remembered is who holds a token that was accepted before, or nil.
-func (a *Authenticator) remembered(v *verifier, token shown) *broker.Identity {
+// Guessable always returns false: a signature cannot be guessed.
+func (a *Authenticator) Guessable(*broker.Credentials) bool { return false }
+
+// cachedIdentity returns the identity of a cached token, or nil.
+func (a *Authenticator) cachedIdentity(v *verifier, token presented) *broker.Identity {
 	identity := v.cache.find(token.text, v.options.Now())
 	if identity != nil {
 		a.counts.hits.Add(1)
@@ -147,54 +162,52 @@ func (a *Authenticator) remembered(v *verifier, token shown) *broker.Identity {
 	return identity
 }
 
-// judge verifies a token; if its key is missing, once more after the issuer's sources were read again.
-func (a *Authenticator) judge(ctx context.Context, v *verifier, token shown) verdict {
+// verify verifies a token. If its key is missing, it has the issuer's sources read and tries again. If they were not
+// read, the key may be new, and the refusal asks the client to come back.
+func (a *Authenticator) verify(ctx context.Context, v *verifier, token presented) verdict {
 	found := v.verify(token)
-	if !found.keyless {
+	if !found.keyless || len(found.issuer.live) == 0 {
 		return found
 	}
-	outcome := a.await(ctx, found.issuer)
-	if outcome == readAgain || found.issuer.ring.Load() != found.ring { // or they came in between
-		return v.verify(token)
+	fresh := a.reread(ctx, found.issuer)
+	if fresh || found.issuer.ring.Load() != found.ring {
+		found = v.verify(token)
 	}
-	if outcome == othersWait {
-		found.refusal = unavailable("the keys of the token's issuer are being read; try again")
+	if found.keyless && !fresh {
+		found.refusal = unavailable(found.refusal.Reason + "; the keys of its issuer are read again soon, try then")
 	}
 	return found
 }
 
-// How waiting for keys ended.
-const (
-	notRead    = iota // they are not going to be read
-	readAgain         // they have been, or it took too long
-	othersWait        // they are being read, and somebody else waits for it
-)
-
-// await has the sources of an issuer read again, if they allow, and waits for it. Only one client at a time waits: a
-// source that hangs must not hold up those whose keys are known.
-func (a *Authenticator) await(ctx context.Context, i *issuer) int {
+// reread has the sources of an issuer read again, if they permit, and waits. It reports whether all were read. Only
+// one client waits at a time: a slow source must not occupy the checkers that other clients need.
+func (a *Authenticator) reread(ctx context.Context, i *issuer) (fresh bool) {
+	fresh = true
 	var readings []<-chan struct{}
 	for _, source := range i.live {
-		if done := source.Reread(); done != nil {
+		done := source.Reread()
+		fresh = fresh && done != nil
+		if done != nil {
 			readings = append(readings, done)
 		}
 	}
 	if len(readings) == 0 {
-		return notRead
+		return false
 	}
 	select {
 	case a.waiting <- struct{}{}:
 		defer func() { <-a.waiting }()
 	default:
-		return othersWait
+		return false
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, maxKeyWait)
 	defer cancel()
 	for _, done := range readings {
 		select {
 		case <-done:
 		case <-ctx.Done():
+			return false
 		}
 	}
-	return readAgain
+	return fresh && !i.failing()
 }

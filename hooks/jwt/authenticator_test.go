@@ -21,7 +21,7 @@ func atNoon() time.Time { return noon }
 
 // setup is the Options of an Authenticator with one issuer.
 type setup struct {
-	Keys          []jwt.KeySource // nil: the secret of the tests
+	Keys          []jwt.KeySource // nil: the tests' secret
 	Issuer        string
 	Audience      []string
 	UserClaim     string
@@ -62,7 +62,7 @@ func mustOpen(tb testing.TB, o jwt.Options) *jwt.Authenticator {
 	return a
 }
 
-// sign signs claims as they are with the secret, or with another key.
+// sign signs claims, unchecked, with the secret or another key.
 func sign(tb testing.TB, claims map[string]any) string {
 	tb.Helper()
 	return signWith(tb, gojwt.SigningMethodHS256, secret, nil, claims)
@@ -85,7 +85,7 @@ func show(a *jwt.Authenticator, password string) (*broker.Identity, error) {
 	return a.Authenticate(context.Background(), &broker.Credentials{Username: "whoever", Password: []byte(password)})
 }
 
-// wantRefusal checks that err is a refusal with the label, and that it does not give the token away.
+// wantRefusal checks that err is a refusal with the label, and that it does not contain the token.
 func wantRefusal(t *testing.T, err error, code byte, label, reason, token string) {
 	t.Helper()
 	refusal, ok := errors.AsType[*broker.Refusal](err)
@@ -104,7 +104,7 @@ func wantRefusal(t *testing.T, err error, code byte, label, reason, token string
 
 type claims = map[string]any
 
-// valid returns claims that are accepted, with changes; a nil takes a claim away.
+// valid returns accepted claims with changes; nil removes a claim.
 func valid(changes claims) claims {
 	c := claims{"sub": "ann", "iat": noon.Unix() - 60, "exp": noon.Unix() + 3600}
 	for name, value := range changes {
@@ -211,7 +211,7 @@ func TestClaims(t *testing.T) {
 		{"expiry as a number in a text", setup{}, valid(claims{"exp": "9999999999"}), "bad_claim", "token's exp is not a time"},
 		{"expiry too far", setup{}, valid(claims{"exp": 1e300}), "bad_claim", "token's exp is not a time"},
 		{"expiry negative", setup{}, valid(claims{"exp": -5}), "bad_claim", "token's exp is not a time"},
-		{"expiry in the year 9999", setup{}, valid(claims{"exp": 253402300799}), "", ""},
+		{"expiry in the year 9999", setup{}, valid(claims{"exp": int64(253402300799)}), "", ""},
 		{"not yet valid", setup{}, valid(claims{"nbf": now + 300}), "not_yet_valid", "not valid for another 5m0s (nbf)"},
 		{"valid within leeway", setup{}, valid(claims{"nbf": now + 10}), "", ""},
 		{"issued in the future", setup{}, valid(claims{"iat": now + 60}), "not_yet_valid", "another 1m0s (iat); are both clocks right?"},
@@ -228,7 +228,8 @@ func TestClaims(t *testing.T) {
 		{"audience of numbers", strict, parties(claims{"aud": []any{1, nil}}), "bad_audience", ""},
 		{"no user", setup{}, valid(claims{"sub": nil}), "no_user", "token names no user (sub)"},
 		{"empty user", setup{}, valid(claims{"sub": ""}), "no_user", ""},
-		{"user is a number", setup{}, valid(claims{"sub": 7}), "no_user", ""},
+		{"user is a number", setup{}, valid(claims{"sub": 7}), "", ""},
+		{"user is a number that is not whole", setup{}, valid(claims{"sub": 7.5}), "no_user", "neither a string nor a whole number"},
 		{"another claim is the user", setup{UserClaim: "email"}, valid(nil), "no_user", "token names no user (email)"},
 	}
 	for _, c := range cases {
@@ -243,6 +244,18 @@ func TestClaims(t *testing.T) {
 			}
 			wantRefusal(t, err, notAuthorized, c.label, c.reason, token)
 		})
+	}
+}
+
+// The expiry of an identity stays within JSON's range, even with leeway.
+func TestExpiryAtTheEndOfTime(t *testing.T) {
+	last := time.Date(9999, time.December, 31, 23, 59, 59, 0, time.UTC)
+	id, err := show(mustNew(t, setup{Leeway: time.Hour}), sign(t, valid(claims{"exp": last.Unix()})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := id.Expires.MarshalJSON(); err != nil || !id.Expires.Equal(last) {
+		t.Errorf("it expires at %v, %v", id.Expires, err)
 	}
 }
 
@@ -264,7 +277,7 @@ func TestNotConcerned(t *testing.T) {
 	}
 }
 
-// The password is valid only during the call, so nothing of the identity may lie in its memory.
+// The password buffer is valid during the call only, so the identity must not refer to it.
 func TestPasswordIsNotKept(t *testing.T) {
 	a := mustNew(t, setup{})
 	password := []byte(sign(t, valid(nil)))

@@ -9,7 +9,7 @@ import (
 	"github.com/outcry-mqtt/outcry/hooks/jwt"
 )
 
-// BenchmarkVerify is what a token costs that is seen for the first time, by algorithm.
+// BenchmarkVerify measures the first use of a token, by algorithm.
 func BenchmarkVerify(b *testing.B) {
 	k := keys()
 	for _, c := range []struct {
@@ -33,7 +33,7 @@ func BenchmarkVerify(b *testing.B) {
 	}
 }
 
-// BenchmarkCached is what a token costs that is known.
+// BenchmarkCached measures a cached token.
 func BenchmarkCached(b *testing.B) {
 	a, credentials := authenticatorFor(b, "ES256", keys().p256, 0)
 	b.ReportAllocs()
@@ -44,7 +44,7 @@ func BenchmarkCached(b *testing.B) {
 	}
 }
 
-// BenchmarkRefused is what a forged token costs, which is never cached.
+// BenchmarkRefused measures a forged token, which is never cached.
 func BenchmarkRefused(b *testing.B) {
 	a, credentials := authenticatorFor(b, "ES256", keys().p256, 0)
 	last := &credentials.Password[len(credentials.Password)-4]
@@ -57,7 +57,7 @@ func BenchmarkRefused(b *testing.B) {
 	}
 }
 
-// authenticatorFor returns one with a key, and a token that the key signed.
+// authenticatorFor returns an Authenticator with a key, and a token signed by it.
 func authenticatorFor(b *testing.B, algorithm string, key any, cacheSize int) (*jwt.Authenticator, *broker.Credentials) {
 	b.Helper()
 	signing := jwt.SigningKey{ID: "k", Algorithm: algorithm, Value: key}

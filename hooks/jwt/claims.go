@@ -6,38 +6,98 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/outcry-mqtt/outcry/broker"
 )
 
-// latest is the last second of the year 9999. No date of a token is later, so no arithmetic with it can overflow.
-const latest = 253402300799
+// maxDate is the last second of the year 9999. It bounds every date of a token and the expiry of an identity: JSON has
+// no later times.
+const maxDate = 253402300799
 
-// identity returns who the claims of a properly signed token are about, or why it is not accepted.
+// identity returns the identity in the claims of a properly signed token, or the reason to refuse it.
 func (v *verifier) identity(i *issuer, claims map[string]any) (*broker.Identity, *broker.Refusal) {
 	expires, refusal := v.options.checkTimes(claims)
 	if refusal != nil {
 		return nil, refusal
 	}
-	if len(i.Audience) > 0 && !isAmong(claims["aud"], i.Audience) { // RFC 7519 4.1.3
+	if len(i.Audience) > 0 && !containsAny(claims["aud"], i.Audience) { // RFC 7519 4.1.3
 		return nil, notAuthorized(labelBadAudience, "token is not meant for this broker (aud)")
 	}
-	user, _ := lookup(claims, i.UserClaim).(string)
-	if user == "" {
-		return nil, notAuthorized(labelNoUser, "token names no user (%s)", i.UserClaim)
+	user, refusal := i.user(claims)
+	if refusal != nil {
+		return nil, refusal
+	}
+	if refusal := checkID(claims); refusal != nil {
+		return nil, refusal
 	}
 	i.rename(claims)
 	return &broker.Identity{User: user, Claims: plain(claims), Expires: expires, Method: Method}, nil
 }
 
-// The names that claims have in an identity, whatever the issuer calls them.
+// user returns the user name. A whole number is used as written: many providers number their users.
+func (i *issuer) user(claims map[string]any) (string, *broker.Refusal) {
+	claim := lookup(claims, i.UserClaim)
+	user, ok := asText(claim)
+	switch {
+	case claim == nil || ok && user == "":
+		return "", notAuthorized(labelNoUser, "token names no user (%s)", i.UserClaim)
+	case !ok:
+		return "", notAuthorized(labelNoUser, "token's claim for the user (%s) is neither a string nor a whole number", i.UserClaim)
+	case !isName(user):
+		return "", notAuthorized(labelNoUser, "token's claim for the user (%s) has a control or replacement character, or more than %d bytes",
+			i.UserClaim, maxNameBytes)
+	}
+	return user, nil
+}
+
+// checkID converts the token's id to a string, by which it can be denied (RFC 7519 4.1.7), or refuses it.
+func checkID(claims map[string]any) *broker.Refusal {
+	claim, ok := claims["jti"]
+	if !ok {
+		return nil
+	}
+	id, ok := asText(claim)
+	if !ok || id != "" && !isName(id) {
+		return notAuthorized(labelBadClaim, "token's id (jti) is neither a string of up to %d bytes without control characters nor a whole number",
+			maxNameBytes)
+	}
+	claims["jti"] = id
+	return nil
+}
+
+// asText returns a string, or a whole number as written.
+func asText(claim any) (text string, ok bool) {
+	switch c := claim.(type) {
+	case string:
+		return c, true
+	case json.Number:
+		digits := strings.TrimPrefix(c.String(), "-")
+		return c.String(), strings.Trim(digits, "0123456789") == ""
+	}
+	return "", false
+}
+
+// maxNameBytes bounds a user name and a token id.
+const maxNameBytes = 1024
+
+// isName reports whether a text can be a name: without control characters and without the replacement characters of
+// decoders.
+func isName(s string) bool {
+	return len(s) <= maxNameBytes && utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {
+		return unicode.IsControl(r) || r == unicode.ReplacementChar
+	})
+}
+
+// Names of claims in an identity, independent of the issuer.
 const (
 	claimRooms = "rooms"
 	claimRules = "acl"
 )
 
-// rename gives the claims of rooms and rules their names. What else has such a name in the token is taken away: it would
-// be taken for something that the issuer does not mean.
+// rename gives the claims of rooms and rules their standard names. It removes other claims with these names, which
+// the issuer means differently.
 func (i *issuer) rename(claims map[string]any) {
 	rooms, rules := lookup(claims, i.RoomsClaim), lookup(claims, i.RulesClaim)
 	set(claims, claimRooms, rooms)
@@ -52,8 +112,8 @@ func set(claims map[string]any, name string, value any) {
 	claims[name] = value
 }
 
-// lookup returns the claim of that name, or else the one at the end of a way through other claims, with dots between
-// their names. An empty name is no claim's.
+// lookup returns the claim with a name, or else the one at a path through nested claims, joined by dots. An empty
+// name finds nothing.
 func lookup(claims map[string]any, name string) any {
 	if name == "" {
 		return nil
@@ -69,7 +129,7 @@ func lookup(claims map[string]any, name string) any {
 	return lookup(inner, rest)
 }
 
-// checkTimes checks exp, nbf and iat (RFC 7519 4.1.4 to 4.1.6), and returns when the identity ends.
+// checkTimes checks exp, nbf and iat (RFC 7519 4.1.4 to 4.1.6), and returns the identity's expiry.
 func (o *Options) checkTimes(claims map[string]any) (expires time.Time, refusal *broker.Refusal) {
 	now := o.Now()
 	expires, refusal = date(claims, "exp")
@@ -83,7 +143,7 @@ func (o *Options) checkTimes(claims map[string]any) (expires time.Time, refusal 
 		if late := now.Sub(expires); late >= o.Leeway {
 			return time.Time{}, notAuthorized(labelExpired, "token expired %s ago", seconds(late))
 		}
-		expires = expires.Add(o.Leeway)
+		expires = earlier(expires.Add(o.Leeway), time.Unix(maxDate, 0))
 	}
 	for _, name := range [...]string{"nbf", "iat"} {
 		from, refusal := date(claims, name)
@@ -98,7 +158,14 @@ func (o *Options) checkTimes(claims map[string]any) (expires time.Time, refusal 
 	return expires, nil
 }
 
-// date returns a claim that is a NumericDate (RFC 7519 2), or zero if there is none.
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// date returns a NumericDate claim (RFC 7519 2), or zero if it is absent.
 func date(claims map[string]any, name string) (time.Time, *broker.Refusal) {
 	claim, ok := claims[name]
 	if !ok {
@@ -106,15 +173,15 @@ func date(claims map[string]any, name string) (time.Time, *broker.Refusal) {
 	}
 	number, ok := claim.(json.Number)
 	at, err := number.Float64()
-	if !ok || err != nil || !(at > 0 && at <= latest) {
+	if !ok || err != nil || !(at > 0 && at <= maxDate) {
 		return time.Time{}, notAuthorized(labelBadClaim, "token's %s is not a time in seconds since 1970", name)
 	}
 	whole, fraction := math.Modf(at)
 	return time.Unix(int64(whole), int64(fraction*1e9)), nil
 }
 
-// isAmong tells whether a claim, a string or a list of strings, has one of the wanted values.
-func isAmong(claim any, wanted []string) bool {
+// containsAny reports whether a claim, a string or a list of strings, has one of the wanted values.
+func containsAny(claim any, wanted []string) bool {
 	switch c := claim.(type) {
 	case string:
 		return slices.Contains(wanted, c)
@@ -127,8 +194,7 @@ func isAmong(claim any, wanted []string) bool {
 	return false
 }
 
-// plain returns the claims with numbers as int64 where they are whole, and float64 elsewhere: a float64 alone would
-// change a number of more than 53 bits, and identifiers are such numbers.
+// plain converts whole numbers to int64 and others to float64: identifiers may need more than a float64's 53 bits.
 func plain(claims map[string]any) map[string]any {
 	for name, value := range claims {
 		claims[name] = plainValue(value)

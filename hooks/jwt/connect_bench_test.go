@@ -13,8 +13,8 @@ import (
 	"github.com/outcry-mqtt/outcry/hooks/jwt"
 )
 
-// BenchmarkConnect is what it takes to connect with an ES256 token that was never seen, client and broker together: with
-// -cpu 1 its connects/s are those of one processor for both.
+// BenchmarkConnect measures a connection with a new ES256 token, client and broker together: with -cpu 1 its
+// connects/s are those of one processor for both.
 func BenchmarkConnect(b *testing.B) {
 	address := serve(b, mustNew(b, setup{
 		Keys: []jwt.KeySource{jwt.Key{Value: &keys().p256.PublicKey}}, CacheSize: -1,
@@ -61,7 +61,7 @@ func serve(b *testing.B, a *jwt.Authenticator) string {
 			if err != nil {
 				return
 			}
-			_ = mqtt.Attach(broker.Link{Conn: c, Listener: "tcp"})
+			_ = mqtt.Attach(broker.Conn{Conn: c, Listener: "tcp"})
 		}
 	}()
 	b.Cleanup(func() {
@@ -72,7 +72,7 @@ func serve(b *testing.B, a *jwt.Authenticator) string {
 	return l.Addr().String()
 }
 
-// connectPacket is a CONNECT of MQTT 3.1.1 with the user as client identifier and user name.
+// connectPacket returns a CONNECT of MQTT 3.1.1 with the user as client identifier and user name.
 func connectPacket(user, token string) []byte {
 	text := func(p []byte, s string) []byte { return append(binary.BigEndian.AppendUint16(p, uint16(len(s))), s...) }
 	body := append(text(nil, "MQTT"), 4, 0b1100_0010, 0, 60)
@@ -80,7 +80,7 @@ func connectPacket(user, token string) []byte {
 	return append(append([]byte{0x10}, binary.AppendUvarint(nil, uint64(len(body)))...), body...)
 }
 
-// connect connects, waits until the client is accepted and goes.
+// connect connects, waits for the CONNACK and closes.
 func connect(address string, packet []byte) error {
 	c, err := net.Dial("tcp", address)
 	if err != nil {

@@ -10,29 +10,29 @@ import (
 	"github.com/outcry-mqtt/outcry/broker"
 )
 
-// Explanation is whether a token is accepted, by which of an issuer's keys, and why not by the others.
+// Explanation is the verdict on a token, with the result for each key of the issuer.
 type Explanation struct {
-	Known    bool   // an issuer is there for the token
-	Issuer   string // its name; empty: the one for all tokens of others
+	Known    bool   // there is an issuer for the token
+	Issuer   string // its name; empty: the issuer of all other tokens
 	Keys     []KeyVerdict
-	Identity *broker.Identity // nil: the token is refused
-	Refusal  *broker.Refusal  // nil: it is accepted
+	Identity *broker.Identity // nil if the token is refused
+	Refusal  *broker.Refusal  // nil if it is accepted
 }
 
-// KeyVerdict is what a key has to do with a token.
+// KeyVerdict is the result of one key.
 type KeyVerdict struct {
-	ID, Algorithm, Origin string // as of the Key
-	Signed                bool   // the token's signature is by this key
-	Why                   string // why the key did not take it; empty if Signed
+	ID, Algorithm, Origin string // as in Key
+	Signed                bool   // the key has signed the token
+	Why                   string // the reason if it has not
 }
 
-// Explain tells what would become of a token. Its error, if it is no token, does not show it.
+// Explain verifies a token and explains the verdict. If the text is no token, its error does not show it.
 func (a *Authenticator) Explain(ctx context.Context, token string) (*Explanation, error) {
 	t, ok := read(token)
 	if !ok {
 		return nil, broker.ErrNotConcerned
 	}
-	found := a.judge(ctx, a.current.Load(), t)
+	found := a.verify(ctx, a.current.Load(), t)
 	e := &Explanation{Identity: found.identity, Refusal: found.refusal}
 	if found.issuer == nil {
 		return e, nil
@@ -46,7 +46,7 @@ func (a *Authenticator) Explain(ctx context.Context, token string) (*Explanation
 	return e, nil
 }
 
-// whyNot returns why the key, one of a ring, does not take a token; empty if it does.
+// whyNot returns the reason why the key, one of a ring, does not accept a token; empty if it does.
 func (k Key) whyNot(r *keyring, token *gojwt.Token) string {
 	algorithm := token.Method.Alg()
 	id, _ := token.Header["kid"].(string)

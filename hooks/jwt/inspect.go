@@ -7,14 +7,14 @@ import (
 	gojwt "github.com/golang-jwt/jwt/v5"
 )
 
-// Inspection is what a token says of itself. Nothing of it is verified: an Authenticator does that.
+// Inspection is a token's unverified content. Only an Authenticator verifies tokens.
 type Inspection struct {
 	Algorithm string
-	KeyID     string         // empty if there is none
-	Header    map[string]any // all of it
-	Claims    map[string]any // all of them
-	User      string         // the claim "sub"; empty if there is none
-	Issued    time.Time      // zero if there is none, as those below
+	KeyID     string         // empty if absent
+	Header    map[string]any // the whole header
+	Claims    map[string]any // all claims
+	User      string         // claim "sub"; empty if absent
+	Issued    time.Time      // zero if absent, like those below
 	NotBefore time.Time
 	Expires   time.Time
 }
@@ -30,7 +30,7 @@ func Inspect(token string) (*Inspection, error) {
 	i := &Inspection{Header: parsed.Header}
 	i.Algorithm, _ = parsed.Header["alg"].(string)
 	i.KeyID, _ = parsed.Header["kid"].(string)
-	i.User, _ = claims[DefaultUserClaim].(string)
+	i.User, _ = asText(claims[DefaultUserClaim])
 	i.Issued, _ = date(claims, "iat")
 	i.NotBefore, _ = date(claims, "nbf")
 	i.Expires, _ = date(claims, "exp")

@@ -9,12 +9,12 @@ import (
 // issuer is an Issuer with its keys.
 type issuer struct {
 	Issuer
-	fixed []Key // of sources that don't change by themselves
+	fixed []Key // keys of sources that do not change by themselves
 	live  []LiveKeys
-	ring  atomic.Pointer[keyring] // of fixed and live keys together
+	ring  atomic.Pointer[keyring] // fixed and live keys together
 }
 
-// newIssuer asks the issuer's sources. It has no ring yet.
+// newIssuer asks the issuer's sources. It does not set ring.
 func newIssuer(of Issuer) (*issuer, error) {
 	i := &issuer{Issuer: of}
 	var errs []error
@@ -51,7 +51,17 @@ func (i *issuer) add(k Key) (err error) {
 	return err
 }
 
-// renew makes a ring of the present keys. What is wrong with a live key is logged, and the key left out.
+// failing reports whether the last read of a source failed.
+func (i *issuer) failing() bool {
+	for _, source := range i.live {
+		if f, ok := source.(interface{ Failing() bool }); ok && f.Failing() {
+			return true
+		}
+	}
+	return false
+}
+
+// renew builds a ring of the present keys. It logs and omits invalid live keys.
 func (i *issuer) renew(log *slog.Logger) {
 	keys := i.fixed[:len(i.fixed):len(i.fixed)]
 	for _, source := range i.live {

@@ -16,8 +16,8 @@ import (
 	"github.com/outcry-mqtt/outcry/hooks/jwt"
 )
 
-// Three issuers: one of anybody's tokens with the secret, one with an RSA key, one with an ECDSA key. What each key may
-// sign is its issuer's tokens, whatever else a token says.
+// Three issuers: one for any issuer name with the secret, one with an RSA key, one with an ECDSA key. Each key signs
+// the tokens of its own issuer only.
 func TestSeveralIssuers(t *testing.T) {
 	k := keys()
 	const red, blue = "https://red.example", "https://blue.example"
@@ -78,7 +78,7 @@ func TestSeveralIssuers(t *testing.T) {
 	}
 }
 
-// A token that names two issuers is one of the issuer that is verified, whichever of the two that is.
+// If a token names two issuers, the verified one counts.
 func TestIssuerTwiceInAToken(t *testing.T) {
 	k := keys()
 	a := mustOpen(t, jwt.Options{Now: atNoon, Issuers: []jwt.Issuer{
@@ -198,7 +198,7 @@ func TestCache(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	overwrite(t, path, slices.Repeat([]byte("n"), 40), 0o600)
+	overwrite(t, path, []byte("another key, of more than 32 bytes"), 0o600)
 	if err := a.Reload(); err != nil {
 		t.Fatal(err)
 	}

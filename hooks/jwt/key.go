@@ -12,28 +12,28 @@ import (
 	"strings"
 )
 
-// KeySource gives the keys that tokens are verified with. It is asked by New, by each Update and by each Reload.
+// KeySource provides verification keys. New, each Update and each Reload ask it.
 type KeySource interface {
 	Keys() ([]Key, error)
 }
 
-// LiveKeys is a KeySource whose keys change while it is in use, such as a set behind a URL. Its type must be comparable:
-// one that two Options have in common goes on running.
+// LiveKeys is a KeySource whose keys change while in use, such as a set at a URL. Its type must be comparable: a
+// source common to two Options keeps running.
 type LiveKeys interface {
-	// KeySource's Keys returns the keys as they are known, none before they were read for the first time. It does not
-	// wait.
+	// KeySource's Keys returns the current keys, none before the first read. It does not block.
 	KeySource
-	// Run keeps the keys up to date until ctx ends, and calls changed each time after they have changed.
+	// Run keeps the keys up to date until ctx ends, and calls changed after each change.
 	Run(ctx context.Context, changed func())
-	// Reread asks for the keys to be read again soon, because a token has one that is not known. It returns a channel
-	// that is closed when they have been, with or without success, or nil if they are not going to be: it must see to it
-	// that tokens, which anybody can make up, do not flood where the keys are read from. It does not wait.
+	// Reread requests another read, because a token has an unknown key. It returns a channel that is closed after the
+	// read, successful or not, or nil if there will be none: the source limits the rate, since anybody can make up
+	// tokens. It does not block. A source with a method Failing() bool reports by it whether the last read failed, so
+	// that its keys may be outdated.
 	Reread() <-chan struct{}
 }
 
 // Key verifies the tokens of one algorithm. It is a KeySource of itself.
 type Key struct {
-	// ID is compared with a token's "kid". A key without an ID is tried where no other key has the token's; a token
+	// ID is compared with a token's "kid". A key without an ID is tried if no other key has the token's kid; a token
 	// without a kid is tried with every key of its algorithm.
 	ID string
 	// Algorithm is HS256, HS384, HS512, RS256 to RS512, PS256 to PS512, ES256, ES384, ES512 or EdDSA. Empty: HS256 for a
@@ -41,41 +41,41 @@ type Key struct {
 	Algorithm string
 	// Value is a secret ([]byte), an *rsa.PublicKey, an *ecdsa.PublicKey or an ed25519.PublicKey.
 	Value any
-	// Origin says where the key is from, for those who ask which key took a token: "key file issuer.pem".
+	// Origin says where the key is from, for explanations: "key file issuer.pem".
 	Origin string
 }
 
 // Keys returns the key.
 func (k Key) Keys() ([]Key, error) { return []Key{k}, nil }
 
-// minRSABits is the least that RFC 7518 3.3 and 3.5 allow.
+// minRSABits is the minimum by RFC 7518 3.3 and 3.5.
 const minRSABits = 2048
 
-// maxRSABits is what crypto/tls allows, too: verifying takes longer the more there are.
+// maxRSABits is the limit of crypto/tls, too: verification time grows with the size.
 const maxRSABits = 8192
 
-// minSecretBytes is by algorithm the size of its hash, the least that RFC 7518 3.2 allows.
+// minSecretBytes is the hash size by algorithm, the minimum by RFC 7518 3.2.
 var minSecretBytes = map[string]int{"HS256": 32, "HS384": 48, "HS512": 64}
 
-// curves is by algorithm the curve that it is defined for (RFC 7518 3.4).
+// curves are the curves by algorithm (RFC 7518 3.4).
 var curves = map[string]elliptic.Curve{"ES256": elliptic.P256(), "ES384": elliptic.P384(), "ES512": elliptic.P521()}
 
-// algorithms are all that a key may have, "none" is not among them.
+// algorithms are all that a key may have; "none" is not among them.
 var algorithms = []string{
 	"HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
 }
 
 func isAlgorithm(name string) bool { return slices.Contains(algorithms, name) }
 
-// Complete returns the key with its algorithm, or what is wrong with it: no such algorithm, or a key that is not of the
-// kind or the strength that the algorithm asks for.
+// Complete returns the key with its algorithm filled in. It returns an error for an unknown algorithm, or a key of a
+// wrong kind or insufficient strength.
 func (k Key) Complete() (Key, error) {
 	if k.Algorithm == "" {
 		k.Algorithm = defaultAlgorithm(k.Value)
 	}
 	if err := checkKey(k.Algorithm, k.Value); err != nil {
 		if k.ID != "" {
-			err = fmt.Errorf("key %q: %w", brief(k.ID), err)
+			err = fmt.Errorf("key %q: %w", truncate(k.ID), err)
 		}
 		return Key{}, err
 	}
@@ -100,7 +100,7 @@ func defaultAlgorithm(key any) string {
 	return ""
 }
 
-// checkKey checks that a verifying key is of the kind and the strength that the algorithm asks for.
+// checkKey checks that a verification key has the kind and the strength that the algorithm requires.
 func checkKey(algorithm string, key any) error {
 	switch algorithm {
 	case "HS256", "HS384", "HS512":
@@ -114,10 +114,11 @@ func checkKey(algorithm string, key any) error {
 		}
 		return nil
 	case "EdDSA":
-		if k, ok := key.(ed25519.PublicKey); !ok || len(k) != ed25519.PublicKeySize {
+		k, ok := key.(ed25519.PublicKey)
+		if !ok || len(k) != ed25519.PublicKeySize {
 			return errors.New("EdDSA needs an Ed25519 key")
 		}
-		return nil
+		return checkPoint(k)
 	case "":
 		return errors.New("no algorithm is defined for such a key; use a secret, or an RSA, ECDSA (P-256, P-384, P-521) or Ed25519 key")
 	}
@@ -135,7 +136,7 @@ func checkSecret(algorithm string, key any) error {
 	if least := minSecretBytes[algorithm]; len(secret) < least {
 		return fmt.Errorf("the secret has %d bytes, and %s needs at least %d", len(secret), algorithm, least)
 	}
-	return nil
+	return checkSecretText(secret)
 }
 
 func checkRSA(algorithm string, key any) error {
@@ -148,5 +149,5 @@ func checkRSA(algorithm string, key any) error {
 	} else if bits > maxRSABits {
 		return fmt.Errorf("the RSA key has %d bits, and more than %d take too long", bits, maxRSABits)
 	}
-	return nil
+	return checkRSANumbers(k)
 }

@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -45,7 +44,7 @@ func block(kind string, der []byte, err error) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 }
 
-// Each algorithm from the files that openssl writes: what the private half signs, the public half accepts.
+// For each algorithm, with key files of openssl: the public half accepts signatures of the private half.
 func TestEachAlgorithm(t *testing.T) {
 	k := keys()
 	rsaPrivate := block("RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(k.rsa), nil)
@@ -110,7 +109,7 @@ func TestEachAlgorithm(t *testing.T) {
 	}
 }
 
-// The secret is the text of the file, so that openssl, or any other program, signs what the broker accepts.
+// The secret is the file's text, so that openssl and other programs can sign for the broker.
 func TestSecretIsTheText(t *testing.T) {
 	openssl, err := exec.LookPath("openssl")
 	if err != nil {
@@ -135,7 +134,7 @@ func TestSecretIsTheText(t *testing.T) {
 }
 
 func TestKeysByID(t *testing.T) {
-	old, current, nameless := slices.Repeat([]byte("o"), 32), slices.Repeat([]byte("c"), 32), slices.Repeat([]byte("n"), 32)
+	old, current, nameless := []byte("the old key, of more than 32 bytes"), []byte("the current key, of more than 32 bytes"), []byte("the nameless key, of more than 32 bytes")
 	a := mustNew(t, setup{Keys: []jwt.KeySource{
 		jwt.Key{ID: "old", Value: old}, jwt.Key{ID: "current", Value: current}, jwt.Key{Value: nameless},
 	}})
@@ -240,7 +239,7 @@ func TestAllKeyErrorsAtOnce(t *testing.T) {
 }
 
 func TestReload(t *testing.T) {
-	first, second := slices.Repeat([]byte("1"), 40), slices.Repeat([]byte("2"), 40)
+	first, second := []byte("the first key, of more than 32 bytes"), []byte("the second key, of more than 32 bytes")
 	path := write(t, first, 0o600)
 	a := mustNew(t, setup{Keys: []jwt.KeySource{jwt.SecretFile{Path: path}}})
 	mint := func(key []byte) string {

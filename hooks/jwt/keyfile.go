@@ -1,6 +1,7 @@
 package jwt
 
 import (
+	"bytes"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -8,9 +9,12 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
+
+	"github.com/outcry-mqtt/outcry/hooks/internal/plaintext"
 )
 
-// maxKeyFileBytes is more than any key or certificate takes.
+// maxKeyFileBytes bounds a key or certificate file.
 const maxKeyFileBytes = 1 << 20
 
 // KeyFile is a KeySource: a PEM file with one public key or certificate.
@@ -33,14 +37,14 @@ func (f KeyFile) Keys() ([]Key, error) {
 	return []Key{k}, nil
 }
 
-// SecretFile is a KeySource: a file with a secret, whose bytes but for line ends after them are the key.
+// SecretFile is a KeySource: a file whose bytes, without final line ends, are the secret.
 type SecretFile struct {
 	Path      string
 	Algorithm string // as Key.Algorithm
 	ID        string // as Key.ID
 }
 
-// Keys reads the file. It must not be readable by anybody but its owner.
+// Keys reads the file. Only its owner may have read access.
 func (f SecretFile) Keys() ([]Key, error) {
 	secret, err := readSecret(f.Path)
 	if err != nil {
@@ -69,16 +73,22 @@ func readPublicKey(path string) (any, error) {
 			return nil, err
 		}
 		return certificate.PublicKey, nil
-	case "PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY", "ENCRYPTED PRIVATE KEY":
+	case "PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY":
 		return nil, errors.New("is a private key, which the broker does not need; write its public key with openssl pkey -pubout")
 	}
 	return nil, fmt.Errorf("has a %q, not a public key or a certificate", block.Type)
 }
 
-// readPEM reads a file with exactly one PEM block; the parameters that openssl writes before an EC key don't count.
+// readPEM reads a file with exactly one PEM block, besides the parameters that openssl writes before an EC key.
 func readPEM(path string) (*pem.Block, error) {
 	text, err := readFile(path)
 	if err != nil {
+		return nil, err
+	}
+	if len(bytes.TrimSpace(text)) == 0 {
+		return nil, errors.New("is empty")
+	}
+	if err := plaintext.Check(text); err != nil {
 		return nil, err
 	}
 	block, rest := pem.Decode(text)
@@ -90,6 +100,12 @@ func readPEM(path string) (*pem.Block, error) {
 	}
 	if more, _ := pem.Decode(rest); more != nil {
 		return nil, errors.New("has more than one key; write each to a file of its own")
+	}
+	if len(bytes.TrimSpace(rest)) > 0 {
+		return nil, errors.New("has something behind the key; take it out")
+	}
+	if block.Type == "ENCRYPTED PRIVATE KEY" || strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED") {
+		return nil, errors.New("is encrypted; decrypt it with openssl pkey")
 	}
 	return block, nil
 }
@@ -110,7 +126,7 @@ func readFile(path string) ([]byte, error) {
 	return text, nil
 }
 
-// cause returns an error of a file without the file's path, which those who call name in their own words.
+// cause returns a file's error without the path; callers add their own name for the file.
 func cause(err error) error {
 	if of, ok := errors.AsType[*fs.PathError](err); ok {
 		return of.Err

@@ -9,12 +9,12 @@ import (
 	"github.com/outcry-mqtt/outcry/broker"
 )
 
-// keyring is the keys of an issuer at one time. It does not change.
+// keyring is an immutable set of an issuer's keys.
 type keyring struct{ keys []Key }
 
 func (r *keyring) isEmpty() bool { return len(r.keys) == 0 }
 
-// keysFor returns the keys that a token may be signed with, at least one, or why there are none.
+// keysFor returns the keys that may have signed a token, at least one, or a refusal.
 func (r *keyring) keysFor(token *gojwt.Token) ([]Key, *broker.Refusal) {
 	algorithm := token.Method.Alg()
 	if !slices.ContainsFunc(r.keys, func(k Key) bool { return k.Algorithm == algorithm }) {
@@ -23,12 +23,12 @@ func (r *keyring) keysFor(token *gojwt.Token) ([]Key, *broker.Refusal) {
 	id, _ := token.Header["kid"].(string)
 	keys := r.candidates(algorithm, id)
 	if len(keys) == 0 {
-		return nil, notAToken(labelUnknownKey, "no %s key has the token's id %q (kid)", algorithm, brief(id))
+		return nil, notAToken(labelUnknownKey, "no %s key has the token's id %q (kid)", algorithm, truncate(id))
 	}
 	return keys, nil
 }
 
-// candidates returns the keys that a token of this algorithm and key id may be signed with.
+// candidates returns the keys for a token of this algorithm and key id.
 func (r *keyring) candidates(algorithm, id string) []Key {
 	var named, nameless []Key
 	for _, k := range r.keys {
@@ -46,7 +46,14 @@ func (r *keyring) candidates(algorithm, id string) []Key {
 	return nameless
 }
 
-// checkUnique refuses a key whose id another one of the same algorithm has.
+// names reports whether a key has the token's id. If none has, any key may have signed the token, even an unknown
+// one.
+func (r *keyring) names(token *gojwt.Token) bool {
+	id, _ := token.Header["kid"].(string)
+	return id != "" && slices.ContainsFunc(r.keys, func(k Key) bool { return k.ID == id })
+}
+
+// checkUnique refuses a key if another one of the same algorithm has its id.
 func checkUnique(keys []Key, k Key) error {
 	if k.ID != "" && slices.ContainsFunc(keys, func(other Key) bool {
 		return other.ID == k.ID && other.Algorithm == k.Algorithm

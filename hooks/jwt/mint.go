@@ -14,21 +14,21 @@ import (
 
 // SigningKey signs tokens.
 type SigningKey struct {
-	ID        string // goes into "kid"; may be empty
+	ID        string // the token's "kid"; may be empty
 	Algorithm string // as Key.Algorithm
 	Value     any    // a secret ([]byte), an *rsa.PrivateKey, an *ecdsa.PrivateKey or an ed25519.PrivateKey
 }
 
-// MintOptions are what a token says.
+// MintOptions are a token's claims.
 type MintOptions struct {
 	Key       SigningKey
 	User      string
-	Rooms     []string       // the claim "rooms"
+	Rooms     []string       // claim "rooms"
 	Claims    map[string]any // further claims
-	TTL       time.Duration  // how long it is valid; 0: DefaultTTL, negative: it has no expiry
+	TTL       time.Duration  // time to expiry; 0: DefaultTTL, negative: no expiry
 	Issuer    string
 	Audience  []string
-	UserClaim string           // the claim that names the user; empty: DefaultUserClaim
+	UserClaim string           // claim with the user name; empty: DefaultUserClaim
 	Now       func() time.Time // nil: time.Now
 }
 
@@ -57,7 +57,7 @@ func (o *MintOptions) sign() (string, error) {
 	return token.SignedString(o.Key.Value)
 }
 
-// algorithm returns the key's algorithm, after checking that its public half would be accepted.
+// algorithm returns the key's algorithm, and checks that an Authenticator would accept its public half.
 func (k SigningKey) algorithm() (string, error) {
 	verifying := k.Value
 	if private, ok := k.Value.(crypto.Signer); ok {
@@ -83,7 +83,7 @@ func (o *MintOptions) claims() (map[string]any, error) {
 	return named, nil
 }
 
-// named returns the claims that have options of their own.
+// named returns the claims that have their own options.
 func (o *MintOptions) named() map[string]any {
 	now := time.Now()
 	if o.Now != nil {
@@ -112,7 +112,7 @@ func (o *MintOptions) named() map[string]any {
 	return claims
 }
 
-// ReadSigningKey reads a private key from a PEM file, or else a secret, from a file that only its owner can read.
+// ReadSigningKey reads a private key from a PEM file, or else a secret from a file that only its owner can read.
 // algorithm and id may be empty: see SigningKey.
 func ReadSigningKey(path, algorithm, id string) (SigningKey, error) {
 	text, err := readSecret(path)
@@ -143,8 +143,6 @@ func readPrivateKey(path string) (any, error) {
 		return x509.ParsePKCS1PrivateKey(block.Bytes)
 	case "EC PRIVATE KEY":
 		return x509.ParseECPrivateKey(block.Bytes)
-	case "ENCRYPTED PRIVATE KEY":
-		return nil, errors.New("is encrypted; decrypt it with openssl pkey")
 	}
 	return nil, fmt.Errorf("has a %q, not a private key", block.Type)
 }

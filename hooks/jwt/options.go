@@ -15,31 +15,31 @@ const (
 	DefaultCacheSize  = 10_000
 )
 
-// Options say which tokens an Authenticator accepts.
+// Options configure an Authenticator.
 type Options struct {
-	Issuers []Issuer      // who may sign tokens; none: no token is accepted
-	From    []Place       // where a token may stand; nil: the password and the header Authorization
-	Cookie  string        // the name of the cookie that FromCookie looks at; empty: DefaultCookie
-	Leeway  time.Duration // by how much clocks may differ; 0: DefaultLeeway, negative: not at all
-	// AllowNoExpiry accepts tokens without "exp", whose connections never end by themselves.
+	Issuers []Issuer      // trusted issuers; none: no token is accepted
+	From    []Place       // places of a token; nil: the password and the header Authorization
+	Cookie  string        // cookie name for FromCookie; empty: DefaultCookie
+	Leeway  time.Duration // tolerated clock difference; 0: DefaultLeeway, negative: none
+	// AllowNoExpiry accepts tokens without "exp", whose connections never expire.
 	AllowNoExpiry bool
-	// CacheSize is how many tokens are remembered once they were verified, of at most 4 KiB each; 0: DefaultCacheSize,
-	// negative: none.
+	// CacheSize is the number of verified tokens to cache, of at most 4 KiB each; 0: DefaultCacheSize, negative: no
+	// cache.
 	CacheSize int
 	Now       func() time.Time // nil: time.Now
-	Logger    *slog.Logger     // nil: nothing is logged
+	Logger    *slog.Logger     // nil: no log
 }
 
-// Issuer is somebody who signs tokens. A token is verified with the keys of the issuer that it names, and no others.
+// Issuer signs tokens. Only the keys of the issuer that a token names verify it.
 type Issuer struct {
-	Name     string      // what "iss" must be; empty: anything that is not the name of another issuer
+	Name     string      // required "iss"; empty: any but the names of other issuers
 	Keys     []KeySource // at least one
-	Audience []string    // one of these must be in "aud"; empty: anything, tokens for other services too
-	// UserClaim names the user; empty: DefaultUserClaim. It is the name of a claim, or else the way to one inside of
-	// others: "realm_access.roles". So are those that follow.
+	Audience []string    // one of these must be in "aud"; empty: any audience, so tokens for other services pass too
+	// UserClaim holds the user name; empty: DefaultUserClaim. It is the name of a claim, or else the path of a nested
+	// one: "realm_access.roles". The same holds for the next two.
 	UserClaim  string
 	RoomsClaim string // becomes the claim "rooms" of the identity; empty: DefaultRoomsClaim
-	RulesClaim string // becomes the claim "acl" of the identity; empty: there is none, even if the token has one
+	RulesClaim string // becomes the claim "acl" of the identity; empty: none, even if the token has one
 }
 
 func (o Options) withDefaults() Options {

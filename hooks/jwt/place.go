@@ -10,27 +10,27 @@ import (
 	"github.com/outcry-mqtt/outcry/broker"
 )
 
-// Place is where a client may show a token. It is never the query of a URL, which ends up in logs and histories.
+// Place is a place for a token. It is never a URL's query, which appears in logs and histories.
 type Place string
 
-// The places, in the order in which they are looked at; the first that has a token decides. The headers of the upgrade
-// count only if CONNECT has no password, since a browser sends cookies whether the page means them or not.
+// The places, in order of precedence; the first one with a token decides. The headers of the upgrade count only if
+// CONNECT has no password, since a browser sends cookies whether the page means them or not.
 const (
 	FromPassword Place = "password" // MQTT's
 	FromUsername Place = "username" // MQTT's
 	FromBearer   Place = "bearer"   // "Authorization: Bearer" of the WebSocket upgrade (RFC 6750 2.1)
-	FromCookie   Place = "cookie"   // a cookie of the WebSocket upgrade; any page that may connect has its visitors' cookies
+	FromCookie   Place = "cookie"   // a cookie of the WebSocket upgrade; every page that may connect gets its visitors' cookies
 )
 
-// shown is a token as it was found, not verified.
-type shown struct {
+// presented is an unverified token.
+type presented struct {
 	text   string
 	header map[string]any
 }
 
-// find returns the token that a client shows. It returns broker.ErrNotConcerned if there is none, and a *broker.Refusal
-// if it is not clear which it is.
-func (v *verifier) find(c *broker.Credentials) (shown, error) {
+// find returns a client's token. It returns broker.ErrNotConcerned if there is none, and a *broker.Refusal if there
+// are conflicting ones.
+func (v *verifier) find(c *broker.Credentials) (presented, error) {
 	if v.looksAt(FromPassword) {
 		if t, ok := read(string(c.Password)); ok {
 			return t, nil
@@ -42,7 +42,7 @@ func (v *verifier) find(c *broker.Credentials) (shown, error) {
 		}
 	}
 	if len(c.Password) > 0 {
-		return shown{}, broker.ErrNotConcerned
+		return presented{}, broker.ErrNotConcerned
 	}
 	if v.looksAt(FromBearer) {
 		if t, err := fromBearer(c.Header); err != broker.ErrNotConcerned {
@@ -52,60 +52,60 @@ func (v *verifier) find(c *broker.Credentials) (shown, error) {
 	if v.looksAt(FromCookie) {
 		return fromCookie(c.Header, v.options.Cookie)
 	}
-	return shown{}, broker.ErrNotConcerned
+	return presented{}, broker.ErrNotConcerned
 }
 
 func (v *verifier) looksAt(p Place) bool { return slices.Contains(v.options.From, p) }
 
-// read takes a text apart that looks like a token: up to a dot it is a JSON object in base64url. No password of a person
-// is that by accident.
-func read(text string) (shown, bool) {
+// read parses a text as a token: up to the first dot it must be a JSON object in base64url. No password looks like
+// that by accident.
+func read(text string) (presented, bool) {
 	first, _, found := strings.Cut(text, ".")
 	if !found {
-		return shown{}, false
+		return presented{}, false
 	}
 	decoded, err := base64.RawURLEncoding.DecodeString(first)
 	if err != nil {
-		return shown{}, false
+		return presented{}, false
 	}
 	var header map[string]any
 	if err := json.Unmarshal(decoded, &header); err != nil || header == nil {
-		return shown{}, false
+		return presented{}, false
 	}
-	return shown{text, header}, true
+	return presented{text, header}, true
 }
 
-func fromBearer(h http.Header) (shown, error) {
+func fromBearer(h http.Header) (presented, error) {
 	values := h["Authorization"]
 	if len(values) > 1 {
-		return shown{}, notAToken(labelMalformed, "there are %d headers Authorization; send one", len(values))
+		return presented{}, notAToken(labelMalformed, "there are %d headers Authorization; send one", len(values))
 	}
 	if len(values) == 0 {
-		return shown{}, broker.ErrNotConcerned
+		return presented{}, broker.ErrNotConcerned
 	}
 	scheme, rest, _ := strings.Cut(values[0], " ")
 	if !strings.EqualFold(scheme, "Bearer") {
-		return shown{}, broker.ErrNotConcerned
+		return presented{}, broker.ErrNotConcerned
 	}
 	if t, ok := read(strings.Trim(rest, " ")); ok {
 		return t, nil
 	}
-	return shown{}, broker.ErrNotConcerned
+	return presented{}, broker.ErrNotConcerned
 }
 
 // fromCookie refuses two cookies of the name with different values: another site of the same domain can add one.
-func fromCookie(h http.Header, name string) (shown, error) {
+func fromCookie(h http.Header, name string) (presented, error) {
 	cookies := (&http.Request{Header: h}).CookiesNamed(name)
 	if len(cookies) == 0 {
-		return shown{}, broker.ErrNotConcerned
+		return presented{}, broker.ErrNotConcerned
 	}
 	for _, other := range cookies[1:] {
 		if other.Value != cookies[0].Value {
-			return shown{}, notAToken(labelMalformed, "there are %d cookies %s; send one", len(cookies), name)
+			return presented{}, notAToken(labelMalformed, "there are %d cookies %s; send one", len(cookies), name)
 		}
 	}
 	if t, ok := read(cookies[0].Value); ok {
 		return t, nil
 	}
-	return shown{}, broker.ErrNotConcerned
+	return presented{}, broker.ErrNotConcerned
 }

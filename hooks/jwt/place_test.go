@@ -105,7 +105,7 @@ func TestCookieOfAnotherName(t *testing.T) {
 	}
 }
 
-// FuzzHeaders: whatever the headers of an upgrade are, nobody is accepted but by the token that was signed.
+// FuzzHeaders checks that no upgrade headers are accepted without a signed token.
 func FuzzHeaders(f *testing.F) {
 	good := sign(f, valid(nil))
 	f.Add("Bearer "+good, "outcry_token="+good, "")

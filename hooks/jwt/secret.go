@@ -17,13 +17,13 @@ import (
 const secretMode fs.FileMode = 0o600
 
 const (
-	secretBytes = 32 // of chance in a secret that is made
-	leastSecret = 32 // bytes that HS256, the algorithm that needs least, asks for
+	secretBytes = 32 // random bytes of a new secret
+	leastSecret = 32 // minimum of HS256, which needs the fewest
 )
 
-// LoadOrCreateSecret returns the secret in the file at path, and makes the file, readable by its owner alone, if there is
-// none. The secret is the file's bytes but for line ends after them. A file that others can read, or that is too short to
-// be safe, is an error.
+// LoadOrCreateSecret returns the secret in the file at path. It creates a missing file, readable by its owner only.
+// The secret is the file's bytes without final line ends. A file that others can read, or a secret that is too short,
+// is an error.
 func LoadOrCreateSecret(path string) (secret []byte, created bool, err error) {
 	secret, err = readSecret(path)
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -64,7 +64,7 @@ func readSecret(path string) ([]byte, error) {
 	return secret, nil
 }
 
-// createSecret writes a new secret. A file that could not be written whole is taken away again.
+// createSecret writes a new secret. It removes the file if the write fails.
 func createSecret(path string) (secret []byte, err error) {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, secretMode)
 	if err != nil {

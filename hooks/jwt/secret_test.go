@@ -39,7 +39,7 @@ func TestSecretIsMadeOnce(t *testing.T) {
 	}
 }
 
-// Of several that start at once, one makes the file; the others read it, or find it before it is written whole.
+// Of several concurrent starts one creates the file; the others read it, or find it incomplete.
 func TestSecretIsMadeByOne(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "secret")
 	var mu sync.Mutex

@@ -6,13 +6,13 @@ import (
 	"github.com/outcry-mqtt/outcry/broker"
 )
 
-// Stats are the counters of an Authenticator since it was made. Counters only grow; gauges say so.
+// Stats are an Authenticator's counters since New. Counters only grow; gauges are marked.
 type Stats struct {
-	Accepted  uint64            // tokens that were accepted
-	CacheHits uint64            // of them, those that were known from before
-	Refused   map[string]uint64 // tokens that were refused, by the label of the Refusal: all labels are there
+	Accepted  uint64            // accepted tokens
+	CacheHits uint64            // of them, cached ones
+	Refused   map[string]uint64 // refused tokens by the label of the Refusal; all labels are present
 
-	Cached int // gauge: tokens that are remembered
+	Cached int // gauge: tokens in the cache
 }
 
 type counters struct {

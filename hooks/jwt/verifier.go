@@ -1,6 +1,8 @@
 package jwt
 
 import (
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -10,8 +12,7 @@ import (
 	"github.com/outcry-mqtt/outcry/broker"
 )
 
-// verifier is everything that an Authenticator knows by one set of Options. But for its key rings and its cache it does
-// not change.
+// verifier is the compiled form of one set of Options. Only its key rings and its cache change.
 type verifier struct {
 	options Options
 	issuers map[string]*issuer // by name
@@ -27,7 +28,7 @@ func newVerifier(o Options) (*verifier, error) {
 		gojwt.WithValidMethods(algorithms),
 		gojwt.WithStrictDecoding(),
 		gojwt.WithJSONNumber(),
-		gojwt.WithoutClaimsValidation(), // ours says by how much a token is late
+		gojwt.WithoutClaimsValidation(), // checkTimes reports the difference, too
 	)
 	var errs []error
 	for _, of := range o.Issuers {
@@ -51,7 +52,7 @@ func byIssuer(name string) string {
 	return fmt.Sprintf(" of the issuer %q", name)
 }
 
-// live are all sources that change by themselves.
+// live returns all sources that change by themselves.
 func (v *verifier) live() map[LiveKeys]bool {
 	all := map[LiveKeys]bool{}
 	for _, i := range v.issuers {
@@ -62,28 +63,28 @@ func (v *verifier) live() map[LiveKeys]bool {
 	return all
 }
 
-// renew takes over the present keys of an issuer's sources.
+// renew takes the present keys of an issuer's sources.
 func (v *verifier) renew(i *issuer) {
 	i.renew(v.options.Logger)
-	v.cache.clear() // which saves memory; entries of other keys would not be found
+	v.cache.clear() // saves memory; entries of other keys are not found anyway
 }
 
-// verdict is what was found out about a token.
+// verdict is the result of verifying a token.
 type verdict struct {
-	issuer   *issuer  // whose it is; nil if that is not known
-	ring     *keyring // the issuer's when the token was verified
+	issuer   *issuer  // the token's issuer; nil if unknown
+	ring     *keyring // the issuer's ring at the time of the check
 	parsed   *gojwt.Token
-	keyless  bool // the issuer has no key for it
+	keyless  bool // none of the issuer's keys fits the token's header
 	identity *broker.Identity
-	refusal  *broker.Refusal // nil if identity is there
+	refusal  *broker.Refusal // nil if identity is set
 }
 
-// verify finds out about a token.
-func (v *verifier) verify(token shown) (found verdict) {
+// verify verifies a token.
+func (v *verifier) verify(token presented) (found verdict) {
 	if found.refusal = checkHeader(token.header); found.refusal != nil {
 		return found
 	}
-	if strings.ContainsAny(token.text, "\r\n") { // which decoders skip: the same token would have many spellings
+	if strings.ContainsAny(token.text, "\r\n") { // decoders skip line ends: the same token would have many spellings
 		found.refusal = notAToken(labelMalformed, "token has a line break in it; leave it out")
 		return found
 	}
@@ -91,11 +92,23 @@ func (v *verifier) verify(token shown) (found verdict) {
 	if found.refusal != nil {
 		return found
 	}
+	if !isOneJSONText(token.text) {
+		found.refusal = notAToken(labelMalformed, "token has something behind its claims")
+		return found
+	}
 	found.identity, found.refusal = v.identity(found.issuer, found.parsed.Claims.(gojwt.MapClaims))
 	return found
 }
 
-// parse verifies the signature, with the keys of the issuer that the token names.
+// isOneJSONText reports whether the claims of a parsed token are one JSON text. The parser reads only the first.
+func isOneJSONText(token string) bool {
+	_, rest, _ := strings.Cut(token, ".")
+	claims, _, _ := strings.Cut(rest, ".")
+	text, err := base64.RawURLEncoding.DecodeString(claims)
+	return err == nil && json.Valid(text)
+}
+
+// parse verifies the signature with the keys of the named issuer.
 func (v *verifier) parse(token string, found *verdict) (*gojwt.Token, *broker.Refusal) {
 	parsed, err := v.parser.ParseWithClaims(token, gojwt.MapClaims{}, func(t *gojwt.Token) (any, error) {
 		return v.keysFor(t, found)
@@ -109,13 +122,14 @@ func (v *verifier) parse(token string, found *verdict) (*gojwt.Token, *broker.Re
 	case errors.Is(err, gojwt.ErrTokenMalformed):
 		return parsed, notAToken(labelMalformed, "token is malformed: not three parts of base64url with JSON in the first two")
 	}
+	found.keyless = found.ring != nil && !found.ring.names(parsed)
 	return parsed, notAToken(labelBadSignature, "token's signature does not match; was it signed with another key?")
 }
 
-// checkHeader refuses what no key could make good.
+// checkHeader refuses headers that are invalid with any key.
 func checkHeader(header map[string]any) *broker.Refusal {
 	if algorithm, _ := header["alg"].(string); !isAlgorithm(algorithm) {
-		return notAToken(labelBadAlgorithm, "no key is for tokens of the algorithm %q", brief(algorithm))
+		return notAToken(labelBadAlgorithm, "no key is for tokens of the algorithm %q", truncate(algorithm))
 	}
 	if _, ok := header["crit"]; ok {
 		return notAToken(labelMalformed, "token has extensions that must be understood (crit), and none are") // RFC 7515 4.1.11
@@ -128,12 +142,14 @@ func checkHeader(header map[string]any) *broker.Refusal {
 	return nil
 }
 
-// keysFor returns the keys to try on a token, and notes whose they are. The issuer is what the token says; only its own
-// keys can confirm that.
+// keysFor returns the keys to try on a token, and records their issuer. The token names the issuer; only the issuer's
+// keys confirm it.
 func (v *verifier) keysFor(token *gojwt.Token, found *verdict) (any, error) {
 	name, _ := token.Claims.(gojwt.MapClaims)["iss"].(string)
 	if found.issuer = v.issuerOf(name); found.issuer == nil {
-		return nil, notAuthorized(labelBadIssuer, "token's issuer (iss) is %q, not the one expected", brief(name))
+		refusal := notAuthorized(labelBadIssuer, "token's issuer (iss) is %q, not the one expected", truncate(name))
+		refusal.Failed = true // unverified, so counted like a forged token
+		return nil, refusal
 	}
 	found.ring = found.issuer.ring.Load()
 	keys, refusal := found.ring.keysFor(token)
@@ -151,7 +167,7 @@ func (v *verifier) keysFor(token *gojwt.Token, found *verdict) (any, error) {
 	return set, nil
 }
 
-// issuerOf returns the issuer of that name, or else the one for all others, if there is one.
+// issuerOf returns the issuer with that name, or else the one without a name.
 func (v *verifier) issuerOf(name string) *issuer {
 	if i := v.issuers[name]; i != nil {
 		return i

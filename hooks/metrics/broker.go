@@ -8,7 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// brokerValues are the broker's metrics that have no labels.
+// brokerValues are the broker's metrics without labels.
 var brokerValues = []value[broker.Stats]{
 	gauge("outcry_broker_start_time_seconds", "When the broker was made, in Unix time.",
 		func(s *broker.Stats) float64 { return float64(s.Started.UnixMilli()) / 1000 }),
@@ -18,24 +18,38 @@ var brokerValues = []value[broker.Stats]{
 		func(s *broker.Stats) float64 { return float64(s.BytesSent) }),
 	counter("outcry_broker_saved_bytes_total", "Bytes that were not sent to clients thanks to permessage-deflate.",
 		func(s *broker.Stats) float64 { return float64(s.BytesSaved) }),
+	counter("outcry_broker_subscription_identifiers_omitted_total", "Subscription identifiers that were not sent because a message had more than 100.",
+		func(s *broker.Stats) float64 { return float64(s.IdentifiersOmitted) }),
 	gauge("outcry_broker_sessions", "Sessions, of clients that are connected and of those that may come back.",
 		func(s *broker.Stats) float64 { return float64(s.Sessions) }),
 	gauge("outcry_broker_sessions_offline", "Sessions whose client is not connected.",
 		func(s *broker.Stats) float64 { return float64(s.SessionsOffline) }),
 	gauge("outcry_broker_subscriptions", "Subscriptions of all sessions.",
 		func(s *broker.Stats) float64 { return float64(s.Subscriptions) }),
+	gauge("outcry_broker_subscriptions_bytes", "What the subscriptions count for, for limits.max_subscribed_total.",
+		func(s *broker.Stats) float64 { return float64(s.SubscriptionBytes) }),
+	gauge("outcry_broker_users", "Users with sessions; all anonymous clients are one.",
+		func(s *broker.Stats) float64 { return float64(s.Users) }),
 	gauge("outcry_broker_subscriptions_shared", "Subscriptions of all sessions that share with others ($share).",
 		func(s *broker.Stats) float64 { return float64(s.SharedSubscriptions) }),
 	gauge("outcry_broker_retained_messages", "Retained messages.",
 		func(s *broker.Stats) float64 { return float64(s.Retained) }),
 	gauge("outcry_broker_retained_bytes", "Bytes of the topics and payloads of retained messages.",
 		func(s *broker.Stats) float64 { return float64(s.RetainedBytes) }),
+	gauge("outcry_broker_topic_cache_topics", "Topics that the shards remember, each shard its own.",
+		func(s *broker.Stats) float64 { return float64(s.TopicsCached) }),
+	gauge("outcry_broker_topic_cache_bytes", "Bytes that the shards remember of topics, roughly.",
+		func(s *broker.Stats) float64 { return float64(s.TopicCacheBytes) }),
 	gauge("outcry_broker_queued_messages", "Messages that wait in the queues of sessions.",
 		func(s *broker.Stats) float64 { return float64(s.Queued) }),
 	gauge("outcry_broker_queued_bytes", "Bytes of the messages that wait in the queues of sessions.",
 		func(s *broker.Stats) float64 { return float64(s.QueuedBytes) }),
 	gauge("outcry_broker_inflight_messages", "Messages of QoS 1 and 2 that were sent and are not acknowledged.",
 		func(s *broker.Stats) float64 { return float64(s.Inflight) }),
+	gauge("outcry_broker_inflight_bytes", "Bytes of messages that are kept until their client acknowledges them.",
+		func(s *broker.Stats) float64 { return float64(s.InflightBytes) }),
+	gauge("outcry_broker_parked_bytes", "Bytes of QoS 0 messages that wait for a full socket, or because of a maximum rate.",
+		func(s *broker.Stats) float64 { return float64(s.ParkedBytes) }),
 	gauge("outcry_broker_connections_parked", "Connections whose socket is full: clients that do not read fast enough.",
 		func(s *broker.Stats) float64 { return float64(s.Parked) }),
 	gauge("outcry_broker_connections_waiting", "Clients that have sent CONNECT and wait for their turn.",
@@ -67,19 +81,19 @@ var brokerDescs = []*prometheus.Desc{
 	messagesSent, messagesDropped, flushLatency, shardConnections, shardTurns, shardLag, shardMaxLag, shardInbox,
 }
 
-// packetNames are the packet types by number, MQTT 5 section 2.1.2.
+// packetNames are the packet types by number (MQTT 5 2.1.2).
 var packetNames = [16]string{
 	1: "connect", 2: "connack", 3: "publish", 4: "puback", 5: "pubrec", 6: "pubrel", 7: "pubcomp", 8: "subscribe",
 	9: "suback", 10: "unsubscribe", 11: "unsuback", 12: "pingreq", 13: "pingresp", 14: "disconnect", 15: "auth",
 }
 
-// The types that a client, and a server, may send.
+// The packet types of clients, and of servers.
 var (
 	fromClients = []int{1, 3, 4, 5, 6, 7, 8, 10, 12, 14, 15}
 	toClients   = []int{2, 3, 4, 5, 6, 7, 9, 11, 13, 14, 15}
 )
 
-// collectBroker sends the metrics that have labels.
+// collectBroker sends the metrics with labels.
 func collectBroker(ch chan<- prometheus.Metric, s *broker.Stats) {
 	for _, c := range s.Connections {
 		send(ch, connectionsOpen, prometheus.GaugeValue, float64(c.Open), c.Listener, c.Version)
@@ -99,7 +113,7 @@ func collectBroker(ch chan<- prometheus.Metric, s *broker.Stats) {
 		send(ch, messagesReceived, prometheus.CounterValue, float64(s.MessagesReceived[qos]), strconv.Itoa(qos))
 		send(ch, messagesSent, prometheus.CounterValue, float64(s.MessagesSent[qos]), strconv.Itoa(qos))
 	}
-	ch <- histogram(flushLatency, s.FlushLatency)
+	ch <- constHistogram(flushLatency, s.FlushLatency)
 	for i, shard := range s.Shards {
 		collectShard(ch, strconv.Itoa(i), shard)
 	}
@@ -119,7 +133,7 @@ func sendCounts(ch chan<- prometheus.Metric, desc *prometheus.Desc, counts map[s
 	}
 }
 
-// send makes labels valid, for a hook may have made one up, and an invalid one would spoil the whole scrape.
+// send makes labels valid UTF-8: one invalid label of a hook would fail the whole scrape.
 func send(ch chan<- prometheus.Metric, desc *prometheus.Desc, kind prometheus.ValueType, v float64, labels ...string) {
 	for i := range labels {
 		labels[i] = strings.ToValidUTF8(labels[i], "?")

@@ -11,7 +11,7 @@ import (
 
 const dashboardFile = "../../docs/grafana/outcry.json"
 
-// dashboard is what the tests look at of a Grafana dashboard.
+// dashboard holds the tested parts of a Grafana dashboard.
 type dashboard struct {
 	Title, UID    string
 	SchemaVersion int
@@ -52,7 +52,7 @@ func readDashboard(tb testing.TB) dashboard {
 	return d
 }
 
-// queries returns every PromQL expression of d, by where it stands.
+// queries returns every PromQL expression of d, by its place.
 func (d dashboard) queries() map[string]string {
 	queries := make(map[string]string)
 	for _, p := range d.Panels {
@@ -80,7 +80,7 @@ var (
 	sampleLine   = regexp.MustCompile(`(?m)^([a-z0-9_]+)(?:\{(.*)\})? `)
 )
 
-// labelsOf returns the labels of each series of a scrape by its name, beside those that Prometheus adds.
+// labelsOf returns the labels of each series of a scrape by its name, without those that Prometheus adds.
 func labelsOf(scraped string) map[string]map[string]bool {
 	labels := make(map[string]map[string]bool)
 	for _, sample := range sampleLine.FindAllStringSubmatch(scraped, -1) {
@@ -118,7 +118,7 @@ func TestDashboardQueriesWhatExists(t *testing.T) {
 	}
 }
 
-// checkLabels holds the labels that query selects by and groups by against those of its series.
+// checkLabels checks that the series of a query have the labels it selects or groups by.
 func checkLabels(t *testing.T, where, query string, labels map[string]map[string]bool) {
 	t.Helper()
 	for _, m := range selector.FindAllStringSubmatch(query, -1) {
@@ -146,7 +146,7 @@ func TestDashboardShowsEveryMetric(t *testing.T) {
 		all.WriteString(query + "\n")
 	}
 	for _, name := range ourNames(scrape(t, newRegistry(t))) {
-		// The longest of the last ten turns is shown; the latest one would be a sample at random.
+		// The panel shows the longest of the last ten turns; the latest one would be a random sample.
 		if name != "outcry_broker_shard_lag_seconds" && !regexp.MustCompile(name+`(?:_bucket)?\b`).MatchString(all.String()) {
 			t.Errorf("%s is on no panel", name)
 		}

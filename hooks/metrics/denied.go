@@ -2,14 +2,14 @@ package metrics
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// DenyStats are the counters of a deny-list, by what its entries are about: user, token or client.
+// DenyStats are the counters of a deny list, by kind of entry: user, token or client.
 type DenyStats struct {
 	Entries map[string]int    // gauge
-	Refused map[string]uint64 // clients that were refused or disconnected
+	Refused map[string]uint64 // refused or disconnected clients
 }
 
 var (
-	denyEntries = describe("outcry_deny_entries", "Entries of the deny file.", "kind")
+	denyEntries = describe("outcry_deny_entries", "Entries of the deny file that are not over.", "kind")
 	denyRefused = describe("outcry_deny_refused_total", "Clients that were refused or disconnected for an entry of the deny file.", "kind")
 )
 

@@ -1,3 +1,3 @@
-// Package metrics shows the broker's counters to Prometheus. It reads them when it is scraped, so it costs nothing
-// between scrapes, and its labels never name a client or a topic.
+// Package metrics exports the broker's counters to Prometheus. It reads them at each scrape, so it costs nothing
+// between scrapes. Its labels never name a client or a topic.
 package metrics

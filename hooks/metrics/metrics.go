@@ -7,49 +7,50 @@ import (
 	"runtime"
 
 	"github.com/outcry-mqtt/outcry/broker"
+	"github.com/outcry-mqtt/outcry/broker/histogram"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 )
 
-// Options say what is shown, and where. Registerer and Stats are required.
+// Options set the sources and the destination of metrics. Registerer and Stats are required.
 type Options struct {
-	// Registerer gets the metrics of the broker, and those of the Go runtime and of the process.
+	// Registerer gets the metrics of the broker, the Go runtime and the process.
 	Registerer prometheus.Registerer
 
 	// Stats is called at each scrape: a Broker's Stats method.
 	Stats func() broker.Stats
 
-	// Store is called at each scrape too; nil if nothing outlives the process.
+	// Store is called at each scrape; nil if there is no store.
 	Store func() StoreStats
 
-	// Tokens is called at each scrape too; nil if nobody has a token.
+	// Tokens is called at each scrape; nil if there are no tokens.
 	Tokens func() TokenStats
 
-	// Denied is called at each scrape too; nil if there is no deny-list.
+	// Denied is called at each scrape; nil if there is no deny list.
 	Denied func() DenyStats
 
-	// Version is the program's, for outcry_build_info. Empty: "unknown".
+	// Version is the program's version, for outcry_build_info. Empty: "unknown".
 	Version string
 }
 
-// StoreStats are the counters of a store since it was opened. Counters only grow; gauges say so. It has the fields of
-// boltstore.Stats, to which it is converted from: metrics.StoreStats(store.Stats()).
+// StoreStats are a store's counters since it was opened. Counters only grow; gauges are marked. Its fields are those
+// of boltstore.Stats, which converts to it: metrics.StoreStats(store.Stats()).
 type StoreStats struct {
-	Commits  uint64 // transactions that were written and synced
+	Commits  uint64 // written and synced transactions
 	Ops      uint64 // changes in them
 	Bytes    uint64 // bytes of keys and values in them
-	Failures uint64 // transactions that failed
-	Refused  uint64 // groups of changes that were refused
-	Dropped  uint64 // write-behind changes that were dropped
+	Failures uint64 // failed transactions
+	Refused  uint64 // refused groups of changes
+	Dropped  uint64 // dropped write-behind changes
 
-	Pending      int64 // gauge: changes that wait to be written
+	Pending      int64 // gauge: changes in the queue
 	PendingBytes int64 // gauge: their bytes
-	FileBytes    int64 // gauge: the size of the file
+	FileBytes    int64 // gauge: size of the file
 
-	Duration broker.Histogram // seconds that a transaction took
+	Duration histogram.Histogram // seconds per transaction
 }
 
-// Collector turns snapshots of counters into metrics. It is a prometheus.Collector.
+// Collector converts snapshots of counters to metrics. It is a prometheus.Collector.
 type Collector struct {
 	stats  func() broker.Stats
 	store  func() StoreStats
@@ -57,8 +58,8 @@ type Collector struct {
 	denied func() DenyStats
 }
 
-// pauses are the times for which the collector stops the program: go_sched_pauses_stopping_gc_seconds until everybody has
-// stopped, go_sched_pauses_total_gc_seconds until everybody goes on.
+// pauses are the collector's stop-the-world times: go_sched_pauses_stopping_gc_seconds until all goroutines have
+// stopped, go_sched_pauses_total_gc_seconds until they run again.
 var pauses = collectors.WithGoCollectorRuntimeMetrics(collectors.GoRuntimeMetricsRule{Matcher: regexp.MustCompile("^/sched/pauses/.*/gc:")})
 
 // New registers a Collector, the build's version, and the collectors of the Go runtime and of the process.
@@ -106,7 +107,7 @@ func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- storeDuration
 }
 
-// Collect takes one snapshot and sends the metrics of it.
+// Collect takes one snapshot and sends its metrics.
 func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	stats := c.stats()
 	for _, m := range brokerValues {
@@ -126,7 +127,7 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	for _, m := range storeValues {
 		ch <- prometheus.MustNewConstMetric(m.desc, m.kind, m.of(&store))
 	}
-	ch <- histogram(storeDuration, store.Duration)
+	ch <- constHistogram(storeDuration, store.Duration)
 }
 
 func buildInfo(version string) prometheus.Collector {
@@ -137,7 +138,7 @@ func buildInfo(version string) prometheus.Collector {
 	}, func() float64 { return 1 })
 }
 
-// value is a metric without labels and how to find it in a snapshot.
+// value is a metric without labels, with the function that reads it from a snapshot.
 type value[S any] struct {
 	desc *prometheus.Desc
 	kind prometheus.ValueType
@@ -156,8 +157,8 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc(name, help, labels, nil)
 }
 
-// histogram converts h, which counts cumulatively as Prometheus does. One that has no observations yet may be empty.
-func histogram(desc *prometheus.Desc, h broker.Histogram) prometheus.Metric {
+// constHistogram converts h, which is cumulative like Prometheus'. An h without observations may be empty.
+func constHistogram(desc *prometheus.Desc, h histogram.Histogram) prometheus.Metric {
 	buckets := make(map[float64]uint64, len(h.Bounds))
 	var count uint64
 	if len(h.Counts) == len(h.Bounds)+1 {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/outcry-mqtt/outcry/broker"
+	"github.com/outcry-mqtt/outcry/broker/histogram"
 	"github.com/outcry-mqtt/outcry/hooks/metrics"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -36,12 +37,12 @@ func brokerStats() broker.Stats {
 		Dropped:          map[string]uint64{"queue_full": 9, "conflated": 0},
 		MessagesReceived: [3]uint64{10, 11, 12},
 		MessagesSent:     [3]uint64{13, 14, 15},
-		BytesReceived:    16, BytesSent: 17, BytesSaved: 69,
+		BytesReceived:    16, BytesSent: 17, BytesSaved: 69, IdentifiersOmitted: 70,
 		Sessions: 18, SessionsOffline: 19,
-		Subscriptions: 20, SharedSubscriptions: 21,
-		Retained: 22, RetainedBytes: 23,
-		Queued: 24, QueuedBytes: 25, Inflight: 26, Parked: 27,
-		FlushLatency: broker.Histogram{Bounds: []float64{.001, .01}, Counts: []uint64{28, 29, 30}, Sum: 31},
+		Subscriptions: 20, SharedSubscriptions: 21, SubscriptionBytes: 71, Users: 72,
+		Retained: 22, RetainedBytes: 23, TopicsCached: 73, TopicCacheBytes: 74,
+		Queued: 24, QueuedBytes: 25, Inflight: 26, InflightBytes: 71, Parked: 27, ParkedBytes: 72,
+		FlushLatency: histogram.Histogram{Bounds: []float64{.001, .01}, Counts: []uint64{28, 29, 30}, Sum: 31},
 		Shards: []broker.ShardStats{
 			{Connections: 32, Turns: 33, Lag: 34 * time.Millisecond, MaxLag: 35 * time.Millisecond, InboxBytes: 36},
 			{Connections: 37, Turns: 38, Lag: 39 * time.Millisecond, MaxLag: 40 * time.Millisecond, InboxBytes: 41},
@@ -57,7 +58,7 @@ func storeStats() metrics.StoreStats {
 	return metrics.StoreStats{
 		Commits: 42, Ops: 43, Bytes: 44, Failures: 45, Refused: 46, Dropped: 47,
 		Pending: 48, PendingBytes: 49, FileBytes: 50,
-		Duration: broker.Histogram{Bounds: []float64{.005}, Counts: []uint64{51, 52}, Sum: 53},
+		Duration: histogram.Histogram{Bounds: []float64{.005}, Counts: []uint64{51, 52}, Sum: 53},
 	}
 }
 
@@ -73,7 +74,7 @@ func denyStats() metrics.DenyStats {
 	return metrics.DenyStats{Entries: map[string]int{"user": 65, "token": 66}, Refused: map[string]uint64{"user": 67, "token": 68}}
 }
 
-// newRegistry returns a registry with all the metrics there are.
+// newRegistry returns a registry with all metrics.
 func newRegistry(tb testing.TB) *prometheus.Registry {
 	tb.Helper()
 	registry := prometheus.NewPedanticRegistry()
@@ -86,7 +87,7 @@ func newRegistry(tb testing.TB) *prometheus.Registry {
 	return registry
 }
 
-// scrape returns what Prometheus is told.
+// scrape returns the text of a scrape.
 func scrape(tb testing.TB, registry *prometheus.Registry) string {
 	tb.Helper()
 	response := httptest.NewRecorder()
@@ -97,7 +98,7 @@ func scrape(tb testing.TB, registry *prometheus.Registry) string {
 	return response.Body.String()
 }
 
-// typesOf returns the metrics of a scrape: counter, gauge, histogram or summary, by name.
+// typesOf returns the types of the metrics of a scrape by name: counter, gauge, histogram or summary.
 func typesOf(scraped string) map[string]string {
 	types := make(map[string]string)
 	for _, m := range regexp.MustCompile(`(?m)^# TYPE (\S+) (\S+)$`).FindAllStringSubmatch(scraped, -1) {
@@ -158,7 +159,7 @@ func TestRuntimeAndProcessAreThere(t *testing.T) {
 	}
 }
 
-// TestREADMEHasEveryMetric holds the table of the README against the metrics, both ways.
+// TestREADMEHasEveryMetric compares the README's table with the metrics, both ways.
 func TestREADMEHasEveryMetric(t *testing.T) {
 	text, err := os.ReadFile("README.md")
 	if err != nil {
@@ -176,6 +177,42 @@ func TestREADMEHasEveryMetric(t *testing.T) {
 	}
 	for name := range documented {
 		t.Errorf("README.md has %s, which does not exist", name)
+	}
+}
+
+// TestREADMEHasEveryReason compares the README's tables of reasons with those that a broker counts, both ways.
+func TestREADMEHasEveryReason(t *testing.T) {
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := broker.New(broker.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stats := b.Stats()
+	if err := b.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for column, counted := range map[string]map[string]uint64{"dropped": stats.Dropped, "closed": stats.Closed} {
+		_, table, _ := strings.Cut(string(text), "\n| "+column+" | why |\n|---|---|\n")
+		table, _, _ = strings.Cut(table, "\n\n")
+		documented := make(map[string]bool)
+		for _, m := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\|").FindAllStringSubmatch(table, -1) {
+			documented[m[1]] = true
+		}
+		for reason := range counted {
+			if !documented[reason] {
+				t.Errorf("%s: README.md lacks %s", column, reason)
+			}
+			delete(documented, reason)
+		}
+		for reason := range documented {
+			t.Errorf("%s: README.md has %s, which is never counted", column, reason)
+		}
+		if len(counted) < 10 {
+			t.Errorf("%s: only %d reasons were found", column, len(counted))
+		}
 	}
 }
 

@@ -1,6 +1,6 @@
 package metrics
 
-// storeValues are the store's metrics that have no labels; all but storeDuration.
+// storeValues are the store's metrics without labels, except storeDuration.
 var storeValues = []value[StoreStats]{
 	counter("outcry_store_commits_total", "Transactions that were written and synced.",
 		func(s *StoreStats) float64 { return float64(s.Commits) }),

@@ -2,18 +2,18 @@ package metrics
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// TokenStats are the counters of what verifies tokens. Counters only grow; gauges say so.
+// TokenStats are the counters of a token authenticator. Counters only grow; gauges are marked.
 type TokenStats struct {
-	Accepted  uint64            // tokens that were accepted
-	CacheHits uint64            // of them, those that were known from before
-	Refused   map[string]uint64 // tokens that were refused, by reason, of which there is a closed set
-	Readings  map[string]uint64 // readings of key sets behind URLs by result, of which there is a closed set
+	Accepted  uint64            // accepted tokens
+	CacheHits uint64            // of them, cached ones
+	Refused   map[string]uint64 // refused tokens by reason, a closed set
+	Readings  map[string]uint64 // fetches of key sets by result, a closed set
 
-	Cached  int // gauge: tokens that are remembered
-	Failing int // gauge: key sets that could not be read when it was tried last
+	Cached  int // gauge: tokens in the cache
+	Failing int // gauge: key sets whose last fetch failed
 }
 
-// tokenValues are the metrics of tokens that have no labels.
+// tokenValues are the token metrics without labels.
 var tokenValues = []value[TokenStats]{
 	counter("outcry_jwt_accepted_total", "Tokens that were accepted.",
 		func(s *TokenStats) float64 { return float64(s.Accepted) }),

@@ -13,28 +13,31 @@ import (
 	"github.com/outcry-mqtt/outcry/broker"
 )
 
-// Method is the Identity.Method of those who showed a password.
+// Method is the Identity.Method of clients with a password.
 const Method = "passwd"
 
-// Options say which file an Authenticator uses.
+// Options configure an Authenticator.
 type Options struct {
 	Path string
-	// Concurrency is how many passwords are verified at once; the others wait. Each takes a processor for 20 to 50 ms and
-	// the memory that its hash asks for, 19 MiB if outcry passwd made it. 0: half of the processors, at least one.
+	// Concurrency is the number of passwords verified at once; others wait. Each takes a processor for 20 to 50 ms
+	// and the memory of its hash, 19 MiB for a hash by outcry passwd. 0: half of the processors, at least one.
 	Concurrency int
 }
 
-// Authenticator accepts a client whose user name and password are in the file. It is a broker.Authenticator.
+// Authenticator accepts a client whose user name and password match the file. It is a broker.Authenticator.
 type Authenticator struct {
 	path    string
-	key     [sha256.Size]byte // of this process; what it signs means nothing to another
-	slots   chan struct{}     // a verification holds one
+	key     [sha256.Size]byte // random MAC key of this process
+	slots   chan struct{}     // one value for each verification that runs
 	current atomic.Pointer[users]
 }
 
-var _ broker.Authenticator = (*Authenticator)(nil)
+var (
+	_ broker.QuickAuthenticator     = (*Authenticator)(nil)
+	_ broker.GuessableAuthenticator = (*Authenticator)(nil)
+)
 
-// users is one reading of the file.
+// users is one version of the file.
 type users struct {
 	byName map[string]*user
 	all    []*user
@@ -43,12 +46,12 @@ type users struct {
 type user struct {
 	identity broker.Identity
 	hash     hash
-	// verified is the MAC of the password that was right the last time. A client that comes back with it is spared the
-	// hash: after a restart of the network, thousands do at once. It is forgotten when the file is read again.
+	// verified is the MAC of the last right password. A client that comes back with it costs no hash: after a network
+	// outage thousands reconnect at once. Reading the file again clears it.
 	verified atomic.Pointer[[sha256.Size]byte]
 }
 
-// New returns an Authenticator. A file with something wrong is a *FileError, which says everything that is.
+// New returns an Authenticator. A file with errors gives a *FileError with all of them.
 func New(o Options) (*Authenticator, error) {
 	if o.Concurrency <= 0 {
 		o.Concurrency = max(runtime.GOMAXPROCS(0)/2, 1)
@@ -61,7 +64,7 @@ func New(o Options) (*Authenticator, error) {
 	return a, nil
 }
 
-// Reload reads the file again. On an error the users stay as they are.
+// Reload reads the file again. After an error the old users apply.
 func (a *Authenticator) Reload() error {
 	_, records, err := readFile(a.path)
 	if err != nil {
@@ -80,10 +83,10 @@ func (a *Authenticator) Reload() error {
 	return nil
 }
 
-// Authenticate tells who c is by its user name and password. It returns broker.ErrNotConcerned if one of them is missing,
-// a *broker.Refusal if they don't fit, and another error if ctx ends before it is this client's turn.
+// Authenticate identifies c by its user name and password. It returns broker.ErrNotConcerned if one of them is
+// missing, a *broker.Refusal if they are wrong, and another error if ctx ends while c waits for a slot.
 func (a *Authenticator) Authenticate(ctx context.Context, c *broker.Credentials) (*broker.Identity, error) {
-	if c.Username == "" || c.Password == nil {
+	if !a.Guessable(c) {
 		return nil, broker.ErrNotConcerned
 	}
 	current := a.current.Load()
@@ -109,9 +112,10 @@ func (a *Authenticator) Authenticate(ctx context.Context, c *broker.Credentials)
 	return &u.identity, nil
 }
 
-// AuthenticateQuickly knows clients without one of them, who are another's, and passwords that were right the last time.
+// AuthenticateQuickly decides about clients without user name or password, which it leaves to others, and about
+// passwords that were right last time.
 func (a *Authenticator) AuthenticateQuickly(c *broker.Credentials) (id *broker.Identity, known bool) {
-	if c.Username == "" || c.Password == nil {
+	if !a.Guessable(c) {
 		return nil, true
 	}
 	if u := a.current.Load().byName[c.Username]; u != nil && u.isVerified(a.mac("password", c.Username, c.Password)) {
@@ -120,13 +124,18 @@ func (a *Authenticator) AuthenticateQuickly(c *broker.Credentials) (id *broker.I
 	return nil, false
 }
 
-// isVerified tells whether a password with this MAC was right the last time.
+// Guessable reports whether c sends a user name and a password.
+func (a *Authenticator) Guessable(c *broker.Credentials) bool {
+	return c.Username != "" && c.Password != nil
+}
+
+// isVerified reports whether mac is that of the last right password.
 func (u *user) isVerified(mac [sha256.Size]byte) bool {
 	last := u.verified.Load()
 	return last != nil && hmac.Equal(mac[:], last[:])
 }
 
-// refuse gives everybody the same answer; only the label, which stays here, tells what was wrong.
+// refuse gives the same answer for every failure; only the label, which stays in the broker, differs.
 func refuse(label string) *broker.Refusal {
 	return &broker.Refusal{Code: broker.CodeBadUserOrPassword, Reason: "unknown user or wrong password", Label: label}
 }
@@ -141,13 +150,13 @@ func (a *Authenticator) verify(ctx context.Context, h hash, password []byte) (ma
 	}
 }
 
-// decoy returns the user whose hash is computed in the place of an unknown one's, always the same for the same name: the
-// time it takes is that of some user in the file.
+// decoy returns the user whose hash is computed for an unknown name, always the same for the same name. The time it
+// takes is that of a real user.
 func (u *users) decoy(mac [sha256.Size]byte) *user {
 	return u.all[binary.BigEndian.Uint64(mac[:])%uint64(len(u.all))]
 }
 
-// mac returns a code that says nothing about a password without the process's key.
+// mac returns a keyed MAC, which reveals nothing about a password outside this process.
 func (a *Authenticator) mac(purpose, name string, password []byte) (sum [sha256.Size]byte) {
 	h := hmac.New(sha256.New, a.key[:])
 	for _, part := range [...][]byte{[]byte(purpose), []byte(name)} {

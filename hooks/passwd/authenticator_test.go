@@ -16,7 +16,7 @@ import (
 	"github.com/outcry-mqtt/outcry/hooks/passwd"
 )
 
-// Hashes of "secret" by the reference implementation (argon2id_hash_encoded of libargon2), with costs that suit a test.
+// Hashes of "secret" by the reference implementation (argon2id_hash_encoded of libargon2), cheap enough for tests.
 const (
 	argonHash      = "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$pGAgPgkJ+esPqBoW9JTt6WhwKYDSed0z8JpcGysy3V0"
 	argonShortHash = "$argon2id$v=19$m=64,t=1,p=2$c29tZXNhbHQ$MEVaC3Buk/M2VALQU0tIDA"
@@ -187,7 +187,7 @@ func TestContextEndsTheWait(t *testing.T) {
 	if _, err := a.Authenticate(t.Context(), ann); err != nil {
 		t.Error(err)
 	}
-	// A password that was right once needs no turn.
+	// A password that was right last time needs no slot.
 	defer a.Occupy()()
 	if _, err := a.Authenticate(ctx, ann); err != nil {
 		t.Errorf("the second time: %v", err)
@@ -197,7 +197,7 @@ func TestContextEndsTheWait(t *testing.T) {
 	}
 }
 
-// An unknown user must cost a hash as a known one does, of some user in the file and always the same one.
+// An unknown user must cost the hash of a user in the file, always the same one.
 func TestUnknownUsersCostAHash(t *testing.T) {
 	path := file(t, "a:"+argonHash, "b:"+argonShortHash, "c:"+bcryptHash(t, "x", "2b"))
 	a := mustNew(t, path)

@@ -1,6 +1,5 @@
-// Package passwd tells who a client is from its user name and password, by a file with a line for each user. It also
-// writes such files.
+// Package passwd authenticates clients by user name and password, from a file with one user a line. It also writes
+// such files.
 //
-// It keeps no password, only hashes (argon2id or bcrypt), and neither its answer nor the time it takes tells whether a
-// user exists.
+// It stores hashes only (argon2id or bcrypt). Neither its answer nor its response time reveals whether a user exists.
 package passwd

@@ -5,25 +5,30 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"slices"
 	"strings"
 
 	"github.com/outcry-mqtt/outcry/hooks/internal/folder"
+	"github.com/outcry-mqtt/outcry/hooks/internal/plaintext"
 )
 
-// maxPasswordBytes is what MQTT's length of a password can say [MQTT-3.1.3.6].
+// maxPasswordBytes is the maximum length of an MQTT password [MQTT-3.1.3.6].
 const maxPasswordBytes = 65535
 
-// ErrNoUser is Delete's error for a user that is not in the file.
+// maxFileBytes bounds a password file: some 500,000 users.
+const maxFileBytes = 64 << 20
+
+// ErrNoUser is Delete's error if the file lacks the user.
 var ErrNoUser = errors.New("no such user")
 
-// Entry is what a password file tells of a user.
+// Entry describes a user of a password file.
 type Entry struct {
 	User   string
 	Scheme string         // "argon2id" or "bcrypt"
-	Claims map[string]any // nil if there are none
+	Claims map[string]any // nil if absent
 }
 
 // List returns the users of the file at path in its order.
@@ -46,9 +51,9 @@ func scheme(h hash) string {
 	return "bcrypt"
 }
 
-// Set gives a user a password, and makes the user, and the file, if there is none. The claims are replaced unless they
-// are nil. The file is replaced as a whole; a crash leaves the old one or the new one. A new file is readable by its owner
-// alone, one that was there keeps its mode. Of two edits at once, the later wins.
+// Set sets a user's password, and creates a missing user or file. It replaces the claims unless they are nil. The
+// file is replaced atomically: a crash leaves the old or the new one. A new file is readable by its owner only, an
+// existing one keeps its mode. Of two concurrent edits, the later wins.
 func Set(path, user, password string, claims map[string]any) error {
 	if err := checkUser(user); err != nil {
 		return err
@@ -72,7 +77,7 @@ func Set(path, user, password string, claims map[string]any) error {
 	return writeFile(path, lines)
 }
 
-// Delete takes a user out of the file at path, as Set replaces it.
+// Delete removes a user from the file at path, atomically like Set.
 func Delete(path, user string) error {
 	lines, records, err := readFile(path)
 	if err != nil {
@@ -108,18 +113,29 @@ func formatLine(user, password, claimsText string, claims map[string]any) (strin
 	return line, nil
 }
 
-// readFile returns the lines of a password file, and those of them that name users.
+// readFile returns the lines of a password file, and the records among them.
 func readFile(path string) (lines []string, records []record, err error) {
-	text, err := os.ReadFile(path)
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, nil, fmt.Errorf("password file: %w", err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
+	if err != nil {
+		return nil, nil, fmt.Errorf("password file: %w", err)
+	}
+	if len(text) > maxFileBytes {
+		return nil, nil, fmt.Errorf("password file %s: it is larger than %d MiB", path, maxFileBytes>>20)
+	}
+	if err := plaintext.Check(text); err != nil {
+		return nil, nil, &FileError{path, []Problem{{1, 1, "the file " + err.Error()}}}
 	}
 	lines = splitFile(text)
 	records, err = parseFile(path, lines)
 	return lines, records, err
 }
 
-// writeFile replaces the file at path, or the one that a link there leads to.
+// writeFile replaces the file at path, or the target of a link there.
 func writeFile(path string, lines []string) error {
 	var text bytes.Buffer
 	for _, line := range lines {

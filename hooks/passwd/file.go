@@ -11,19 +11,19 @@ import (
 	"unicode/utf8"
 )
 
-// Problem is one thing that is wrong with a password file.
+// Problem is one error in a password file.
 type Problem struct {
 	Line, Column int // from 1; the column counts bytes
 	Message      string
 }
 
-// FileError is everything that is wrong with a password file.
+// FileError holds all errors in a password file.
 type FileError struct {
 	Path     string
 	Problems []Problem // at least one, in the order of the file
 }
 
-// Error returns the problems, a line each: path:line:column: message.
+// Error lists the problems, one a line: path:line:column: message.
 func (e *FileError) Error() string {
 	lines := make([]string, len(e.Problems))
 	for i, p := range e.Problems {
@@ -32,17 +32,17 @@ func (e *FileError) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// record is a line of the file that names a user: user:hash or user:hash:claims.
+// record is a line of the file with a user: user:hash or user:hash:claims.
 type record struct {
 	line   int // from 0
 	user   string
 	hash   hash
-	claims map[string]any // nil if there are none
+	claims map[string]any // nil if absent
 
-	hashText, claimsText string // as they stand in the file
+	hashText, claimsText string // the file's original text
 }
 
-// parseFile reads the lines of a password file. Blank lines and those that begin with # name nobody.
+// parseFile parses the lines of a password file. Blank lines and those that begin with # are skipped.
 func parseFile(path string, lines []string) ([]record, error) {
 	bad := &FileError{Path: path}
 	var records []record
@@ -69,7 +69,7 @@ func parseFile(path string, lines []string) ([]record, error) {
 	return records, nil
 }
 
-// parseLine reads user:hash or user:hash:claims. With an error it returns the column of what is wrong.
+// parseLine parses user:hash or user:hash:claims. With an error it returns the error's column.
 func parseLine(text string) (r record, column int, err error) {
 	user, rest, found := strings.Cut(text, ":")
 	if !found {
@@ -97,7 +97,7 @@ func parseLine(text string) (r record, column int, err error) {
 	return r, 0, nil
 }
 
-// parseClaims reads a JSON object. With an error it returns the offset of what is wrong.
+// parseClaims parses a JSON object. With an error it returns the error's offset.
 func parseClaims(text string) (claims map[string]any, offset int, err error) {
 	decoder := json.NewDecoder(strings.NewReader(text))
 	decoder.UseNumber()
@@ -117,7 +117,7 @@ func parseClaims(text string) (claims map[string]any, offset int, err error) {
 	return claims, 0, nil
 }
 
-// plainValue returns numbers as int64 where they are whole, and float64 elsewhere.
+// plainValue converts whole numbers to int64 and others to float64.
 func plainValue(value any) any {
 	switch v := value.(type) {
 	case json.Number:
@@ -138,13 +138,15 @@ func plainValue(value any) any {
 	return value
 }
 
-// checkUser refuses names that cannot stand in the file, or that would be taken for another by a reader's eye.
+// checkUser refuses names that the file's format excludes, or that look like another name.
 func checkUser(user string) error {
 	switch {
 	case user == "":
 		return errors.New("the user's name is empty")
 	case !utf8.ValidString(user) || strings.ContainsFunc(user, unicode.IsControl):
 		return errors.New("the user's name has a control character, or is not UTF-8")
+	case strings.ContainsRune(user, unicode.ReplacementChar):
+		return errors.New("the user's name has a replacement character (U+FFFD): it was in another encoding once")
 	case strings.Contains(user, ":"):
 		return fmt.Errorf("the user's name %q has a colon", user)
 	case user[0] == '#' || strings.TrimSpace(user) != user:
@@ -153,7 +155,7 @@ func checkUser(user string) error {
 	return nil
 }
 
-// splitFile returns the lines of a file without their ends.
+// splitFile returns the lines of a file without line ends.
 func splitFile(text []byte) []string {
 	text = bytes.TrimSuffix(text, []byte("\n"))
 	if len(text) == 0 {

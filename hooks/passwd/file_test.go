@@ -18,7 +18,7 @@ func TestFileErrors(t *testing.T) {
 	long := strings.Repeat("A", 500)
 	cases := []struct {
 		name, line string
-		want       string // behind path:2:
+		want       string // message behind path:2:
 	}{
 		{"no colon", "ann", "1: there is no colon; a line is user:hash or user:hash:{claims}"},
 		{"no user", ":" + argonHash, "1: the user's name is empty"},
@@ -97,7 +97,7 @@ func TestNoFile(t *testing.T) {
 	}
 }
 
-// FuzzFile: whatever stands in a file, it is read or refused, and what is read can be edited without a change to others.
+// FuzzFile checks that an edit of an accepted file leaves other users unchanged.
 func FuzzFile(f *testing.F) {
 	f.Add("ann:"+argonHash, "bob")
 	f.Add("# c\n\nann:"+argonShortHash+":{\"a\":[1,{}]}\r\nbob:"+bcryptHash(f, "x", "2b"), "ann")
@@ -139,4 +139,28 @@ func has(entries []passwd.Entry, user string) bool {
 		}
 	}
 	return false
+}
+
+// A file in another encoding, or a binary file, is refused as a whole: otherwise its first user would be lost.
+func TestFilesOfOtherEncodings(t *testing.T) {
+	line := "ann:" + argonHash
+	for _, tt := range []struct{ name, text, want string }{
+		{"a byte order mark", "\xef\xbb\xbf" + line, "byte order mark"},
+		{"a byte order mark before a comment", "\xef\xbb\xbf# users\n" + line, "byte order mark"},
+		{"UTF-16", "\xff\xfe" + strings.Join(strings.Split(line, ""), "\x00") + "\x00", "UTF-16"},
+		{"zeros", strings.Repeat("\x00", 100), "null characters"},
+		{"a zero behind it", line + "\n\x00", "null characters"},
+		{"a replacement character", "a\ufffdn:" + argonHash, "replacement character"},
+	} {
+		path := filepath.Join(t.TempDir(), "passwd")
+		if err := os.WriteFile(path, []byte(tt.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := passwd.New(passwd.Options{Path: path}); err == nil || !strings.HasPrefix(err.Error(), path+":1:1: ") || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v, want %s", tt.name, err, tt.want)
+		}
+		if err := passwd.Set(path, "bob", "long enough", nil); err == nil {
+			t.Errorf("%s: it can be edited", tt.name)
+		}
+	}
 }

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// Hashes that are made take what OWASP recommends at least: 19 MiB, 2 passes, 1 lane; 20 to 50 ms.
+// Cost of new hashes, OWASP's minimum: 19 MiB, 2 passes, 1 lane; 20 to 50 ms.
 const (
 	newMemoryKiB = 19 << 10
 	newPasses    = 2
@@ -22,7 +22,7 @@ const (
 	newKeyBytes  = 32
 )
 
-// A hash that asks for more than these is refused before anything is allocated.
+// Limits of a hash, checked before anything is allocated.
 const (
 	maxMemoryKiB  = 256 << 10
 	maxPasses     = 16
@@ -40,7 +40,7 @@ type hash interface {
 	matches(password []byte) bool
 }
 
-// parseHash reads a hash and refuses one that is too weak to be one or too costly to verify.
+// parseHash parses a hash, and refuses one that is too weak or too costly.
 func parseHash(text string) (hash, error) {
 	switch {
 	case strings.HasPrefix(text, "$argon2id$"):
@@ -101,7 +101,7 @@ func parseArgon2id(text string) (hash, error) {
 	return h, nil
 }
 
-// parseCost reads m=KIB,t=PASSES,p=LANES.
+// parseCost parses m=KIB,t=PASSES,p=LANES.
 func (h *argon2id) parseCost(text string) error {
 	parts := strings.Split(text, ",")
 	if len(parts) != 3 {
@@ -140,7 +140,7 @@ func decode(what, text string, least, most int) ([]byte, error) {
 	return decoded, nil
 }
 
-// bcryptHash is a hash as bcrypt writes it.
+// bcryptHash is a hash in bcrypt's own format.
 type bcryptHash []byte
 
 func (h bcryptHash) matches(password []byte) bool {
@@ -161,7 +161,7 @@ func parseBcrypt(text string) (hash, error) {
 
 const bcryptAlphabet = "./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
-// unmatchable returns a hash that takes as long as a new one and that no password is known to match.
+// unmatchable returns a hash with the cost of a new one that matches no known password.
 func unmatchable() hash {
 	h := &argon2id{memory: newMemoryKiB, passes: newPasses, lanes: newLanes,
 		salt: make([]byte, newSaltBytes), key: make([]byte, newKeyBytes)}

@@ -14,10 +14,10 @@ import (
 	"github.com/outcry-mqtt/outcry/hooks/rules"
 )
 
-// doorkeeper takes clients as the user that they say they are, in the rooms that are their password.
-type doorkeeper struct{}
+// roomsAuth accepts clients under the user name they send, with their password as the list of rooms.
+type roomsAuth struct{}
 
-func (doorkeeper) Authenticate(_ context.Context, c *broker.Credentials) (*broker.Identity, error) {
+func (roomsAuth) Authenticate(_ context.Context, c *broker.Credentials) (*broker.Identity, error) {
 	rooms := []any{}
 	for _, room := range bytes.Fields(c.Password) {
 		rooms = append(rooms, string(room))
@@ -25,16 +25,16 @@ func (doorkeeper) Authenticate(_ context.Context, c *broker.Credentials) (*broke
 	return &broker.Identity{User: c.Username, Claims: map[string]any{"rooms": rooms}, Method: "test"}, nil
 }
 
-// house is a broker with rules.
-type house struct {
+// testBroker is a broker with rules.
+type testBroker struct {
 	*broker.Broker
 	t       *testing.T
 	rules   *rules.Authorizer
 	address string
 }
 
-// The user mallory may do what everybody may; root may do everything, and hears it.
-func houseRules() rules.Options {
+// testRules gives user mallory the permissions of every user, and root all permissions.
+func testRules() rules.Options {
 	return rules.Options{
 		Rules: []rules.Rule{
 			allow("user:root", "#"), allow("user:root", "$SYS/#"),
@@ -45,11 +45,11 @@ func houseRules() rules.Options {
 	}
 }
 
-func startHouse(t *testing.T, o rules.Options) *house {
+func startBroker(t *testing.T, o rules.Options) *testBroker {
 	t.Helper()
-	h := &house{t: t, rules: mustNew(t, o)}
+	h := &testBroker{t: t, rules: mustNew(t, o)}
 	var err error
-	if h.Broker, err = broker.New(broker.Options{Shards: 2, Hooks: []any{doorkeeper{}, h.rules}}); err != nil {
+	if h.Broker, err = broker.New(broker.Options{Shards: 2, Hooks: []any{roomsAuth{}, h.rules}}); err != nil {
 		t.Fatal(err)
 	}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -67,7 +67,7 @@ func startHouse(t *testing.T, o rules.Options) *house {
 			if err != nil {
 				return
 			}
-			if err := h.Attach(broker.Link{Listener: "tcp", Conn: c}); err != nil && !errors.Is(err, broker.ErrClosed) {
+			if err := h.Attach(broker.Conn{Listener: "tcp", Conn: c}); err != nil && !errors.Is(err, broker.ErrClosed) {
 				t.Errorf("attach: %v", err)
 			}
 		}
@@ -87,15 +87,15 @@ func as(version byte, user, id, rooms string) raw.Connect {
 	return raw.Connect{Version: version, ID: id, Clean: true, User: &user, Password: &rooms}
 }
 
-// lasting is a session that outlives its connection.
-func lasting(k raw.Connect) raw.Connect {
+// persistent makes the session outlive its connection.
+func persistent(k raw.Connect) raw.Connect {
 	if k.Clean = false; k.Version == raw.V5 {
 		k.Props = append(k.Props, raw.Num(raw.SessionExpiry, 600))
 	}
 	return k
 }
 
-func (h *house) dial(k raw.Connect) *raw.Client {
+func (h *testBroker) dial(k raw.Connect) *raw.Client {
 	h.t.Helper()
 	conn, err := net.Dial("tcp", h.address)
 	if err != nil {
@@ -106,7 +106,7 @@ func (h *house) dial(k raw.Connect) *raw.Client {
 	return c
 }
 
-func (h *house) connect(k raw.Connect) *raw.Client {
+func (h *testBroker) connect(k raw.Connect) *raw.Client {
 	h.t.Helper()
 	c := h.dial(k)
 	if p := c.Expect(raw.CONNACK); p.Code != 0 {
@@ -115,8 +115,8 @@ func (h *house) connect(k raw.Connect) *raw.Client {
 	return c
 }
 
-// refused expects a CONNACK with a code of MQTT 5, or the one that stands for it in 3.1.1.
-func (h *house) refused(k raw.Connect, v5, v3 byte) {
+// expectRefused expects a CONNACK with code v5 in MQTT 5, v3 in 3.1.1.
+func (h *testBroker) expectRefused(k raw.Connect, v5, v3 byte) {
 	h.t.Helper()
 	code := v3
 	if k.Version == raw.V5 {
@@ -125,7 +125,7 @@ func (h *house) refused(k raw.Connect, v5, v3 byte) {
 	h.dial(k).ExpectRefused(code)
 }
 
-func (h *house) eventually(what string, ok func(broker.Stats) bool) {
+func (h *testBroker) eventually(what string, ok func(broker.Stats) bool) {
 	h.t.Helper()
 	for end := time.Now().Add(raw.Patience); !ok(h.Stats()); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
@@ -134,7 +134,7 @@ func (h *house) eventually(what string, ok func(broker.Stats) bool) {
 	}
 }
 
-func (h *house) update(o rules.Options) {
+func (h *testBroker) update(o rules.Options) {
 	h.t.Helper()
 	if err := h.rules.Update(o); err != nil {
 		h.t.Fatal(err)
@@ -142,28 +142,27 @@ func (h *house) update(o rules.Options) {
 	h.RulesChanged()
 }
 
-func (h *house) say(topic, payload string, retain bool) {
+func (h *testBroker) publish(topic, payload string, retain bool) {
 	h.t.Helper()
 	if err := h.Publish(broker.Message{Topic: topic, Payload: []byte(payload), QoS: 1, Retain: retain}); err != nil {
 		h.t.Fatal(err)
 	}
 }
 
-// each runs a test for both kinds of clients: those that can be told why, and those that cannot.
-func each(t *testing.T, test func(t *testing.T, version byte)) {
+// eachVersion runs a test for MQTT 5 clients, which get reasons, and for older ones, which do not.
+func eachVersion(t *testing.T, test func(t *testing.T, version byte)) {
 	for name, version := range map[string]byte{"5": raw.V5, "3.1.1": raw.V311} {
 		t.Run(name, func(t *testing.T) { test(t, version) })
 	}
 }
 
-// Every filter that would hear more than is allowed is refused as a whole: nothing is heard through it, neither what is
-// retained nor what comes.
+// A filter that could match a forbidden topic is refused as a whole: it delivers neither retained nor new messages.
 func TestSpyingSubscriptions(t *testing.T) {
-	each(t, func(t *testing.T, version byte) {
-		h := startHouse(t, houseRules())
+	eachVersion(t, func(t *testing.T, version byte) {
+		h := startBroker(t, testRules())
 		secrets := []string{"private/x", "x", "chat/secret/say", "dev/other/up", "b/x", "vault/mine/pin", "vault/x/pin"}
 		for _, topic := range secrets {
-			h.say(topic, "retained", true)
+			h.publish(topic, "retained", true)
 		}
 		denied := byte(0x87)
 		if version == raw.V311 {
@@ -182,7 +181,7 @@ func TestSpyingSubscriptions(t *testing.T) {
 				}
 			}
 			for _, topic := range secrets {
-				h.say(topic, "now", false)
+				h.publish(topic, "now", false)
 			}
 			c.ExpectNothing()
 			for _, filter := range []string{"a/#", "a", "$share/g/a/+", "chat/lobby/#", "vault/mine/key"} {
@@ -198,10 +197,10 @@ func TestSpyingSubscriptions(t *testing.T) {
 	})
 }
 
-// Nothing reaches a topic that its publisher may not speak on, whatever way it is named.
+// No message reaches a forbidden topic, however the topic is spelled.
 func TestForbiddenPublishes(t *testing.T) {
-	each(t, func(t *testing.T, version byte) {
-		h := startHouse(t, houseRules())
+	eachVersion(t, func(t *testing.T, version byte) {
+		h := startBroker(t, testRules())
 		root := h.connect(as(raw.V5, "root", "root", ""))
 		root.Subscribe(0, "#", "$SYS/x", "$share/g/b/#")
 		c := h.connect(as(version, "mallory", "m", "lobby"))
@@ -216,7 +215,7 @@ func TestForbiddenPublishes(t *testing.T) {
 				}
 			}
 		}
-		c.ExpectNothing() // all was seen
+		c.ExpectNothing() // the last message has arrived
 		root.ExpectNothing()
 		if st := h.Stats(); st.Dropped["not_authorized"] != 45 || st.Retained != 0 {
 			t.Errorf("%d refused, %d retained", st.Dropped["not_authorized"], st.Retained)
@@ -226,9 +225,9 @@ func TestForbiddenPublishes(t *testing.T) {
 	})
 }
 
-// A topic alias is only a name: what it stands for is held to the rules each time.
+// A topic alias is checked like the topic it stands for, at each use.
 func TestAliasTricks(t *testing.T) {
-	h := startHouse(t, houseRules())
+	h := startBroker(t, testRules())
 	root := h.connect(as(raw.V5, "root", "root", ""))
 	root.Subscribe(0, "#")
 	c := h.connect(as(raw.V5, "mallory", "m", ""))
@@ -250,7 +249,7 @@ func TestAliasTricks(t *testing.T) {
 	publish("a/ok", "set back", 0)
 	root.ExpectPublish("a/ok", "set back")
 
-	o := houseRules()
+	o := testRules()
 	o.Rules = append([]rules.Rule{deny("user:mallory", "a/#")}, o.Rules...)
 	h.update(o)
 	publish("", "used when the rules have changed", 0x87)
@@ -258,8 +257,8 @@ func TestAliasTricks(t *testing.T) {
 }
 
 func TestWillsToForbiddenTopics(t *testing.T) {
-	each(t, func(t *testing.T, version byte) {
-		h := startHouse(t, houseRules())
+	eachVersion(t, func(t *testing.T, version byte) {
+		h := startBroker(t, testRules())
 		root := h.connect(as(raw.V5, "root", "root", ""))
 		root.Subscribe(0, "#", "$SYS/x")
 		for topic, code := range map[string]byte{"private/x": 0x87, "chat/other/x": 0x87, "dev/other/x": 0x87, "$SYS/x": 0x90, "$me/x": 0x90} {
@@ -276,108 +275,109 @@ func TestWillsToForbiddenTopics(t *testing.T) {
 		h.connect(k).Close()
 		root.ExpectPublish("chat/lobby/x", "bye")
 		c := h.connect(k)
-		o := houseRules()
+		o := testRules()
 		o.Rooms = nil
-		h.update(o) // while the will waits
+		h.update(o) // while the will is delayed
 		c.Close()
 		h.eventually("the client is gone", func(st broker.Stats) bool { return st.Sessions == 1 })
 		root.ExpectNothing()
 	})
 }
 
-// When the rules change, who is not allowed any more stops hearing at once, also as a member of a group, whose messages
-// then go to the others.
+// When a rule change revokes a permission, delivery stops at once, also to a group's member; its messages then go to
+// other members.
 func TestRulesChangeUnderLiveClients(t *testing.T) {
-	each(t, func(t *testing.T, version byte) {
-		h := startHouse(t, houseRules())
+	eachVersion(t, func(t *testing.T, version byte) {
+		h := startBroker(t, testRules())
 		ann, bob := h.connect(as(version, "ann", "ann", "lobby")), h.connect(as(version, "bob", "bob", "lobby"))
 		ann.Subscribe(0, "chat/lobby/#", "$share/g/a/#")
 		bob.Subscribe(0, "chat/lobby/#", "$share/g/a/#")
-		h.say("chat/lobby/say", "1", false)
+		h.publish("chat/lobby/say", "1", false)
 		ann.ExpectPublish("chat/lobby/say", "1")
 		bob.ExpectPublish("chat/lobby/say", "1")
-		o := houseRules()
+		o := testRules()
 		o.Rules = append([]rules.Rule{deny("user:ann", "#")}, o.Rules...)
 		h.update(o)
 		h.eventually("subscriptions have ended", func(st broker.Stats) bool { return st.Subscriptions == 2 })
-		h.say("chat/lobby/say", "2", false)
+		h.publish("chat/lobby/say", "2", false)
 		bob.ExpectPublish("chat/lobby/say", "2")
 		for _, payload := range []string{"3", "4", "5"} {
-			h.say("a/x", payload, false)
+			h.publish("a/x", payload, false)
 			bob.ExpectPublish("a/x", payload)
 		}
 		ann.ExpectNothing()
 	})
 }
 
-// What has waited for a session is held to the rules, and the claims, of when its client comes back.
+// Queued messages are checked by the rules and claims at the time when the client comes back.
 func TestResumedSessionsAreHeldToTheRules(t *testing.T) {
-	away := func(h *house, version byte) {
-		c := h.connect(lasting(as(version, "ann", "ann", "lobby")))
+	away := func(h *testBroker, version byte) {
+		c := h.connect(persistent(as(version, "ann", "ann", "lobby")))
 		c.Subscribe(1, "chat/lobby/#", "a/#", "$share/g/chat/lobby/#")
 		c.Close()
 		h.eventually("offline", func(st broker.Stats) bool { return st.SessionsOffline == 1 })
-		h.say("chat/lobby/say", "secret", false)
-		h.say("a/x", "fine", false)
+		h.publish("chat/lobby/say", "secret", false)
+		h.publish("a/x", "fine", false)
 		h.eventually("queued", func(st broker.Stats) bool { return st.Queued == 3 })
 	}
-	back := func(h *house, version byte, rooms string) {
+	back := func(h *testBroker, version byte, rooms string) {
 		h.t.Helper()
-		c := h.dial(lasting(as(version, "ann", "ann", rooms)))
+		c := h.dial(persistent(as(version, "ann", "ann", rooms)))
 		if p := c.Expect(raw.CONNACK); p.Code != 0 || !p.SessionPresent {
 			h.t.Fatalf("%v, want the session", p)
 		}
 		c.Send(raw.Ack(raw.PUBACK, c.ExpectPublish("a/x", "fine").ID))
-		h.say("chat/lobby/say", "secret again", false)
+		h.publish("chat/lobby/say", "secret again", false)
 		c.ExpectNothing()
 		if st := h.Stats(); st.Dropped["not_authorized"] != 2 || st.Subscriptions != 1 {
 			h.t.Errorf("%d were dropped, %d subscriptions are left", st.Dropped["not_authorized"], st.Subscriptions)
 		}
 	}
-	each(t, func(t *testing.T, version byte) {
+	eachVersion(t, func(t *testing.T, version byte) {
 		t.Run("other rules", func(t *testing.T) {
-			h := startHouse(t, houseRules())
+			h := startBroker(t, testRules())
 			away(h, version)
-			o := houseRules()
+			o := testRules()
 			o.Rooms = nil
 			h.update(o)
 			back(h, version, "lobby")
 		})
 		t.Run("other claims", func(t *testing.T) {
-			h := startHouse(t, houseRules())
+			h := startBroker(t, testRules())
 			away(h, version)
 			back(h, version, "other")
 		})
 	})
 }
 
-// A session is for the user that made it. Who names its client identifier gets nothing, and its owner notices nothing.
+// A session belongs to the user that created it. Another user of its client identifier gets nothing, and the owner
+// notices nothing.
 func TestStolenClientIdentifiers(t *testing.T) {
-	each(t, func(t *testing.T, version byte) {
-		h := startHouse(t, houseRules())
+	eachVersion(t, func(t *testing.T, version byte) {
+		h := startBroker(t, testRules())
 		root := h.connect(as(raw.V5, "root", "root", ""))
 		root.Subscribe(0, "private/will")
-		k := lasting(as(version, "victim", "screen", ""))
+		k := persistent(as(version, "victim", "screen", ""))
 		k.Will = &raw.Will{Topic: "private/will", Payload: "x"}
 		attack := func() {
 			t.Helper()
 			for _, thief := range []string{"mallory", "", "VICTIM", "victim ", "root"} {
 				for _, with := range []byte{raw.V5, raw.V311} {
 					mine := as(with, thief, "screen", "lobby")
-					h.refused(mine, 0x85, 2)          // to end the session
-					h.refused(lasting(mine), 0x85, 2) // to take it over
+					h.expectRefused(mine, 0x85, 2)             // to end the session
+					h.expectRefused(persistent(mine), 0x85, 2) // to take it over
 				}
 			}
 		}
 		victim := h.connect(k)
 		victim.Subscribe(1, "private/#")
 		attack()
-		h.say("private/x", "1", false)
+		h.publish("private/x", "1", false)
 		victim.Send(raw.Ack(raw.PUBACK, victim.ExpectPublish("private/x", "1").ID))
 		victim.Send(raw.Plain(raw.DISCONNECT))
 		victim.ExpectClosed()
 		h.eventually("offline", func(st broker.Stats) bool { return st.SessionsOffline == 1 })
-		h.say("private/x", "2", false)
+		h.publish("private/x", "2", false)
 		attack()
 		root.ExpectNothing() // not even the will
 		victim = h.dial(k)
@@ -389,18 +389,18 @@ func TestStolenClientIdentifiers(t *testing.T) {
 	})
 }
 
-// With client_ids nobody even comes in with another's identifier, whether it has a session or not.
+// With client_ids, nobody connects with another user's identifier, whether it has a session or not.
 func TestBoundClientIdentifiers(t *testing.T) {
-	each(t, func(t *testing.T, version byte) {
-		o := houseRules()
+	eachVersion(t, func(t *testing.T, version byte) {
+		o := testRules()
 		o.ClientIDs = []rules.ClientID{{Who: []string{"*"}, IDs: []string{"{user}-*"}}}
-		h := startHouse(t, o)
+		h := startBroker(t, o)
 		for _, id := range []string{"ann-1", "bob", "bobby-1", "Bob-1", strings.Repeat("bob-", 3)[1:], "*", "{user}-1"} {
-			h.refused(as(version, "bob", id, ""), 0x85, 2)
-			h.refused(lasting(as(version, "bob", id, "")), 0x85, 2)
+			h.expectRefused(as(version, "bob", id, ""), 0x85, 2)
+			h.expectRefused(persistent(as(version, "bob", id, "")), 0x85, 2)
 		}
 		bob := h.connect(as(version, "bob", "bob-1", ""))
-		h.connect(as(version, "bob", "", "")) // the broker chooses
+		h.connect(as(version, "bob", "", "")) // the broker assigns one
 		o.ClientIDs[0].IDs[0] = "x-{user}"
 		h.update(o)
 		bob.ExpectEnd(0x87)

@@ -6,10 +6,10 @@ import (
 	"github.com/outcry-mqtt/outcry/broker"
 )
 
-// Authorizer decides by rules and rooms. It is a broker.Granter, a broker.Admitter and a broker.TopicPolicy, and it may be
-// used and updated by several goroutines at once.
+// Authorizer decides by rules and rooms. It is a broker.Granter, a broker.Admitter and a broker.TopicPolicy. It is
+// safe for concurrent use, updates included.
 type Authorizer struct {
-	current atomic.Pointer[ruleset] // whole or not at all: a decision uses one version of the rules
+	current atomic.Pointer[ruleset] // replaced as a whole: a decision uses one version of the rules
 	own     ownRules
 }
 
@@ -19,7 +19,7 @@ var (
 	_ broker.TopicPolicy = (*Authorizer)(nil)
 )
 
-// New returns an Authorizer that decides by o. Its error is Problems.
+// New returns an Authorizer with the rules o. Its error is Problems.
 func New(o Options) (*Authorizer, error) {
 	a := &Authorizer{}
 	if err := a.Update(o); err != nil {
@@ -28,8 +28,8 @@ func New(o Options) (*Authorizer, error) {
 	return a, nil
 }
 
-// Update decides by o from now on. If something is wrong with o it returns Problems and the rules stay as they are. The
-// broker must be told: see broker.Broker.RulesChanged.
+// Update replaces the rules. If o is invalid it returns Problems and the old rules apply. The caller then calls
+// broker.Broker.RulesChanged.
 func (a *Authorizer) Update(o Options) error {
 	s, problems := compile(o)
 	if len(problems) > 0 {
@@ -40,15 +40,15 @@ func (a *Authorizer) Update(o Options) error {
 	return nil
 }
 
-// Authorize tells whether c may do action on topic.
+// Authorize reports whether c may do action on topic.
 //
-// To publish and to be delivered, the topic's name must match. To subscribe, a rule that allows must match every topic
-// that the filter could match, and a rule that denies refuses the filter if it matches any of them.
+// To publish and to be delivered, the topic's name must match. To subscribe, an allowing rule must match every topic
+// that the filter can match; a denying rule refuses the filter if it matches any of them.
 func (a *Authorizer) Authorize(c *broker.Client, action broker.Action, topic string) bool {
 	return a.Grant(c, action, topic).Allowed
 }
 
-// Grant tells how far c may go with action on topic: the limits are those of the rule that decides.
+// Grant returns c's permission for action on topic, with the limits of the deciding rule.
 func (a *Authorizer) Grant(c *broker.Client, action broker.Action, topic string) broker.Grant {
 	r, _ := a.current.Load().first(c, action, topic)
 	if r == nil {
@@ -57,8 +57,8 @@ func (a *Authorizer) Grant(c *broker.Client, action broker.Action, topic string)
 	return r.grant
 }
 
-// Admit refuses a client whose own rules cannot be understood (0x87), and one that may not use its client identifier
-// (0x85). An identifier that the broker chose is nobody else's, and may always be used.
+// Admit refuses a client whose own rules are invalid (0x87), and one that may not use its client identifier (0x85).
+// An identifier assigned by the broker may always be used.
 func (a *Authorizer) Admit(c *broker.Client) *broker.Refusal {
 	s := a.current.Load()
 	if _, err := s.ownOf(c.Identity); err != nil {
@@ -70,7 +70,7 @@ func (a *Authorizer) Admit(c *broker.Client) *broker.Refusal {
 	return &broker.Refusal{Code: broker.CodeClientIDNotValid, Reason: "this user may not use this client identifier", Label: "client_id"}
 }
 
-// QueuePolicy returns the policy of the first room that topic belongs to, and broker.DropOldest if there is none.
+// QueuePolicy returns the policy of the first room with this topic, or broker.DropOldest.
 func (a *Authorizer) QueuePolicy(topic string) broker.QueuePolicy {
 	queues := a.current.Load().queues
 	for i := range queues {
@@ -81,7 +81,7 @@ func (a *Authorizer) QueuePolicy(topic string) broker.QueuePolicy {
 	return broker.DropOldest
 }
 
-// first returns the first rule that decides, and the topics by which it does.
+// first returns the first rule that decides, and its matching topics.
 func (s *ruleset) first(c *broker.Client, action broker.Action, topic string) (*rule, *pattern) {
 	wanted := actionOf(action)
 	for _, part := range s.parts(c.Identity) {
@@ -98,8 +98,8 @@ func (s *ruleset) first(c *broker.Client, action broker.Action, topic string) (*
 	return nil, nil
 }
 
-// parts are the rules for a client in the order in which they are asked. There are no rooms for one whose own rules
-// cannot be understood: they could have denied something.
+// parts returns the rules for a client in order of evaluation. A client whose own rules are invalid gets no rooms:
+// the rules could have denied something.
 func (s *ruleset) parts(id *broker.Identity) [3][]rule {
 	own, err := s.ownOf(id)
 	if err != nil {
@@ -108,7 +108,7 @@ func (s *ruleset) parts(id *broker.Identity) [3][]rule {
 	return [3][]rule{s.rules, own, s.rooms}
 }
 
-// match returns the first of the rule's topics that decides about topic.
+// match returns the first of the rule's topic patterns that decides about topic.
 func (r *rule) match(c *broker.Client, action broker.Action, topic string) *pattern {
 	for i := range r.topics {
 		p := &r.topics[i]
@@ -119,7 +119,7 @@ func (r *rule) match(c *broker.Client, action broker.Action, topic string) *patt
 	return nil
 }
 
-// isAbout tells whether the rule is about a client, its topics aside.
+// isAbout reports whether the rule applies to a client, its topics aside.
 func (r *rule) isAbout(id *broker.Identity) bool {
 	if !r.who.includes(id) {
 		return false

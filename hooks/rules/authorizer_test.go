@@ -39,7 +39,7 @@ func deny(who, topic string, actions ...string) rules.Rule {
 
 func only(list ...rules.Rule) rules.Options { return rules.Options{Rules: list} }
 
-// decision is a question to an Authorizer and the answer that is right.
+// decision is a question to an Authorizer and the expected answer.
 type decision struct {
 	client *broker.Client
 	action broker.Action
@@ -229,14 +229,14 @@ func TestPlaceholders(t *testing.T) {
 	})
 }
 
-// What a client brings must never stand for more than one level, nor lead into the topics of the server.
+// A client's value must never stand for more than one level, nor reach the server's topics.
 func TestPlaceholdersCannotBeInjected(t *testing.T) {
 	o := only(allow("*", "{client}/#"), allow("*", "dev/{client}/#"), allow("*", "c/{claim.r}/say"), allow("*", "u/{user}/#"))
 	for _, value := range []string{"", "+", "#", "a/b", "/", "a+", "#a", "a\x00b", "$SYS", "$share", "dev/+", "+/#"} {
 		byID, byUser := withID(value), user(value, nil)
 		byClaim := user("ann", claims{"r": value})
 		byList := user("ann", claims{"r": []any{value, value + "#"}})
-		inDepth := value == "$SYS" || value == "$share" // harmless but at the first level
+		inDepth := value == "$SYS" || value == "$share" // harmless except at the first level
 		check(t, o, []decision{
 			{byID, sub, value + "/#", false},
 			{byID, pub, value + "/a", false},

@@ -5,12 +5,12 @@ import (
 	"strconv"
 )
 
-// claimIs is a condition: the claim is the value, or a list with it.
+// claimIs is a condition: the claim is the value, or a list that contains it.
 type claimIs struct{ name, value string }
 
 func (c claimIs) holds(claims map[string]any) bool { return contains(claims[c.name], c.value) }
 
-// contains tells whether a claim is text, or a list with it. It does not allocate.
+// contains reports whether a claim is text, or a list that contains it. It does not allocate.
 func contains(claim any, text string) bool {
 	switch list := claim.(type) {
 	case []string:
@@ -22,17 +22,17 @@ func contains(claim any, text string) bool {
 		return false
 	case []any:
 		for _, member := range list {
-			if is(member, text) {
+			if formatsAs(member, text) {
 				return true
 			}
 		}
 		return false
 	}
-	return is(claim, text)
+	return formatsAs(claim, text)
 }
 
-// is tells whether a single value is written as text.
-func is(value any, text string) bool {
+// formatsAs reports whether a scalar formats as text.
+func formatsAs(value any, text string) bool {
 	if s, ok := value.(string); ok {
 		return s == text
 	}
@@ -41,7 +41,7 @@ func is(value any, text string) bool {
 	return ok && string(written) == text
 }
 
-// appendScalar appends how a single value is written. Lists, objects and null are not single values.
+// appendScalar appends a scalar's text. Lists, objects and null are not scalars.
 func appendScalar(to []byte, value any) ([]byte, bool) {
 	switch v := value.(type) {
 	case string:
@@ -60,7 +60,7 @@ func appendScalar(to []byte, value any) ([]byte, bool) {
 	return to, false
 }
 
-// hasLevel tells whether a claim has a value that can stand for a topic level.
+// hasLevel reports whether a claim has a value that can stand for a topic level.
 func hasLevel(claim any, first bool) bool {
 	switch list := claim.(type) {
 	case []string:
@@ -90,8 +90,8 @@ func isScalarLevel(value any, first bool) bool {
 	return ok && isLevel(string(written), first)
 }
 
-// isLevel tells whether a client's value may stand for one topic level. What could reach beyond that level, or, as the
-// first one, into the topics of the server, stands for nothing.
+// isLevel reports whether a client's value may stand for one topic level. A value that could reach beyond the level,
+// or at the first level into the server's topics, may not.
 func isLevel(value string, first bool) bool {
 	for i := range len(value) {
 		switch value[i] {

@@ -18,12 +18,12 @@ type idRule struct {
 type idPattern struct {
 	source string
 	parts  []idPart
-	open   bool // it ends with *
+	open   bool // ends with *
 }
 
 type idPart struct {
 	kind kind   // literal, userName or claimed
-	text string // of a literal: itself; of a claim: its name
+	text string // of a literal: its text; of a claim: its name
 }
 
 func compileIDs(path string, from *ClientID, problems *Problems) idRule {
@@ -41,7 +41,7 @@ func compileIDs(path string, from *ClientID, problems *Problems) idRule {
 	return r
 }
 
-// parseID compiles a client identifier of a ClientID.
+// parseID compiles one of ClientID.IDs.
 func parseID(source string) (idPattern, *fault) {
 	p := idPattern{source: source}
 	if source == "" {
@@ -92,7 +92,7 @@ func idPlaceholder(name string) (idPart, *fault) {
 	return idPart{}, &fault{fmt.Sprintf("there is no placeholder {%s}", name), "there are {user} and {claim.NAME}"}
 }
 
-// idRule returns the first rule that lets a client use its client identifier; nil: it may not.
+// idRule returns the first rule that permits a client's identifier, or nil.
 func (s *ruleset) idRule(c *broker.Client) *idRule {
 	for i := range s.ids {
 		r := &s.ids[i]
@@ -108,8 +108,7 @@ func (s *ruleset) idRule(c *broker.Client) *idRule {
 	return nil
 }
 
-// matches tells whether text is what parts stand for. A value that is missing or empty stands for nothing; nothing in a
-// value is a wildcard.
+// matches reports whether parts match text. A missing or empty value matches nothing; values contain no wildcards.
 func (p *idPattern) matches(parts []idPart, text string, id *broker.Identity) bool {
 	if len(parts) == 0 {
 		return p.open || text == ""
@@ -128,7 +127,7 @@ func (p *idPattern) matches(parts []idPart, text string, id *broker.Identity) bo
 	}
 }
 
-// anyMember tells whether something holds for a claim, or for a member of a list.
+// anyMember reports whether holds is true of a claim or of a member of a list.
 func anyMember(claim any, holds func(string) bool) bool {
 	switch list := claim.(type) {
 	case []string:

@@ -34,7 +34,7 @@ func TestClientIDs(t *testing.T) {
 		{"ann", nil, "{user}", false},
 		{"ann", sites, "site-north-ann", true},
 		{"ann", sites, "site-7-ann", true},
-		{"ann", sites, "site-a*-ann", true}, // a value is itself, not a wildcard
+		{"ann", sites, "site-a*-ann", true}, // a value is literal, not a wildcard
 		{"ann", sites, "site-abc-ann", false},
 		{"ann", sites, "site--ann", false},
 		{"ann", sites, "site-south-ann", false},
@@ -48,7 +48,7 @@ func TestClientIDs(t *testing.T) {
 		{"root", claims{"admin": false}, "anything", false},
 		{"", nil, "guest-1", true},
 		{"", nil, "ann", false},
-		{"", nil, "", false}, // {user} stands for nothing, not for an empty text
+		{"", nil, "", false}, // {user} never stands for an empty text
 	} {
 		client := &broker.Client{ID: c.id, Identity: &broker.Identity{User: c.user, Claims: c.claims}}
 		refusal := a.Admit(client)

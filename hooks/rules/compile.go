@@ -9,17 +9,17 @@ import (
 	"github.com/outcry-mqtt/outcry/broker"
 )
 
-// ruleset is Options compiled. It does not change.
+// ruleset is compiled Options. It does not change.
 type ruleset struct {
-	rules    []rule // that were written
-	rooms    []rule // that rooms became
+	rules    []rule // from Options.Rules
+	rooms    []rule // from Options.Rooms
 	aclClaim string
-	own      *ownRules // of the clients, by aclClaim
+	own      *ownRules // clients' own, from aclClaim
 	ids      []idRule
 	queues   []queue
 }
 
-// rule is a compiled rule, or one that a room became.
+// rule is a compiled rule, or one generated from a room.
 type rule struct {
 	path    string
 	grant   broker.Grant // zero: the rule denies
@@ -53,7 +53,7 @@ func actionOf(a broker.Action) actions {
 	return 0
 }
 
-// Check returns everything that is wrong with o, in its order; nothing if New would take it.
+// Check returns all problems of o, in its order; none if New accepts it.
 func Check(o Options) Problems {
 	_, problems := compile(o)
 	return problems
@@ -148,24 +148,24 @@ func compileActions(path string, names []string, problems *Problems) actions {
 	return set
 }
 
-// addRoom adds the rules and the policy that a room becomes.
+// addRoom adds the rules and the queue policy of a room.
 func (s *ruleset) addRoom(path string, from *Room, problems *Problems) {
 	topics, f := parseRoom(from.Topics)
 	if f != nil {
 		problems.report(path+".topics", f)
 	}
 	g := compileGrant(path, from.MaxQoS, from.NoRetain, from.MaxRate, problems)
-	s.addDoor(rule{path: path + ".join", grant: g, actions: subscribe}, &topics, from.Join, problems)
-	s.addDoor(rule{path: path + ".speak", grant: g, actions: publish}, &topics, from.Speak, problems)
+	s.addGrants(rule{path: path + ".join", grant: g, actions: subscribe}, &topics, from.Join, problems)
+	s.addGrants(rule{path: path + ".speak", grant: g, actions: publish}, &topics, from.Speak, problems)
 	if from.Queue > broker.Disconnect {
 		problems.report(path+".queue", &fault{"is not a policy", "write drop-oldest, conflate or disconnect"})
 	}
 	s.queues = append(s.queues, queue{topics.with(level{kind: plus}), from.Queue})
 }
 
-// addDoor adds the rules of Join or Speak, which are like the one given: one for each claim:NAME, whose rooms stand in the
-// topics, and one for all other entries, which are for any room.
-func (s *ruleset) addDoor(like rule, topics *pattern, entries []string, problems *Problems) {
+// addGrants adds the rules of Join or Speak, copies of like: one for each claim:NAME, whose rooms are in its topics,
+// and one for all other entries, which apply to any room.
+func (s *ruleset) addGrants(like rule, topics *pattern, entries []string, problems *Problems) {
 	anyRoom := like
 	anyRoom.topics = []pattern{topics.with(level{kind: plus})}
 	for i, entry := range entries {

@@ -1,7 +1,7 @@
-// Package rules decides who may publish and subscribe to what: an Authorizer whose rules are read in order, the first
-// that matches wins, and whatever none of them allows is denied. Rooms are families of topics with who may join and who
-// may speak; they become rules behind those that were written.
+// Package rules decides which clients may publish and subscribe to which topics. An Authorizer evaluates rules in
+// order: the first match wins, and everything else is denied. Rooms are families of topics with lists of readers and
+// writers; they become rules behind the explicit ones.
 //
-// It never looks at credentials or payloads, and it never widens what was asked for: a subscription is allowed as a
-// whole or refused.
+// It never reads credentials or payloads, and never narrows or widens a filter: a subscription is allowed or refused
+// as a whole.
 package rules

@@ -8,30 +8,30 @@ import (
 	"github.com/outcry-mqtt/outcry/broker"
 )
 
-// Question is what a client wants to do.
+// Question is a client's intended action.
 type Question struct {
 	Action broker.Action
-	Topic  string // a topic name; of Subscribe a topic filter, without its $share prefix
+	Topic  string // a topic name; for Subscribe a topic filter, without its $share prefix
 	QoS    byte
-	Retain bool // of a message
+	Retain bool // RETAIN flag of a message
 }
 
-// Decision is what an Authorizer decided, and why.
+// Decision is an Authorizer's decision with its reason.
 type Decision struct {
 	Allow  bool
-	QoS    byte   // that a subscription gets; no more than was asked for
-	Path   string // of the rule that decided: as in Problem.Path, or "claims.acl[0]" for the client's own; empty if none did
-	Topics string // of that rule's topics, the one that matched, as it was written
-	Reason string // a sentence for an operator, without a claim's value
+	QoS    byte   // maximum of a subscription, at most the requested one
+	Path   string // path of the deciding rule: as in Problem.Path, or "claims.acl[0]" for the client's own; empty if none
+	Topics string // the deciding rule's matching topic pattern, as written
+	Reason string // a sentence for an operator, without claim values
 
-	Nearest string // if no rule decided: the path of the first that would allow it to somebody, if there is one
+	Nearest string // if no rule decided: path of the first rule that would allow it to another client, if any
 	Passed  []Passed
 }
 
-// Passed is a rule that was asked before one decided, and why it did not.
+// Passed is a rule that was evaluated before the deciding one, with the reason why it did not decide.
 type Passed struct{ Path, Reason string }
 
-// Explain decides as Grant does, and says why. It is for tools and logs, not for the path of a message.
+// Explain decides like Grant and gives reasons. It is for tools and logs, not for the path of a message.
 func (a *Authorizer) Explain(c *broker.Client, q Question) Decision {
 	s := a.current.Load()
 	r, p := s.first(c, q.Action, q.Topic)
@@ -72,8 +72,8 @@ func (a *Authorizer) Explain(c *broker.Client, q Question) Decision {
 	return d
 }
 
-// ExplainAdmit says why a client may come in, or not, with its client identifier. QoS and Topics of the decision say
-// nothing.
+// ExplainAdmit explains whether a client may connect with its client identifier. QoS and Topics of the decision are
+// unset.
 func (a *Authorizer) ExplainAdmit(c *broker.Client) Decision {
 	s := a.current.Load()
 	if refusal := a.Admit(c); refusal != nil {
@@ -90,7 +90,7 @@ func (a *Authorizer) ExplainAdmit(c *broker.Client) Decision {
 	return Decision{Allow: true, Path: r.path, Reason: fmt.Sprintf("%s allows it: %s for %s", r.path, r.spelled(), strings.Join(r.who.source, ", "))}
 }
 
-// obstacle says why a rule does not let a client use its client identifier.
+// obstacle returns the reason why a rule does not permit a client's identifier.
 func (r *idRule) obstacle(c *broker.Client) string {
 	if !r.who.includes(c.Identity) {
 		return "it is for " + strings.Join(r.who.source, ", ")
@@ -106,7 +106,7 @@ func (r *idRule) spelled() string {
 	return strings.Join(sources, ", ")
 }
 
-// passed says of every rule before one why it did not decide.
+// passed returns every rule before until, with the reason why it did not decide.
 func (s *ruleset) passed(until *rule, c *broker.Client, q *Question) (all []Passed) {
 	for _, part := range s.parts(c.Identity) {
 		for i := range part {
@@ -120,7 +120,7 @@ func (s *ruleset) passed(until *rule, c *broker.Client, q *Question) (all []Pass
 	return all
 }
 
-// whyNot says why a rule does not decide.
+// whyNot returns the reason why a rule does not decide.
 func (r *rule) whyNot(c *broker.Client, q *Question) string {
 	switch {
 	case r.actions&actionOf(q.Action) == 0 && r.actions == publish:
@@ -139,7 +139,8 @@ func (r *rule) whyNot(c *broker.Client, q *Question) string {
 	return "it is about " + strings.Join(sources, ", ")
 }
 
-// nearest finds the first rule that would allow the topic to somebody, and says why it does not allow it to this client.
+// nearest returns the first rule that would allow the topic to another client, and the reason why it does not allow
+// it to this one.
 func (s *ruleset) nearest(c *broker.Client, q *Question) (near *rule, why string) {
 	for _, part := range s.parts(c.Identity) {
 		for i := range part {
@@ -158,7 +159,7 @@ func (s *ruleset) nearest(c *broker.Client, q *Question) (near *rule, why string
 	return nil, ""
 }
 
-// obstacle says why a rule whose topics overlap with topic does not decide about it.
+// obstacle returns the reason why a rule whose topics overlap with topic does not decide about it.
 func (r *rule) obstacle(p, shape *pattern, c *broker.Client, topic string) string {
 	switch {
 	case !r.isAbout(c.Identity):
@@ -169,7 +170,7 @@ func (r *rule) obstacle(p, shape *pattern, c *broker.Client, topic string) strin
 	return fmt.Sprintf("%s is not among %s", topic, p.spelled())
 }
 
-// audience says who a rule is about.
+// audience describes the clients that a rule applies to.
 func (r *rule) audience() string {
 	text := strings.Join(r.who.source, ", ")
 	for i, claim := range r.claims {
@@ -178,7 +179,7 @@ func (r *rule) audience() string {
 	return text
 }
 
-// spelled writes the pattern with its rooms replaced.
+// spelled formats the pattern with its rooms replaced.
 func (p *pattern) spelled() string {
 	texts := make([]string, 0, len(p.levels))
 	for _, l := range p.levels {

@@ -64,7 +64,7 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-// Every rule that was asked before the one that decided says why it did not.
+// Every rule evaluated before the deciding one has a reason.
 func TestExplainPassed(t *testing.T) {
 	boss := allow("*", "chat/#")
 	boss.Claims = map[string]string{"role": "boss"}

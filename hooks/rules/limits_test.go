@@ -17,7 +17,7 @@ func unretained(r rules.Rule) rules.Rule {
 	return r
 }
 
-// The limits are those of the rule that decides; another one that would give more is not asked.
+// The limits are those of the deciding rule, even if a later rule grants more.
 func TestGrant(t *testing.T) {
 	one := byte(1)
 	a := mustNew(t, rules.Options{

@@ -9,8 +9,8 @@ import (
 	"github.com/outcry-mqtt/outcry/hooks/rules"
 )
 
-// The model knows only how a filter matches a name (MQTT 5 section 4.7) and compares sets of names. Names have one level
-// more than filters and a text that no filter has, so that every difference shows.
+// The model matches a filter with a name (MQTT 5 4.7) and compares sets of names. Names have one level more than
+// filters and a level text that no filter has, so that every difference shows.
 
 const (
 	filterLevels = 3
@@ -83,7 +83,7 @@ func (s nameSet) overlaps(other nameSet) bool {
 
 var (
 	modelFilters = words(filterLevels, "a", "$s", "", "+", "#")
-	modelNames   = append(words(nameLevels, "a", "$s", "", "z"), "") // no topic is empty, but /# matches it by its levels
+	modelNames   = append(words(nameLevels, "a", "$s", "", "z"), "") // a topic is never empty, but /# matches it by its levels
 )
 
 func modelSets() map[string]nameSet {
@@ -94,7 +94,7 @@ func modelSets() map[string]nameSet {
 	return sets
 }
 
-// Every pair of filters: one is allowed by the other exactly if the other matches whatever it matches.
+// For every pair of filters: one is allowed by the other exactly if the other matches all of its names.
 func TestAllowCoversAsTheModel(t *testing.T) {
 	sets, ann := modelSets(), user("ann", nil)
 	for _, filter := range modelFilters {
@@ -114,7 +114,7 @@ func TestAllowCoversAsTheModel(t *testing.T) {
 	}
 }
 
-// Every pair of filters: one is refused by the other exactly if there is a name that both match.
+// For every pair of filters: one is refused by the other exactly if a name matches both.
 func TestDenyOverlapsAsTheModel(t *testing.T) {
 	sets, ann := modelSets(), user("ann", nil)
 	everything := rules.Rule{Allow: true, Who: []string{"*"}, Topics: []string{"#", "$s/#"}}
@@ -128,7 +128,7 @@ func TestDenyOverlapsAsTheModel(t *testing.T) {
 	}
 }
 
-// expand returns the filters that a pattern stands for, one for each combination of its placeholders' values.
+// expand returns the filters of a pattern, one for each combination of its placeholders' values.
 func expand(pattern string, values map[string][]string) []string {
 	filters := []string{""}
 	for i, level := range strings.Split(pattern, "/") {
@@ -152,7 +152,7 @@ func expand(pattern string, values map[string][]string) []string {
 	return filters
 }
 
-// FuzzPlaceholders compares a pattern with all the filters it stands for.
+// FuzzPlaceholders compares a pattern with all filters it stands for.
 func FuzzPlaceholders(f *testing.F) {
 	f.Add([]byte{5, 4}, []byte{0, 4}, []byte{0})
 	f.Add([]byte{0, 5, 4}, []byte{0, 3}, []byte{3, 4})
@@ -190,7 +190,7 @@ func FuzzPlaceholders(f *testing.F) {
 	})
 }
 
-// spell returns a filter of the alphabet, or false if the bytes don't spell one.
+// spell returns a filter of the alphabet, or false if it is not valid.
 func spell(alphabet []string, bytes []byte) (string, bool) {
 	var levels []string
 	for _, b := range bytes {
@@ -200,7 +200,7 @@ func spell(alphabet []string, bytes []byte) (string, bool) {
 	return text, text != "" && len(levels) <= filterLevels && !strings.Contains(text, "#/")
 }
 
-// FuzzOptions: whatever is written in a rule, it is a problem or it is compiled, and no topic makes it panic.
+// FuzzOptions checks that every rule compiles or has a problem, and that no topic makes it panic.
 func FuzzOptions(f *testing.F) {
 	for _, source := range []string{"a/+/#", "{client}/#", "x/{claim.r}", "{", "a/{}/b", "{claim.a/b}/c", "$share/g/t", "+a"} {
 		f.Add(source, "claim:r", "a/b")

@@ -13,22 +13,22 @@ import (
 	"github.com/outcry-mqtt/outcry/broker"
 )
 
-// maxOwnTopics is how many topics a client's own rules may have in all: each decision goes through them.
+// maxOwnTopics bounds the topics of a client's own rules: each decision evaluates them.
 const maxOwnTopics = 256
 
-// ownRules remembers the rules that clients brought in their claims, for as long as somebody has the identity.
+// ownRules caches the compiled rules of clients' claims, as long as an identity is in use.
 type ownRules struct {
 	compiled sync.Map // of *ownSet, by weak.Pointer[broker.Identity]
 }
 
-// ownSet is an identity's own rules. It does not change.
+// ownSet is the compiled own rules of an identity. It does not change.
 type ownSet struct {
-	claim string // where they were
+	claim string // the claim they came from
 	rules []rule
-	err   error // they cannot be understood
+	err   error // set if they are invalid
 }
 
-// ownOf returns the rules that a client brought. They are compiled once for each identity.
+// ownOf returns a client's own rules. They are compiled once for each identity.
 func (s *ruleset) ownOf(id *broker.Identity) ([]rule, error) {
 	if s.aclClaim == "" {
 		return nil, nil
@@ -43,14 +43,14 @@ func (s *ruleset) ownOf(id *broker.Identity) ([]rule, error) {
 	if set == nil || set.claim != s.aclClaim {
 		set = compileOwn(s.aclClaim, value)
 		if _, again := s.own.compiled.Swap(key, set); !again {
-			own := s.own // not s, which would be kept with the identity
+			own := s.own // keeping s would keep all of it with the identity
 			runtime.AddCleanup(id, func(k weak.Pointer[broker.Identity]) { own.compiled.Delete(k) }, key)
 		}
 	}
 	return set.rules, set.err
 }
 
-// compileOwn understands all of a claim or nothing: what was overlooked could have been a limit.
+// compileOwn compiles a claim completely or fails: an overlooked part could have been a limit.
 func compileOwn(claim string, value any) *ownSet {
 	set := &ownSet{claim: claim}
 	list, ok := value.([]any)
@@ -79,13 +79,13 @@ func compileOwn(claim string, value any) *ownSet {
 	return set
 }
 
-// readOwn reads one rule.
+// readOwn decodes one rule.
 func readOwn(entry any) (*Rule, error) {
 	object, ok := entry.(map[string]any)
 	if !ok {
 		return nil, errors.New("is not an object with access, actions and topics")
 	}
-	r := &Rule{Who: []string{"*"}} // replaced by the client itself
+	r := &Rule{Who: []string{"*"}} // a placeholder for the client itself
 	ok = true
 	for name, value := range object {
 		switch name {
@@ -105,7 +105,7 @@ func readOwn(entry any) (*Rule, error) {
 		case "max_rate":
 			r.MaxRate, ok = number(value)
 		default:
-			return nil, fmt.Errorf("%q is not known here; there are access, actions, topics, max_qos, retain and max_rate", brief(name))
+			return nil, fmt.Errorf("%q is not known here; there are access, actions, topics, max_qos, retain and max_rate", truncate(name))
 		}
 		if !ok {
 			return nil, fmt.Errorf("%s is not as it must be", name)
@@ -117,7 +117,7 @@ func readOwn(entry any) (*Rule, error) {
 	return r, nil
 }
 
-// texts reads a list of texts, of at least one.
+// texts decodes a list of at least one text.
 func texts(value any) (list []string, ok bool) {
 	switch v := value.(type) {
 	case []string:
@@ -134,7 +134,7 @@ func texts(value any) (list []string, ok bool) {
 	return list, len(list) > 0
 }
 
-// qos reads a number from 0 to 2.
+// qos decodes a number from 0 to 2.
 func qos(value any) (*byte, bool) {
 	switch value.(type) {
 	case int, int64, float64, json.Number:
@@ -142,14 +142,14 @@ func qos(value any) (*byte, bool) {
 		return nil, false
 	}
 	for n := range byte(3) {
-		if is(value, string('0'+rune(n))) {
+		if formatsAs(value, string('0'+rune(n))) {
 			return &n, true
 		}
 	}
 	return nil, false
 }
 
-// number reads a number above 0.
+// number decodes a number above 0.
 func number(value any) (n float64, ok bool) {
 	switch v := value.(type) {
 	case float64:
@@ -164,8 +164,8 @@ func number(value any) (n float64, ok bool) {
 	return n, n > 0
 }
 
-// brief is a text of a client's that is short enough for a log.
-func brief(text string) string {
+// truncate shortens a client's text for a log.
+func truncate(text string) string {
 	const most = 40
 	if len(text) <= most {
 		return text

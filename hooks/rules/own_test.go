@@ -10,8 +10,8 @@ import (
 	"github.com/outcry-mqtt/outcry/hooks/rules"
 )
 
-// bringing is a user whose claim acl is this JSON.
-func bringing(tb testing.TB, acl string) *broker.Client {
+// withACL returns a user with this JSON as claim acl.
+func withACL(tb testing.TB, acl string) *broker.Client {
 	tb.Helper()
 	var value any
 	if err := json.Unmarshal([]byte(acl), &value); err != nil {
@@ -20,14 +20,14 @@ func bringing(tb testing.TB, acl string) *broker.Client {
 	return user("ann", claims{"acl": value, "site": "north"})
 }
 
-// A client's own rules stand behind the operator's and before the rooms.
+// A client's own rules come after the operator's and before the rooms.
 func TestOwnRules(t *testing.T) {
 	o := rules.Options{
 		ACLClaim: "acl",
 		Rules:    []rules.Rule{deny("*", "top/secret"), allow("*", "open/#", "subscribe")},
 		Rooms:    []rules.Room{{Topics: "news/#", Join: []string{"*"}, Speak: []string{"*"}}},
 	}
-	ann := bringing(t, `[
+	ann := withACL(t, `[
 		{"access": "deny", "actions": ["publish"], "topics": ["news/#"]},
 		{"access": "deny", "topics": ["open/x"]},
 		{"access": "allow", "actions": ["publish"], "topics": ["top/#", "dev/{client}/up"], "max_qos": 1, "retain": false},
@@ -58,11 +58,11 @@ func TestOwnRules(t *testing.T) {
 	if d := a.Explain(ann, rules.Question{Action: pub, Topic: "top/x", QoS: 2}); d.Path != "claims.acl[2]" || d.Reason != want {
 		t.Errorf("explained as %+v", d)
 	}
-	o.ACLClaim = "" // as it is by default
+	o.ACLClaim = "" // the default
 	check(t, o, []decision{{ann, pub, "top/x", false}, {ann, pub, "news/x", true}})
 }
 
-// What cannot be understood could have been a limit: such a client is not let in, and rooms are closed to it.
+// Invalid own rules could have been a limit: such a client is refused, and gets no rooms.
 func TestOwnRulesThatAreBroken(t *testing.T) {
 	a := mustNew(t, rules.Options{
 		ACLClaim: "acl",
@@ -90,7 +90,7 @@ func TestOwnRulesThatAreBroken(t *testing.T) {
 		`[{"access": "deny", "topics": ["a"], "max_qos": 1}]`:                                 "claims.acl[0].access: a rule that denies has limits; remove max_qos, retain and max_rate, or write access: allow",
 		fmt.Sprintf(`[{"access": "allow", "topics": ["a"%s]}]`, strings.Repeat(`, "a"`, 256)): "the claim acl has more than 256 topics",
 	} {
-		ann := bringing(t, acl)
+		ann := withACL(t, acl)
 		refusal := a.Admit(ann)
 		if refusal == nil || refusal.Code != 0x87 || refusal.Label != "bad_acl" || refusal.Reason != want {
 			t.Errorf("%.80s: refused with %+v, want %s", acl, refusal, want)
@@ -103,13 +103,13 @@ func TestOwnRulesThatAreBroken(t *testing.T) {
 		}
 	}
 	for _, fine := range []string{`[]`, `[{"access": "allow", "topics": ["a"], "max_qos": 0, "retain": true, "max_rate": 0.5}]`} {
-		if refusal := a.Admit(bringing(t, fine)); refusal != nil {
+		if refusal := a.Admit(withACL(t, fine)); refusal != nil {
 			t.Errorf("%s: %v", fine, refusal)
 		}
 	}
 }
 
-// Another claim, or another identity, is never answered from what is remembered of one.
+// A cached result is never used for another claim or another identity.
 func TestOwnRulesFollowTheConfiguration(t *testing.T) {
 	ann := user("ann", claims{
 		"one": []any{map[string]any{"access": "allow", "topics": []any{"a"}}},
@@ -132,7 +132,7 @@ func TestOwnRulesFollowTheConfiguration(t *testing.T) {
 	}
 }
 
-// FuzzOwnRules: whatever a token says of rules, nothing panics, and who is refused has no more than the operator's rules.
+// FuzzOwnRules checks that no claim panics, and that invalid ones grant no more than the operator's rules.
 func FuzzOwnRules(f *testing.F) {
 	for _, acl := range []string{
 		`[{"access":"allow","topics":["a/{client}/#"],"actions":["publish"],"max_qos":1,"retain":false}]`,

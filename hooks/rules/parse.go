@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// maxTopicBytes is what MQTT's length of a string can say [MQTT-4.7.3-3].
+// maxTopicBytes is the maximum length of an MQTT string [MQTT-4.7.3-3].
 const maxTopicBytes = 65535
 
 // parsePattern compiles a topic filter of a rule.
@@ -65,7 +65,7 @@ func checkTopic(source string) *fault {
 	return nil
 }
 
-// splitLevels splits at the slashes outside braces: names of claims may contain some.
+// splitLevels splits at the slashes outside braces: claim names may contain slashes.
 func splitLevels(source string) []string {
 	var levels []string
 	start, depth := 0, 0
@@ -132,8 +132,8 @@ func roomPlaceholder(name string) (level, *fault) {
 	return level{kind: room, text: name}, nil
 }
 
-// repeated returns the name of a claim that stands at two levels. If it is a list, it would not be clear whether both
-// levels must have the same member.
+// repeated returns a claim name that stands at two levels. For a list it would be ambiguous whether both levels must
+// have the same member.
 func repeated(levels []level) string {
 	seen := map[string]bool{}
 	for _, l := range levels {

@@ -10,15 +10,14 @@ import (
 type pattern struct {
 	source string
 	levels []level
-	// start is the literal levels before the first other one, with their slashes between them: most patterns are told
-	// from a topic by it alone.
+	// start holds the literal levels before the first other one, joined by slashes: it alone rules out most topics.
 	start    string
-	literals int // how many
+	literals int // number of literals
 }
 
 func newPattern(source string, levels []level) pattern {
 	if len(levels) == 2 && levels[0].kind == plus && levels[1].kind == hash {
-		levels = levels[1:] // # is the same as +/#, but for a comparison by levels
+		levels = levels[1:] // # is the same as +/#, except for a comparison by levels
 	}
 	p := pattern{source: source, levels: levels}
 	for _, l := range levels {
@@ -36,7 +35,7 @@ func newPattern(source string, levels []level) pattern {
 // level is one level of a pattern.
 type level struct {
 	kind kind
-	text string // of a literal: itself; of a claim or room: its name
+	text string // of a literal: its text; of a claim or room: its name
 }
 
 type kind uint8
@@ -51,8 +50,8 @@ const (
 	room          // {NAME} of a room; replaced before matching
 )
 
-// covers tells whether every topic that filter matches is matched by the pattern. A topic name is a filter that matches
-// itself alone, so this is also how names are matched. It does not allocate.
+// covers reports whether the pattern matches every topic that filter matches. A topic name is a filter that matches
+// only itself, so covers also matches names. It does not allocate.
 func (p *pattern) covers(filter string, c *broker.Client) bool {
 	rest, more, ok := p.behindStart(filter)
 	if !ok {
@@ -75,7 +74,8 @@ func (p *pattern) covers(filter string, c *broker.Client) bool {
 	return !more
 }
 
-// behindStart returns the levels of filter behind the pattern's start, if it begins with that. There may be none.
+// behindStart returns the levels of filter behind the pattern's start, if it begins with that. more is false if there
+// are none.
 func (p *pattern) behindStart(filter string) (rest string, more, ok bool) {
 	if p.literals == 0 {
 		return filter, true, true
@@ -90,7 +90,7 @@ func (p *pattern) behindStart(filter string) (rest string, more, ok bool) {
 	return rest[1:], true, rest[0] == '/'
 }
 
-// overlaps tells whether some topic that filter matches is matched by the pattern.
+// overlaps reports whether the pattern matches a topic that filter matches.
 func (p *pattern) overlaps(filter string, c *broker.Client) bool {
 	rest, more := filter, true
 	var text string
@@ -119,7 +119,7 @@ func (p *pattern) overlaps(filter string, c *broker.Client) bool {
 	return !more || rest == "#" // a/# matches a, too [MQTT 5 section 4.7.1.2]
 }
 
-// covers tells whether the level matches a level of a filter, and whatever that matches.
+// covers reports whether the level matches a filter's level and everything it matches.
 func (l *level) covers(text string, first bool, c *broker.Client) bool {
 	switch l.kind {
 	case literal:
@@ -136,7 +136,7 @@ func (l *level) covers(text string, first bool, c *broker.Client) bool {
 	return false
 }
 
-// possible tells whether the level matches anything that a wildcard of a filter at its place matches.
+// possible reports whether the level matches something that a wildcard in the same place matches.
 func (l *level) possible(first bool, c *broker.Client) bool {
 	switch l.kind {
 	case literal:
@@ -160,7 +160,7 @@ func (p *pattern) possibleFrom(i int, c *broker.Client) bool {
 	return true
 }
 
-// with returns the pattern with the room's name replaced.
+// with returns the pattern with the room's placeholder replaced.
 func (p *pattern) with(replacement level) pattern {
 	levels := make([]level, len(p.levels))
 	for i, l := range p.levels {
@@ -193,7 +193,7 @@ func (p *pattern) hasRoom() bool {
 	return false
 }
 
-// cut returns the first level and what is behind it. It is strings.Cut for a slash, which is faster.
+// cut returns the first level and the rest. It is a faster strings.Cut for a slash.
 func cut(filter string) (text, rest string, more bool) {
 	if i := strings.IndexByte(filter, '/'); i >= 0 {
 		return filter[:i], filter[i+1:], true
@@ -201,5 +201,6 @@ func cut(filter string) (text, rest string, more bool) {
 	return filter, "", false
 }
 
-// isServer tells whether a topic is one of the server's, which no wildcard at the first level matches [MQTT-4.7.2-1].
+// isServer reports whether a topic is one of the server's, which no wildcard at the first level matches
+// [MQTT-4.7.2-1].
 func isServer(topic string) bool { return topic != "" && topic[0] == '$' }

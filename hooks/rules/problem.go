@@ -2,14 +2,14 @@ package rules
 
 import "strings"
 
-// Problem is one thing that is wrong with Options.
+// Problem is one error in Options.
 type Problem struct {
-	Path    string // where, in Options' terms and lower case: "rules[2].topics[0]", "rooms[0].join", "rules[1].claims.role"
-	Message string // what is wrong
-	Hint    string // what to write instead; may be empty
+	Path    string // the place, in Options' terms and lower case: "rules[2].topics[0]", "rooms[0].join", "rules[1].claims.role"
+	Message string // the error
+	Hint    string // a correction; may be empty
 }
 
-// String returns the problem in one line.
+// String formats the problem on one line.
 func (p Problem) String() string {
 	if p.Hint == "" {
 		return p.Path + ": " + p.Message
@@ -17,10 +17,10 @@ func (p Problem) String() string {
 	return p.Path + ": " + p.Message + "; " + p.Hint
 }
 
-// Problems is the error of New and Update: everything that is wrong with Options, in their order.
+// Problems is the error of New and Update: all problems of Options, in their order.
 type Problems []Problem
 
-// Error returns the problems, a line each.
+// Error lists the problems, one a line.
 func (p Problems) Error() string {
 	lines := make([]string, len(p))
 	for i := range p {
@@ -29,10 +29,10 @@ func (p Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// report notes a problem at path.
+// report adds a problem at path.
 func (p *Problems) report(path string, f *fault) {
 	*p = append(*p, Problem{Path: path, Message: f.message, Hint: f.hint})
 }
 
-// fault is a problem whose place is not known yet.
+// fault is a problem whose path is not known yet.
 type fault struct{ message, hint string }

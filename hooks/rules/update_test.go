@@ -17,7 +17,7 @@ func TestUpdateKeepsOldRulesOnError(t *testing.T) {
 	}
 }
 
-// A decision uses one version of the rules: the two that alternate agree on "always" and "never".
+// A decision uses one version of the rules: the two alternating versions agree on "always" and "never".
 func TestUpdateWhileAsked(t *testing.T) {
 	one := only(allow("*", "one"), allow("*", "always/#"), deny("*", "never"))
 	two := only(deny("*", "never"), allow("user:ann", "always/#"), allow("*", "#"))

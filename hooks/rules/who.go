@@ -17,7 +17,7 @@ type who struct {
 	claims        []claimIs
 }
 
-// everyone is for a rule whose topics say it all.
+// everyone is for a rule whose topics alone decide.
 func everyone(source string) who {
 	return who{source: []string{source}, authenticated: true, anonymous: true}
 }
@@ -39,7 +39,7 @@ func (w *who) includes(id *broker.Identity) bool {
 
 const whoForms = "*, anonymous, user:NAME, claim:NAME=VALUE"
 
-// add adds the clients that an entry of Who, Join or Speak is about.
+// add adds the clients of an entry of Who, Join or Speak.
 func (w *who) add(entry string) *fault {
 	kind, value, _ := strings.Cut(entry, ":")
 	switch {
@@ -77,7 +77,7 @@ func unknownWho(entry string) *fault {
 	return f
 }
 
-// memberClaim returns NAME of the entry claim:NAME, that of a claim with the rooms that a client may enter.
+// memberClaim returns NAME of the entry claim:NAME, the claim that lists a client's rooms.
 func memberClaim(entry string) (name string, ok bool) {
 	name, ok = strings.CutPrefix(entry, "claim:")
 	return name, ok && name != "" && !strings.Contains(name, "=")

@@ -15,7 +15,7 @@ import (
 
 const name = "mqtt.example.org"
 
-// serve starts the program with the certificates of an authority. listeners are set besides.
+// serve starts the program with certificates of an authority, and further listeners.
 func serve(t *testing.T, a *authority, listeners ...string) {
 	t.Helper()
 	args := []string{"serve", "--open", "--data", t.TempDir(), "--tcp", "", "--ws", "", "--http", ""}
@@ -28,13 +28,13 @@ func serve(t *testing.T, a *authority, listeners ...string) {
 	run(t, nil, "outcry", args...)
 }
 
-// dial does a TLS handshake by a name. The certificate must be one that the authority has issued and that is valid.
+// dial does a TLS handshake with a server name. The certificate must be a valid one of the authority.
 func (a *authority) dial(address string) (*tls.Conn, error) {
 	d := &net.Dialer{Timeout: patience}
 	return tls.DialWithDialer(d, "tcp", address, &tls.Config{ServerName: name, RootCAs: a.roots})
 }
 
-// wantCertificate waits until the certificate of an address is one that is valid, and another than old.
+// wantCertificate waits until an address shows a valid certificate other than old.
 func (a *authority) wantCertificate(t *testing.T, address string, old *big.Int) (*tls.Conn, *x509.Certificate) {
 	t.Helper()
 	var conn *tls.Conn
@@ -56,7 +56,7 @@ func (a *authority) wantCertificate(t *testing.T, address string, old *big.Int) 
 	return conn, cert
 }
 
-// wantAnswer sends a packet and expects one that begins so.
+// wantAnswer sends a packet and expects an answer with a prefix.
 func wantAnswer(t *testing.T, c net.Conn, packet, answer string) {
 	t.Helper()
 	_ = c.SetDeadline(time.Now().Add(patience))
@@ -74,11 +74,11 @@ const (
 	ping, pong       = "\xc0\x00", "\xd0\x00"
 )
 
-// The authority asks the MQTT listener itself for proof. The certificate is renewed while clients are connected.
+// The authority validates at the MQTT listener itself. The certificate is renewed while clients are connected.
 func TestPebbleByTLS(t *testing.T) {
 	needsLoopback(t)
 	t.Parallel()
-	a := newAuthority(t, 75*time.Second) // renewed 50 s after it came, which is seen within a minute
+	a := newAuthority(t, 75*time.Second) // renewed after 50 s, which shows within a minute
 	address := fmt.Sprintf("%s:%d", a.address, provePort)
 	serve(t, a, "tls.address="+address)
 	client, first := a.wantCertificate(t, address, nil)
@@ -90,7 +90,7 @@ func TestPebbleByTLS(t *testing.T) {
 	wantAnswer(t, client, ping, pong)
 }
 
-// Where the authority cannot come by TLS, it is answered by HTTP.
+// If the authority cannot connect by TLS, it validates by HTTP.
 func TestPebbleByHTTP(t *testing.T) {
 	needsLoopback(t)
 	t.Parallel()
@@ -103,7 +103,7 @@ func TestPebbleByHTTP(t *testing.T) {
 		"HTTP/1.1 101 ")
 }
 
-// needsLoopback skips where only one address of the loopback network can be used.
+// needsLoopback skips the test if only one loopback address is usable.
 func needsLoopback(t *testing.T) {
 	t.Helper()
 	if runtime.GOOS != "linux" {

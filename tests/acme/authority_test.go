@@ -20,7 +20,7 @@ import (
 	"time"
 )
 
-// Ports at an address that only this test has. An authority must be told where it will find what it asks for.
+// Ports at an address that only this test has. An authority is configured with the ports for its validations.
 const (
 	directoryPort  = "14000"
 	managementPort = "15000"
@@ -29,16 +29,16 @@ const (
 	provePortHTTP  = 5002 // HTTP-01
 )
 
-// authority is a Pebble, with a name server for which every name is the same address.
+// authority is a Pebble, with a name server that resolves every name to the same address.
 type authority struct {
 	address string
-	ca      string         // file of who vouches for its directory
-	roots   *x509.CertPool // of what it issues
+	ca      string         // file with the CA of its directory
+	roots   *x509.CertPool // of the certificates that it issues
 }
 
 var addresses atomic.Uint32
 
-// newAuthority starts one whose certificates are valid for so long.
+// newAuthority starts an authority whose certificates have that validity.
 func newAuthority(t *testing.T, validity time.Duration) *authority {
 	t.Helper()
 	pid := os.Getpid()
@@ -76,7 +76,7 @@ func (a *authority) directory() string {
 	return "https://" + net.JoinHostPort(a.address, directoryPort) + "/dir"
 }
 
-// waitForRoots waits until the authority is there, and learns whose certificates it issues.
+// waitForRoots waits for the authority and reads its root certificate.
 func (a *authority) waitForRoots(t *testing.T) {
 	t.Helper()
 	trust := x509.NewCertPool()
@@ -105,7 +105,7 @@ func (a *authority) waitForRoots(t *testing.T) {
 	})
 }
 
-// certificate is the files of a certificate for an address, which signs itself, and of its key.
+// certificate writes a self-signed certificate for an address, and its key, to files.
 func certificate(t *testing.T, address string) (cert, keyFile string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

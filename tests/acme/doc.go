@@ -1,4 +1,4 @@
-// Package acme has only a test: the real program gets, serves and renews certificates from Pebble, the ACME authority that
-// Let's Encrypt makes for tests. It is a module of its own, so that what Pebble needs is not among the program's
-// dependencies.
+// Package acme contains only tests: the real program gets, serves and renews certificates from Pebble, Let's
+// Encrypt's ACME authority for tests. It is a module of its own, to keep Pebble's dependencies out of the program's
+// module.
 package acme

@@ -41,7 +41,7 @@ func testMain(m *testing.M) int {
 	return m.Run()
 }
 
-// run starts a program, which is ended with the test; then it shows what it has written if the test failed.
+// run starts a program and ends it with the test. If the test failed, it shows the program's output.
 func run(t *testing.T, env []string, name string, args ...string) {
 	t.Helper()
 	log, err := os.Create(filepath.Join(t.TempDir(), name+".log"))

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// newKey makes a key for ECDSA, and the file that has it.
+// newKey creates an ECDSA key, and writes it to a file.
 func newKey(t *testing.T) (key *ecdsa.PrivateKey, file string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -28,7 +28,7 @@ func newKey(t *testing.T) (key *ecdsa.PrivateKey, file string) {
 	return key, writePEM(t, "PRIVATE KEY", der)
 }
 
-// certificate is the files of a certificate for this machine and its key.
+// certificate writes a certificate for this machine, and its key, to files.
 func certificate(t *testing.T) (cert, keyFile string) {
 	t.Helper()
 	key, keyFile := newKey(t)

@@ -7,20 +7,20 @@ import (
 	"github.com/outcry-mqtt/outcry/broker/conformance/raw"
 )
 
-// claim is the beginning of a packet of 256 MB: the longest remaining length that there is.
+// claim returns the header of a packet of 256 MB, the maximum remaining length.
 func claim(header byte) string { return string(header) + "\xff\xff\xff\x7f" }
 
-// hugeFrame is the header of a WebSocket frame of 2^62 bytes, whose mask changes nothing.
+// hugeFrame is the header of a WebSocket frame of 2^62 bytes, with a zero mask.
 const hugeFrame = "\x82\xff\x40\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
 
 var hello = string(raw.Connect{Version: raw.V5, Clean: true}.Bytes())
 
-// A thousand connections that claim a packet of 256 MB are closed at the claim. A thousand that claim what they may send,
-// and do not send it, cost what they have sent.
+// A thousand connections that announce a packet of 256 MB are closed at the header. A thousand that announce an
+// allowed size cost only the bytes that they send.
 func TestClaimsOf256MB(t *testing.T) {
 	const each, perClaim = 1000, 64 << 10
 	s := serve(t)
-	ws := s.witnesses(5, "", "tcp", "ws")
+	ws := s.honestClients(5, "", "tcp", "ws")
 	before := s.memory("VmRSS")
 	for _, k := range []struct {
 		name, listener, text string
@@ -36,7 +36,7 @@ func TestClaimsOf256MB(t *testing.T) {
 		{"after CONNECT, what is allowed, in a frame", "ws", upgrade, []byte(hugeFrame + hello + "\x32\xf0\xff\x7fxxx"), false},
 	} {
 		t.Run(k.name, func(t *testing.T) {
-			attack := newStrangers(t)
+			attack := newRawConns(t)
 			attack.connect(each, s.Address(k.listener), k.text, "")
 			if k.framed != nil {
 				attack.wantAnswers(each, "101")

@@ -1,3 +1,3 @@
-// Package attacks has only tests: what strangers and clients of ill will do to the real program, while its other clients
-// must not notice. Each test says what the attacker gets.
+// Package attacks contains only tests: attacks by strangers and by malicious clients on the real program. Its other
+// clients must not notice. Each test states the attacker's gain.
 package attacks

@@ -7,12 +7,13 @@ import (
 	"github.com/outcry-mqtt/outcry/broker/conformance/raw"
 )
 
-// Hundreds of WebSockets whose frames are right, but of no use: they cost themselves some KiB, and nobody else anything.
-// Frames that are wrong are in the tests of conformance.
+// Hundreds of WebSockets with valid but useless frames cost some KiB each, and affect nobody else. Invalid frames are
+// in the tests of conformance.
 func TestFloodsOfFrames(t *testing.T) {
+	t.Parallel() // in parallel with tests that do not measure delays
 	const each, perConnection = 200, 512 << 10
 	s := serve(t)
-	ws := s.witnesses(5, "", "tcp", "ws")
+	ws := s.honestClients(5, "", "tcp", "ws")
 	before, heap := s.memory("VmRSS"), s.heap()
 	for _, k := range []struct {
 		name         string
@@ -28,7 +29,7 @@ func TestFloodsOfFrames(t *testing.T) {
 			append(raw.Frame(raw.OpContinuation, false, []byte{0xC0}), raw.Frame(raw.OpContinuation, false, []byte{0})...)},
 	} {
 		t.Run(k.name, func(t *testing.T) {
-			attack := newStrangers(t)
+			attack := newRawConns(t)
 			attack.connect(each, s.Address("ws"), upgrade, "")
 			attack.wantAnswers(each, "101")
 			attack.write(append(raw.Frame(raw.OpBinary, true, []byte(hello)), k.begin...))

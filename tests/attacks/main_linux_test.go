@@ -11,17 +11,17 @@ import (
 	"github.com/outcry-mqtt/outcry/broker/conformance/raw"
 )
 
-// patience is how long a test waits for what must come, on a machine that is slow and busy.
-const patience = 2 * time.Minute
+// waitLimit bounds every wait of a test, on a slow and busy machine.
+const waitLimit = 2 * time.Minute
 
-// outcry is the program under test: $OUTCRY_BINARY, or else one that is built for the tests. It is built without the race
-// detector even where the tests have it: what is measured here is the memory of the program as people run it.
+// outcry is the program under test: $OUTCRY_BINARY, or one built for the tests. It is built without the race
+// detector, even if the tests use it: they measure the memory of the program in normal use.
 var outcry string
 
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
 func testMain(m *testing.M) int {
-	raw.Patience = patience
+	raw.Patience = waitLimit
 	if outcry = os.Getenv("OUTCRY_BINARY"); outcry != "" {
 		return m.Run()
 	}
@@ -44,7 +44,7 @@ func testMain(m *testing.M) int {
 // eventually waits for a condition.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !ok(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(waitLimit); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("this did not come: ", what)
 		}

@@ -10,21 +10,32 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/outcry-mqtt/outcry/tests/crash/victim"
 )
 
-// server is the program that is attacked. Clients may do everything unless its arguments say otherwise.
+// server is the attacked program. Clients may do everything unless its arguments restrict them.
 type server struct {
 	*victim.Victim
 	t    *testing.T
 	life *victim.Life
+	once sync.Once // for stop
 }
 
-// serve starts a broker that listens on free ports for TCP and WebSocket, and stops it when the test ends: it must still
-// be there then, and end well.
+// serve starts a broker that listens on free ports for TCP and WebSocket, and stops it when the test ends: it must
+// still run then, and exit cleanly.
 func serve(t *testing.T, args ...string) *server {
+	t.Helper()
+	s := launch(t, args...)
+	s.awaitReady()
+	return s
+}
+
+// launch starts a broker without waiting until it is ready.
+func launch(t *testing.T, args ...string) *server {
 	t.Helper()
 	folder := t.TempDir()
 	v := &victim.Victim{Binary: outcry, Folder: folder, Data: filepath.Join(folder, "data"),
@@ -33,28 +44,41 @@ func serve(t *testing.T, args ...string) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server{v, t, life}
+	s := &server{Victim: v, t: t, life: life}
 	t.Cleanup(s.stop)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	if _, err := life.Ready(ctx); err != nil {
-		t.Fatal(err)
-	}
 	return s
 }
 
-func (s *server) stop() {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+func (s *server) awaitReady() {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), waitLimit)
+	defer cancel()
+	if _, err := s.life.Ready(ctx); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *server) stop() { s.once.Do(s.end) }
+
+func (s *server) end() {
+	ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
 	defer cancel()
 	if err := s.life.Stop(ctx); err != nil {
 		s.t.Error(err)
 	}
-	if text, err := os.ReadFile(s.LogFile()); s.t.Failed() && err == nil {
-		s.t.Logf("the broker wrote:\n%s", text)
+	if s.t.Failed() {
+		s.logTail()
 	}
 }
 
-// set are the arguments that set keys of the configuration.
+// logTail logs the end of the broker's output.
+func (s *server) logTail() {
+	if text, err := os.ReadFile(s.LogFile()); err == nil {
+		s.t.Logf("the broker wrote at last:\n%s", text[max(0, len(text)-4<<10):])
+	}
+}
+
+// set returns the arguments that set configuration keys.
 func set(pairs ...string) (args []string) {
 	for _, p := range pairs {
 		args = append(args, "--set", p)
@@ -62,8 +86,8 @@ func set(pairs ...string) (args []string) {
 	return args
 }
 
-// ask gets a page of the operator's HTTP.
-func (s *server) ask(path string) io.ReadCloser {
+// getOps requests a page of the operator's HTTP.
+func (s *server) getOps(path string) io.ReadCloser {
 	s.t.Helper()
 	answer, err := http.Get("http://" + s.Address("http") + path)
 	if err != nil {
@@ -75,10 +99,10 @@ func (s *server) ask(path string) io.ReadCloser {
 	return answer.Body
 }
 
-// metric is the sum of all metrics that begin so: a name, perhaps with the beginning of labels.
+// metric returns the sum of all metrics with a prefix: a name, perhaps with the first labels.
 func (s *server) metric(prefix string) (sum float64) {
 	s.t.Helper()
-	body := s.ask("/metrics")
+	body := s.getOps("/metrics")
 	defer body.Close()
 	for lines := bufio.NewScanner(body); lines.Scan(); {
 		if !strings.HasPrefix(lines.Text(), prefix) {
@@ -93,7 +117,7 @@ func (s *server) metric(prefix string) (sum float64) {
 	return sum
 }
 
-// wantClients waits until so many clients are connected.
+// wantClients waits until n clients are connected.
 func (s *server) wantClients(n int) {
 	s.t.Helper()
 	eventually(s.t, fmt.Sprint(n, " clients are connected"), func() bool {
@@ -101,16 +125,16 @@ func (s *server) wantClients(n int) {
 	})
 }
 
-// heap is what the process holds, in bytes, after a collection.
+// heap returns the process's heap in bytes, after a collection.
 func (s *server) heap() int64 {
 	s.t.Helper()
-	body := s.ask("/debug/pprof/heap?gc=1")
+	body := s.getOps("/debug/pprof/heap?gc=1")
 	_, _ = io.Copy(io.Discard, body)
 	body.Close()
 	return int64(s.metric("go_memstats_heap_alloc_bytes ") + s.metric("go_memstats_stack_inuse_bytes "))
 }
 
-// memory is one of the figures of the process's memory, in bytes: VmRSS is what is resident now, VmHWM the most that was.
+// memory returns a memory figure of the process in bytes: VmRSS is the resident size, VmHWM its peak.
 func (s *server) memory(name string) int64 {
 	s.t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.life.Pid()))
@@ -125,7 +149,7 @@ func (s *server) memory(name string) int64 {
 	return kib << 10
 }
 
-// wantGrowth fails if the process's memory has at some time been more than bytes larger than before.
+// wantGrowth fails if the process's peak memory is over bytes larger than before.
 func (s *server) wantGrowth(before, bytes int64) {
 	s.t.Helper()
 	grown := s.memory("VmHWM") - before
@@ -135,10 +159,34 @@ func (s *server) wantGrowth(before, bytes int64) {
 	}
 }
 
-// wantHeapBack waits until the process holds no more than bytes more than before.
+// wantHeapBack waits until the heap is at most bytes larger than before.
 func (s *server) wantHeapBack(before, bytes int64) {
 	s.t.Helper()
 	eventually(s.t, fmt.Sprintf("the heap is less than %d bytes larger than before", bytes), func() bool {
 		return s.heap() < before+bytes
 	})
+}
+
+// restOf waits some seconds for the heap to be at most most MiB larger than before, and returns the difference.
+func (s *server) restOf(before, most int64) (rest int64) {
+	s.t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		if rest = max(0, s.heap()-before) >> 20; rest <= most || time.Now().After(deadline) {
+			return rest
+		}
+	}
+}
+
+// scheduled returns the running time of the process's threads and their wait for a processor, in nanoseconds.
+func (s *server) scheduled() (ran, waited int64) {
+	s.t.Helper()
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", s.life.Pid()))
+	for _, file := range files {
+		var r, w int64
+		if text, err := os.ReadFile(file); err == nil {
+			_, _ = fmt.Sscan(string(text), &r, &w)
+		}
+		ran, waited = ran+r, waited+w
+	}
+	return ran, waited
 }

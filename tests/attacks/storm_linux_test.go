@@ -12,18 +12,18 @@ import (
 	"github.com/outcry-mqtt/outcry/hooks/jwt"
 )
 
-// Ten thousand browsers that were all cut off come back at once, each with a token (ES256) that the broker has not seen,
-// and at once again if they are not let in. It settles by itself: everybody is in at the end, and those who were there
-// work on.
+// Ten thousand browsers reconnect at once after a network failure, each with a token (ES256) that is not cached, and
+// retry at once when they are refused. The storm settles by itself: at the end all are connected, and other clients
+// keep working.
 func TestStormWithTokens(t *testing.T) {
-	n := crowdSize(t)
+	n := connectionCount(t)
 	key, _ := newKey(t)
 	s := serve(t, append(set(
 		"auth.jwt.secret_file=none", "auth.jwt.keys=[{file: "+publicKey(t, key)+", alg: ES256}]",
 		`rules=[{access: allow, who: ["*"], topics: ["witness/#"]}]`,
 	), "--open=0")...)
 	password := token(t, key, "witness")
-	ws := s.witnesses(5, password, "tcp", "ws")
+	ws := s.honestClients(5, password, "tcp", "ws")
 	st := &storm{t: t, target: socketAddress(t, s.Address("ws")), browsers: make([]browser, n)}
 	t.Cleanup(st.leave)
 	for i := range st.browsers {
@@ -35,7 +35,7 @@ func TestStormWithTokens(t *testing.T) {
 	for round := range 2 {
 		began := time.Now()
 		st.begin()
-		eventually(t, "everybody is in", st.look)
+		eventually(t, "everybody is in", st.advance)
 		t.Logf("round %d: %d were in after %v, %d attempts in vain", round, n, time.Since(began).Round(time.Millisecond), st.inVain)
 		s.wantClients(n + len(ws.all))
 		s.newcomers(3, password, "tcp", "ws")
@@ -49,19 +49,19 @@ func TestStormWithTokens(t *testing.T) {
 	s.wantGrowth(before, int64(n)*(20<<10))
 }
 
-// storm is browsers that want in.
+// storm is a number of browsers that reconnect.
 type storm struct {
 	t        *testing.T
 	target   *syscall.SockaddrInet4
 	browsers []browser
-	inVain   int // attempts
+	inVain   int // failed attempts
 	buf      [4096]byte
 }
 
 type browser struct {
 	fd      int
 	open    bool
-	stage   int // how much of the upgrade and of CONNECT was said and answered
+	stage   int // progress of the upgrade and of CONNECT
 	connect []byte
 }
 
@@ -73,7 +73,7 @@ const (
 	in
 )
 
-// begin has everybody dial.
+// begin starts all connections.
 func (st *storm) begin() {
 	for i := range st.browsers {
 		st.dial(&st.browsers[i])
@@ -105,8 +105,8 @@ func (st *storm) leave() {
 	}
 }
 
-// look takes everybody as far as it goes, and has those dial again who were sent away. It reports whether all are in.
-func (st *storm) look() bool {
+// advance advances every browser, and reconnects the refused ones. It reports whether all are connected.
+func (st *storm) advance() bool {
 	all := true
 	for i := range st.browsers {
 		b := &st.browsers[i]
@@ -120,7 +120,7 @@ func (st *storm) look() bool {
 	return all
 }
 
-// step reports false if the attempt has failed.
+// step returns false if the attempt has failed.
 func (st *storm) step(b *browser) bool {
 	if b.stage == dialed {
 		_, err := syscall.Write(b.fd, []byte(upgrade))
@@ -161,7 +161,7 @@ func token(t *testing.T, key *ecdsa.PrivateKey, user string) string {
 	return text
 }
 
-// publicKey is the file of a key's public half.
+// publicKey writes a key's public half to a file.
 func publicKey(t *testing.T, key *ecdsa.PrivateKey) string {
 	t.Helper()
 	der, err := x509.MarshalPKIXPublicKey(&key.PublicKey)

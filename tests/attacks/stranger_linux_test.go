@@ -10,37 +10,38 @@ import (
 	"time"
 )
 
-// stranger is a connection of an attacker: a descriptor and nothing else, so that a test can have ten thousand.
-type stranger struct {
+// rawConn is a connection of an attacker as a bare descriptor, so that a test can have ten thousand.
+type rawConn struct {
 	fd    int
-	drip  string // what it still says, a byte at a time
-	heard bool   // it was answered
+	drip  string // bytes to send, one at a time
+	heard bool   // an answer has come
 }
 
-// strangers are the connections of an attacker that were not closed yet.
-type strangers struct {
+// rawConns are the attacker's open connections.
+type rawConns struct {
 	t       *testing.T
-	open    []stranger
-	answers map[string]int // how each first answer began: 4 bytes, or of HTTP the status
+	open    []rawConn
+	answers map[string]int // first answers by their beginning: 4 bytes, or for HTTP the status
 	buf     [4096]byte
 }
 
-func newStrangers(t *testing.T) *strangers {
-	a := &strangers{t: t, answers: map[string]int{}}
+func newRawConns(t *testing.T) *rawConns {
+	a := &rawConns{t: t, answers: map[string]int{}}
 	t.Cleanup(a.leave)
 	return a
 }
 
 // leave closes all connections.
-func (a *strangers) leave() {
+func (a *rawConns) leave() {
 	for _, s := range a.open {
 		_ = syscall.Close(s.fd)
 	}
 	a.open = nil
 }
 
-// connect opens n connections that each say text, and what drips later. A connection that is refused at once counts for nothing.
-func (a *strangers) connect(n int, address, text, drip string) {
+// connect opens n connections that each send text at once, and drip slowly. It ignores a connection that is refused
+// at once.
+func (a *rawConns) connect(n int, address, text, drip string) {
 	a.t.Helper()
 	target := socketAddress(a.t, address)
 	for range n {
@@ -48,7 +49,7 @@ func (a *strangers) connect(n int, address, text, drip string) {
 		if err != nil {
 			a.t.Fatal(err)
 		}
-		a.open = append(a.open, stranger{fd: fd, drip: drip})
+		a.open = append(a.open, rawConn{fd: fd, drip: drip})
 		if err := syscall.Connect(fd, target); err != nil {
 			a.t.Fatal("connect: ", err)
 		}
@@ -68,8 +69,8 @@ func socketAddress(t *testing.T, address string) *syscall.SockaddrInet4 {
 	return &syscall.SockaddrInet4{Port: to.Port, Addr: [4]byte(to.IP.To4())}
 }
 
-// say writes a byte to each connection that still has something to say.
-func (a *strangers) say() {
+// sendDrip sends the next byte of drip on each connection.
+func (a *rawConns) sendDrip() {
 	for i := range a.open {
 		if s := &a.open[i]; s.drip != "" {
 			_, _ = syscall.Write(s.fd, []byte(s.drip[:1]))
@@ -79,14 +80,14 @@ func (a *strangers) say() {
 }
 
 // write writes text to each connection.
-func (a *strangers) write(text []byte) {
+func (a *rawConns) write(text []byte) {
 	for _, s := range a.open {
 		_, _ = syscall.Write(s.fd, text)
 	}
 }
 
-// flood writes text to each connection again and again, as long as its socket takes it, and 256 KiB at most.
-func (a *strangers) flood(text []byte) {
+// flood writes text to each connection repeatedly, until its socket is full or 256 KiB are sent.
+func (a *rawConns) flood(text []byte) {
 	for _, s := range a.open {
 		for sent := 0; sent < 256<<10; {
 			n, err := syscall.Write(s.fd, text)
@@ -97,8 +98,8 @@ func (a *strangers) flood(text []byte) {
 	}
 }
 
-// look reads what came, and forgets the connections that the peer has closed.
-func (a *strangers) look() {
+// readAll reads the answers, and removes closed connections.
+func (a *rawConns) readAll() {
 	for i := 0; i < len(a.open); {
 		s := &a.open[i]
 		n, err := syscall.Read(s.fd, a.buf[:])
@@ -122,25 +123,25 @@ func beginning(answer []byte) string {
 	return string(answer[:min(4, len(answer))])
 }
 
-// wantAnswers waits until so many have been answered so.
-func (a *strangers) wantAnswers(n int, answer string) {
+// wantAnswers waits until n connections have got this answer.
+func (a *rawConns) wantAnswers(n int, answer string) {
 	a.t.Helper()
 	eventually(a.t, fmt.Sprintf("%d answers that begin with %q", n, answer), func() bool {
-		a.look()
+		a.readAll()
 		return a.answers[answer] == n
 	})
 }
 
-// wantAllClosed waits until the peer has closed every connection. Meanwhile they say a byte a second.
-func (a *strangers) wantAllClosed() {
+// wantAllClosed waits until the peer has closed every connection. Meanwhile each sends a byte a second.
+func (a *rawConns) wantAllClosed() {
 	a.t.Helper()
 	began, said := time.Now(), time.Now()
 	eventually(a.t, "every connection is closed", func() bool {
 		if time.Since(said) > time.Second {
-			a.say()
+			a.sendDrip()
 			said = time.Now()
 		}
-		a.look()
+		a.readAll()
 		return len(a.open) == 0
 	})
 	a.t.Logf("all were closed %v later", time.Since(began).Round(100*time.Millisecond))

@@ -14,25 +14,25 @@ import (
 	"github.com/outcry-mqtt/outcry/broker/conformance/raw"
 )
 
-// witness is a real client: it publishes with QoS 1 to itself, and every message must be acknowledged and come back
-// once, in order.
-type witness struct {
+// honestClient is an honest client: it publishes with QoS 1 to itself, and every message must be acknowledged and
+// delivered once, in order.
+type honestClient struct {
 	name    string
 	conn    net.Conn
 	r       *bufio.Reader
 	round   int
-	slowest time.Duration // round
+	slowest time.Duration // longest round trip
 }
 
-// pace is the time between two rounds of a witness.
+// pace is the interval between two rounds of a witness.
 const pace = 50 * time.Millisecond
 
-// dial opens a connection that carries MQTT.
+// dial opens an MQTT connection.
 func (s *server) dial(listener string) (net.Conn, error) {
 	if listener != "ws" {
-		return net.DialTimeout("tcp", s.Address(listener), patience)
+		return net.DialTimeout("tcp", s.Address(listener), waitLimit)
 	}
-	d := websocket.Dialer{Subprotocols: []string{"mqtt"}, HandshakeTimeout: patience}
+	d := websocket.Dialer{Subprotocols: []string{"mqtt"}, HandshakeTimeout: waitLimit}
 	ws, _, err := d.Dial("ws://"+s.Address("ws")+"/mqtt", nil)
 	if err != nil {
 		return nil, err
@@ -40,13 +40,13 @@ func (s *server) dial(listener string) (net.Conn, error) {
 	return raw.NewFrames(ws.NetConn()), nil
 }
 
-// newWitness connects and subscribes. password may be empty.
-func (s *server) newWitness(name, listener, password string) (*witness, error) {
+// newHonestClient connects and subscribes. password may be empty.
+func (s *server) newHonestClient(name, listener, password string) (*honestClient, error) {
 	conn, err := s.dial(listener)
 	if err != nil {
 		return nil, err
 	}
-	w := &witness{name: name, conn: conn, r: bufio.NewReader(conn)}
+	w := &honestClient{name: name, conn: conn, r: bufio.NewReader(conn)}
 	k := raw.Connect{Version: raw.V5, ID: name, Clean: true, KeepAlive: 600}
 	if password != "" {
 		k.Password = &password
@@ -58,7 +58,7 @@ func (s *server) newWitness(name, listener, password string) (*witness, error) {
 	return w, nil
 }
 
-func (w *witness) begin(k raw.Connect) error {
+func (w *honestClient) begin(k raw.Connect) error {
 	if _, err := w.exchange(k.Bytes(), raw.CONNACK); err != nil {
 		return err
 	}
@@ -70,11 +70,11 @@ func (w *witness) begin(k raw.Connect) error {
 	return err
 }
 
-func (w *witness) topic() string { return "witness/" + w.name }
+func (w *honestClient) topic() string { return "witness/" + w.name }
 
-// exchange sends a packet and reads the one that answers it.
-func (w *witness) exchange(packet []byte, t raw.Type) (*raw.Received, error) {
-	_ = w.conn.SetDeadline(time.Now().Add(patience))
+// exchange sends a packet and reads its answer.
+func (w *honestClient) exchange(packet []byte, t raw.Type) (*raw.Received, error) {
+	_ = w.conn.SetDeadline(time.Now().Add(waitLimit))
 	if _, err := w.conn.Write(packet); err != nil {
 		return nil, err
 	}
@@ -85,12 +85,12 @@ func (w *witness) exchange(packet []byte, t raw.Type) (*raw.Received, error) {
 	return p, err
 }
 
-// turn publishes a message and waits for its acknowledgement and its return.
-func (w *witness) turn() error {
+// roundTrip publishes a message and waits for its acknowledgement and its delivery.
+func (w *honestClient) roundTrip() error {
 	w.round++
 	began, text := time.Now(), strconv.Itoa(w.round)
 	out := raw.Publish{Topic: w.topic(), Payload: text, QoS: 1, ID: 1 + w.round%60000}
-	_ = w.conn.SetDeadline(began.Add(patience))
+	_ = w.conn.SetDeadline(began.Add(waitLimit))
 	if _, err := w.conn.Write(out.Bytes(raw.V5)); err != nil {
 		return err
 	}
@@ -114,21 +114,21 @@ func (w *witness) turn() error {
 	return nil
 }
 
-// witnesses are clients that work until they are told to stop.
-type witnesses struct {
+// honestClients are clients that work until they are stopped.
+type honestClients struct {
 	t    *testing.T
-	all  []*witness
+	all  []*honestClient
 	quit chan struct{}
 	done sync.WaitGroup
 }
 
-// witnesses connects n clients by each of the listeners and has them work.
-func (s *server) witnesses(n int, password string, listeners ...string) *witnesses {
+// honestClients connects n clients by each of the listeners and lets them work.
+func (s *server) honestClients(n int, password string, listeners ...string) *honestClients {
 	s.t.Helper()
-	ws := &witnesses{t: s.t, quit: make(chan struct{})}
+	ws := &honestClients{t: s.t, quit: make(chan struct{})}
 	for _, listener := range listeners {
 		for i := range n {
-			w, err := s.newWitness(fmt.Sprint("witness-", listener, "-", i), listener, password)
+			w, err := s.newHonestClient(fmt.Sprint("witness-", listener, "-", i), listener, password)
 			if err != nil {
 				s.t.Fatal(err)
 			}
@@ -147,11 +147,11 @@ func (s *server) witnesses(n int, password string, listeners ...string) *witness
 	return ws
 }
 
-func (ws *witnesses) work(w *witness) {
+func (ws *honestClients) work(w *honestClient) {
 	again := time.NewTicker(pace)
 	defer again.Stop()
 	for {
-		if err := w.turn(); err != nil {
+		if err := w.roundTrip(); err != nil {
 			ws.t.Errorf("%s was disturbed: %v", w.name, err)
 			return
 		}
@@ -163,8 +163,8 @@ func (ws *witnesses) work(w *witness) {
 	}
 }
 
-// finish ends their work: all that they sent must have come.
-func (ws *witnesses) finish() {
+// finish stops the clients: all their messages must have been delivered.
+func (ws *honestClients) finish() {
 	ws.t.Helper()
 	close(ws.quit)
 	ws.done.Wait()
@@ -175,16 +175,16 @@ func (ws *witnesses) finish() {
 	ws.t.Logf("%d witnesses did %d rounds, nothing was lost; the slowest took %v", len(ws.all), rounds, slowest.Round(time.Millisecond))
 }
 
-// newcomers has n clients connect by each listener, work, and go.
+// newcomers connects n clients by each listener; they work and disconnect.
 func (s *server) newcomers(n int, password string, listeners ...string) {
 	s.t.Helper()
 	for i := range n {
 		for _, listener := range listeners {
-			w, err := s.newWitness(fmt.Sprint("newcomer-", listener, "-", i), listener, password)
+			w, err := s.newHonestClient(fmt.Sprint("newcomer-", listener, "-", i), listener, password)
 			if err != nil {
 				s.t.Fatalf("a client did not get in: %v", err)
 			}
-			if err := w.turn(); err != nil {
+			if err := w.roundTrip(); err != nil {
 				s.t.Fatalf("%s: %v", w.name, err)
 			}
 			w.conn.Close()

@@ -26,8 +26,8 @@ type server struct {
 	addrs map[string]string // by listener: tcp, ws, http
 }
 
-// open starts a broker at which anonymous clients may do everything.
-func open(t *testing.T, args ...string) *server {
+// openBroker starts a broker with all permissions for anonymous clients.
+func openBroker(t *testing.T, args ...string) *server {
 	t.Helper()
 	return serve(t, append([]string{"--open"}, args...)...)
 }
@@ -41,19 +41,19 @@ func serve(t *testing.T, args ...string) *server {
 	return s
 }
 
-var loopbacks atomic.Uint32
+var loopbackCount atomic.Uint32
 
-// loopback is an address of this machine that no other test uses, where there is more than one: so a broker that is
-// started again finds its ports free, and not taken by another test's client.
+// loopback returns an address of this machine that no other test uses, if there are several: so a restarted broker
+// finds its ports free, and not taken by another test's client.
 func loopback() string {
 	if runtime.GOOS != "linux" {
 		return "127.0.0.1"
 	}
-	n := loopbacks.Add(1)
+	n := loopbackCount.Add(1)
 	return fmt.Sprintf("127.9.%d.%d", n/200, 1+n%200)
 }
 
-// restart starts the broker again after it has ended, at the same addresses and with the same data.
+// restart starts the ended broker again, with the same addresses and data.
 func (s *server) restart() {
 	s.t.Helper()
 	s.start(s.addrs)
@@ -76,7 +76,7 @@ func (s *server) start(addrs map[string]string) {
 	s.addrs = readAddrs(s.t, p, file)
 }
 
-// readAddrs waits for the file of bound addresses, which is there when the broker is ready.
+// readAddrs waits for the file of bound addresses, which exists when the broker is ready.
 func readAddrs(t *testing.T, p *process, file string) (addrs map[string]string) {
 	t.Helper()
 	eventually(t, "the broker is ready", func() bool {
@@ -91,7 +91,7 @@ func readAddrs(t *testing.T, p *process, file string) (addrs map[string]string) 
 	return addrs
 }
 
-// stop ends the broker with SIGTERM and checks that it ends well.
+// stop ends the broker with SIGTERM and checks its exit status.
 func (s *server) stop() {
 	s.t.Helper()
 	s.signal(syscall.SIGTERM)
@@ -106,8 +106,8 @@ func (s *server) url() string { return "mqtt://" + s.tcp() }
 
 func (s *server) ws() string { return "ws://" + s.addrs["ws"] + "/mqtt" }
 
-// at are the arguments with which mosquitto's clients find the broker.
-func (s *server) at(args ...string) []string {
+// brokerArgs returns the arguments with the broker's address for mosquitto's clients.
+func (s *server) brokerArgs(args ...string) []string {
 	host, port, err := net.SplitHostPort(s.tcp())
 	if err != nil {
 		s.t.Fatal(err)
@@ -115,7 +115,7 @@ func (s *server) at(args ...string) []string {
 	return append([]string{"-h", host, "-p", port}, args...)
 }
 
-// metric is the value of one of the broker's metrics that has no labels; 0 if it is not there.
+// metric returns the value of a metric without labels; 0 if it is absent.
 func (s *server) metric(name string) float64 {
 	s.t.Helper()
 	resp, err := http.Get("http://" + s.addrs["http"] + "/metrics")
@@ -137,9 +137,9 @@ func (s *server) metric(name string) float64 {
 	return 0
 }
 
-// token mints a token that the broker takes.
+// token mints a token for the broker.
 func (s *server) token(args ...string) string {
 	s.t.Helper()
-	out := must(s.t, outcry, append([]string{"token", "--secret-file", filepath.Join(s.data, "secret")}, args...)...)
+	out := mustRun(s.t, outcry, append([]string{"token", "--secret-file", filepath.Join(s.data, "secret")}, args...)...)
 	return strings.TrimSpace(out)
 }

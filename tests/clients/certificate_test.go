@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// certificate is a certificate for 127.0.0.1 that signs itself, in files.
+// certificate is a self-signed certificate for 127.0.0.1, in files.
 type certificate struct {
 	cert, key string      // files
 	trust     *tls.Config // of a client that trusts it
@@ -60,7 +60,7 @@ func newCertificate(t *testing.T) certificate {
 	return c
 }
 
-// issue returns the files of a client's certificate that c vouches for.
+// issue returns the files of a client's certificate signed by c.
 func (c certificate) issue(t *testing.T, commonName string) (cert, key string) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

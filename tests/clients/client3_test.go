@@ -30,14 +30,14 @@ func connect3(t *testing.T, broker string, set func(*mqtt.ClientOptions)) *clien
 	}
 	c.mqtt = mqtt.NewClient(opts)
 	c.wait("connect", c.mqtt.Connect())
-	within(t, "the connection", c.up)
+	mustReceive(t, "the connection", c.up)
 	t.Cleanup(func() { c.mqtt.Disconnect(100) })
 	return c
 }
 
 func (c *client3) wait(what string, tok mqtt.Token) {
 	c.t.Helper()
-	if !tok.WaitTimeout(patience) {
+	if !tok.WaitTimeout(waitLimit) {
 		c.t.Fatalf("%s: no answer", what)
 	}
 	if err := tok.Error(); err != nil {
@@ -57,9 +57,9 @@ func (c *client3) send(topic, text string, qos byte, retain bool) {
 
 func (c *client3) receive() mqtt.Message {
 	c.t.Helper()
-	return within(c.t, "a message", c.messages)
+	return mustReceive(c.t, "a message", c.messages)
 }
 
-func trusting3(conf *tls.Config) func(*mqtt.ClientOptions) {
+func withTLS3(conf *tls.Config) func(*mqtt.ClientOptions) {
 	return func(o *mqtt.ClientOptions) { o.SetTLSConfig(conf) }
 }

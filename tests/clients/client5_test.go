@@ -12,15 +12,15 @@ import (
 	"github.com/outcry-mqtt/outcry/devices"
 )
 
-// client5 is a client of Eclipse Paho for MQTT 5 that comes back by itself.
+// client5 is a client of Eclipse Paho for MQTT 5 with automatic reconnect.
 type client5 struct {
 	t  *testing.T
 	cm *autopaho.ConnectionManager
 
 	messages    chan *paho.Publish
-	onMessage   func(*paho.Publish) // if set, gets the messages instead
+	onMessage   func(*paho.Publish) // if set, receives the messages instead of the channel
 	up          chan *paho.Connack
-	disconnects chan *paho.Disconnect // of the server
+	disconnects chan *paho.Disconnect // from the server
 	refusals    chan error
 	stop        func()
 }
@@ -29,11 +29,11 @@ type client5 struct {
 func connect5(t *testing.T, broker string, set func(*autopaho.ClientConfig)) *client5 {
 	t.Helper()
 	c := begin5(t, broker, set)
-	within(t, "the connection", c.up)
+	mustReceive(t, "the connection", c.up)
 	return c
 }
 
-// begin5 is connect5 that does not wait for the connection.
+// begin5 is connect5 without waiting for the connection.
 func begin5(t *testing.T, broker string, set func(*autopaho.ClientConfig)) *client5 {
 	t.Helper()
 	u, err := devices.ParseURL(broker)
@@ -50,15 +50,15 @@ func begin5(t *testing.T, broker string, set func(*autopaho.ClientConfig)) *clie
 	conf := autopaho.ClientConfig{
 		ServerUrls:                    []*url.URL{u},
 		KeepAlive:                     30,
-		ConnectTimeout:                patience,
+		ConnectTimeout:                waitLimit,
 		CleanStartOnInitialConnection: true,
 		ReconnectBackoff:              autopaho.NewConstantBackoff(50e6),
 		OnConnectionUp:                func(_ *autopaho.ConnectionManager, ack *paho.Connack) { c.up <- ack },
-		OnConnectError:                func(err error) { keep(c.refusals, err) },
+		OnConnectError:                func(err error) { offer(c.refusals, err) },
 		ClientConfig: paho.ClientConfig{
 			ClientID:           clientID(t),
-			PacketTimeout:      patience,
-			OnServerDisconnect: func(d *paho.Disconnect) { keep(c.disconnects, d) },
+			PacketTimeout:      waitLimit,
+			OnServerDisconnect: func(d *paho.Disconnect) { offer(c.disconnects, d) },
 			OnPublishReceived:  []func(paho.PublishReceived) (bool, error){c.take},
 		},
 	}
@@ -77,8 +77,8 @@ func begin5(t *testing.T, broker string, set func(*autopaho.ClientConfig)) *clie
 	return c
 }
 
-// keep puts v into c unless it is full.
-func keep[T any](c chan T, v T) {
+// offer puts v into c unless it is full.
+func offer[T any](c chan T, v T) {
 	select {
 	case c <- v:
 	default:
@@ -123,14 +123,14 @@ func (c *client5) send(topic, text string, qos byte) {
 	c.publish(&paho.Publish{Topic: topic, Payload: []byte(text), QoS: qos})
 }
 
-// receive gives the next message.
+// receive returns the next message.
 func (c *client5) receive() *paho.Publish {
 	c.t.Helper()
-	return within(c.t, "a message", c.messages)
+	return mustReceive(c.t, "a message", c.messages)
 }
 
-// resumable makes a client whose session outlives its connection.
-func resumable(id string) func(*autopaho.ClientConfig) {
+// withSession gives a client a session that outlives its connection.
+func withSession(id string) func(*autopaho.ClientConfig) {
 	return func(c *autopaho.ClientConfig) {
 		c.ClientID = id
 		c.CleanStartOnInitialConnection = false
@@ -138,7 +138,7 @@ func resumable(id string) func(*autopaho.ClientConfig) {
 	}
 }
 
-// trusting makes a client that takes the test's certificates.
-func trusting(conf *tls.Config) func(*autopaho.ClientConfig) {
+// withTLS sets a client's TLS configuration.
+func withTLS(conf *tls.Config) func(*autopaho.ClientConfig) {
 	return func(c *autopaho.ClientConfig) { c.TlsCfg = conf }
 }

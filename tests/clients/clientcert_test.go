@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// serveCertificates starts a broker at which clients are who their certificates say, and pump-7 may publish and
-// everybody with a certificate of the unit "pumps" may listen.
+// serveCertificates starts a broker that identifies clients by their certificates. pump-7 may publish, and everybody
+// with a certificate of the unit "pumps" may subscribe.
 func serveCertificates(t *testing.T, ask string, more ...string) (s *server, cert certificate) {
 	t.Helper()
 	cert = newCertificate(t)
@@ -26,8 +26,8 @@ func serveCertificates(t *testing.T, ask string, more ...string) (s *server, cer
 	return serve(t, args...), cert
 }
 
-// overTLS are the arguments of mosquitto's clients for a TLS listener.
-func overTLS(t *testing.T, s *server, ca string, more ...string) []string {
+// tlsArgs returns the arguments for mosquitto's clients on a TLS listener.
+func tlsArgs(t *testing.T, s *server, ca string, more ...string) []string {
 	t.Helper()
 	host, port, err := net.SplitHostPort(s.addrs["tls"])
 	if err != nil {
@@ -37,7 +37,7 @@ func overTLS(t *testing.T, s *server, ca string, more ...string) []string {
 }
 
 func TestMosquittoClientCertificate(t *testing.T) {
-	installed(t, "mosquitto_pub")
+	needProgram(t, "mosquitto_pub")
 	s, cert := serveCertificates(t, "request")
 	ann := s.token("--user", "ann")
 	pump, pumpKey := cert.issue(t, "pump-7")
@@ -45,7 +45,7 @@ func TestMosquittoClientCertificate(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		args   []string
-		status int // 0: its message is let through, or only warned of
+		status int // 0: its message is accepted, perhaps with a warning
 		warned bool
 	}{
 		{"its own topic", []string{"--cert", pump, "--key", pumpKey, "-t", "pumps/pump-7"}, 0, false},
@@ -59,7 +59,7 @@ func TestMosquittoClientCertificate(t *testing.T) {
 		{"one that nobody vouches for", []string{"--cert", strange, "--key", strangeKey, "-t", "pumps/pump-7"}, -1, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			args := overTLS(t, s, cert.cert, append([]string{"-V", "mqttv5", "-q", "1", "-m", "x"}, test.args...)...)
+			args := tlsArgs(t, s, cert.cert, append([]string{"-V", "mqttv5", "-q", "1", "-m", "x"}, test.args...)...)
 			r := run(t, "mosquitto_pub", args...)
 			if r.status != test.status && (test.status >= 0 || r.status == 0) {
 				t.Errorf("exit status %d, want %d: %s", r.status, test.status, r.errors)
@@ -71,7 +71,7 @@ func TestMosquittoClientCertificate(t *testing.T) {
 	}
 }
 
-// The program's own client shows a certificate, too, and rules may speak of what it says.
+// The program's own client uses a certificate, too, and rules may refer to its fields.
 func TestClientCertificateOfTheClientCommands(t *testing.T) {
 	s, cert := serveCertificates(t, "require")
 	pump, key := cert.issue(t, "pump-7")
@@ -79,7 +79,7 @@ func TestClientCertificateOfTheClientCommands(t *testing.T) {
 	with := append(slices.Clone(at), "--cert", pump, "--key", key)
 	sub := start(t, outcry, append([]string{"sub", "-C", "1", "-W", "50", "-v"}, with...)...)
 	eventually(t, "the subscription is there", func() bool { return s.metric("outcry_broker_subscriptions") == 1 })
-	must(t, outcry, append([]string{"pub", "-m", "42"}, with...)...)
+	mustRun(t, outcry, append([]string{"pub", "-m", "42"}, with...)...)
 	if got := sub.line("pumps/"); got != "pump-7 42" {
 		t.Errorf("got %q", got)
 	}

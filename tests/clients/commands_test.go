@@ -14,18 +14,18 @@ import (
 )
 
 func TestPubAndSub(t *testing.T) {
-	s := open(t)
+	s := openBroker(t)
 	for _, version := range []string{"3", "4", "5"} {
 		for _, qos := range []string{"0", "1", "2"} {
 			t.Run("version "+version+" QoS "+qos, func(t *testing.T) {
 				at := []string{"--url", s.url(), "-V", version, "-q", qos, "-t", "x/" + version + "/" + qos}
 				c := connect5(t, s.url(), nil)
 				c.subscribe(2, at[len(at)-1])
-				must(t, outcry, append([]string{"pub", "-m", "hello", "-r"}, at...)...)
+				mustRun(t, outcry, append([]string{"pub", "-m", "hello", "-r"}, at...)...)
 				if m := c.receive(); string(m.Payload) != "hello" || fmt.Sprint(m.QoS) != qos {
 					t.Errorf("got %q with QoS %d", m.Payload, m.QoS)
 				}
-				if got := must(t, outcry, append([]string{"sub", "-v", "-C", "1", "-W", "50"}, at...)...); got != at[len(at)-1]+" hello\n" {
+				if got := mustRun(t, outcry, append([]string{"sub", "-v", "-C", "1", "-W", "50"}, at...)...); got != at[len(at)-1]+" hello\n" {
 					t.Errorf("sub printed %q", got)
 				}
 			})
@@ -34,7 +34,7 @@ func TestPubAndSub(t *testing.T) {
 }
 
 func TestPubSources(t *testing.T) {
-	s := open(t)
+	s := openBroker(t)
 	c := connect5(t, s.url(), nil)
 	c.subscribe(1, "src")
 	file := filepath.Join(t.TempDir(), "file")
@@ -57,7 +57,7 @@ func TestPubSources(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			cmd := exec.Command(outcry, append([]string{"pub", "--url", s.url(), "-t", "src", "-q", "1"}, tt.args...)...)
 			cmd.Stdin = strings.NewReader(tt.stdin)
-			runWith(t, cmd).wants(t, 0)
+			runWith(t, cmd).mustReport(t, 0)
 			for _, want := range tt.want {
 				if m := c.receive(); string(m.Payload) != want {
 					t.Errorf("got %q, want %q", m.Payload, want)
@@ -67,10 +67,10 @@ func TestPubSources(t *testing.T) {
 	}
 }
 
-// endless is lines without end.
-type endless struct{}
+// endlessLines reads as lines without end.
+type endlessLines struct{}
 
-func (endless) Read(b []byte) (int, error) {
+func (endlessLines) Read(b []byte) (int, error) {
 	n := len(b) &^ 1
 	for i := 0; i < n; i += 2 {
 		b[i], b[i+1] = 'x', '\n'
@@ -81,11 +81,11 @@ func (endless) Read(b []byte) (int, error) {
 func TestPubEndsWithTheBroker(t *testing.T) {
 	for _, version := range []string{"4", "5"} {
 		t.Run(version, func(t *testing.T) {
-			s := open(t)
+			s := openBroker(t)
 			c := connect5(t, s.url(), nil)
 			c.subscribe(0, "flow")
 			cmd := exec.Command(outcry, "pub", "--url", s.url(), "-V", version, "-t", "flow", "-q", "1", "-l")
-			cmd.Stdin = endless{}
+			cmd.Stdin = endlessLines{}
 			p := startWith(t, cmd)
 			c.receive()
 			s.kill()
@@ -97,10 +97,10 @@ func TestPubEndsWithTheBroker(t *testing.T) {
 }
 
 func TestPubPropertiesAndWill(t *testing.T) {
-	s := open(t)
+	s := openBroker(t)
 	c := connect5(t, s.url(), nil)
 	c.subscribe(1, "p")
-	must(t, outcry, "pub", "--url", s.url(), "-t", "p", "-m", "x", "--user-property", "k=v=w", "--user-property", "k=2",
+	mustRun(t, outcry, "pub", "--url", s.url(), "-t", "p", "-m", "x", "--user-property", "k=v=w", "--user-property", "k=2",
 		"--content-type", "text/plain", "--response-topic", "r", "--correlation-data", "7", "--expiry", "90s")
 	p := c.receive().Properties
 	if p.ContentType != "text/plain" || p.ResponseTopic != "r" || string(p.CorrelationData) != "7" ||
@@ -119,8 +119,8 @@ func TestPubPropertiesAndWill(t *testing.T) {
 }
 
 func TestSubJSON(t *testing.T) {
-	s := open(t)
-	must(t, outcry, "pub", "--url", s.url(), "-t", "j", "-m", "<é>", "-r", "-q", "1", "--user-property", "k=v")
+	s := openBroker(t)
+	mustRun(t, outcry, "pub", "--url", s.url(), "-t", "j", "-m", "<é>", "-r", "-q", "1", "--user-property", "k=v")
 	var m struct {
 		Topic, Payload string
 		QoS            int
@@ -129,7 +129,7 @@ func TestSubJSON(t *testing.T) {
 			User []struct{ Name, Value string }
 		}
 	}
-	out := must(t, outcry, "sub", "--url", s.url(), "-t", "j", "-q", "1", "-C", "1", "-W", "50", "--json")
+	out := mustRun(t, outcry, "sub", "--url", s.url(), "-t", "j", "-q", "1", "-C", "1", "-W", "50", "--json")
 	if err := json.Unmarshal([]byte(out), &m); err != nil {
 		t.Fatalf("%s: %v", out, err)
 	}
@@ -139,9 +139,9 @@ func TestSubJSON(t *testing.T) {
 }
 
 func TestSubSelects(t *testing.T) {
-	s := open(t)
+	s := openBroker(t)
 	for _, topic := range []string{"s/a", "s/b", "s/c"} {
-		must(t, outcry, "pub", "--url", s.url(), "-t", topic, "-m", topic, "-r", "-q", "1")
+		mustRun(t, outcry, "pub", "--url", s.url(), "-t", topic, "-m", topic, "-r", "-q", "1")
 	}
 	tests := []struct {
 		name   string
@@ -159,7 +159,7 @@ func TestSubSelects(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			r := run(t, outcry, append([]string{"sub", "--url", s.url()}, tt.args...)...)
-			r.wants(t, tt.status)
+			r.mustReport(t, tt.status)
 			if r.out != tt.want {
 				t.Errorf("printed %q, want %q", r.out, tt.want)
 			}
@@ -168,25 +168,25 @@ func TestSubSelects(t *testing.T) {
 }
 
 func TestSubKeepsItsSession(t *testing.T) {
-	s := open(t)
+	s := openBroker(t)
 	for _, version := range []string{"4", "5"} {
 		at := []string{"sub", "--url", s.url(), "-V", version, "-q", "1", "-c", "-i", "keeper" + version, "-t", "kept" + version}
-		must(t, outcry, append(at, "-E")...)
-		must(t, outcry, "pub", "--url", s.url(), "-q", "1", "-t", "kept"+version, "-m", "a", "--repeat", "3")
-		if got := must(t, outcry, append(at, "-C", "3", "-W", "50")...); got != "a\na\na\n" {
+		mustRun(t, outcry, append(at, "-E")...)
+		mustRun(t, outcry, "pub", "--url", s.url(), "-q", "1", "-t", "kept"+version, "-m", "a", "--repeat", "3")
+		if got := mustRun(t, outcry, append(at, "-C", "3", "-W", "50")...); got != "a\na\na\n" {
 			t.Errorf("version %s: got %q", version, got)
 		}
 	}
 }
 
 func TestSubComesBack(t *testing.T) {
-	s := open(t)
-	must(t, outcry, "pub", "--url", s.url(), "-t", "back", "-m", "value", "-r", "-q", "1")
+	s := openBroker(t)
+	mustRun(t, outcry, "pub", "--url", s.url(), "-t", "back", "-m", "value", "-r", "-q", "1")
 	p := start(t, outcry, "sub", "--url", s.url(), "-t", "back")
 	p.line("value")
 	s.stop()
 	s.restart()
-	p.line("value") // retained, after it has connected again
+	p.line("value") // retained, after the reconnect
 	if told := p.errors(); !strings.Contains(told, "server shutting down (0x8B)") || !strings.Contains(told, "connecting again") {
 		t.Errorf("it told %q", told)
 	}
@@ -197,7 +197,7 @@ func TestSubComesBack(t *testing.T) {
 }
 
 func TestSimulate(t *testing.T) {
-	s := open(t)
+	s := openBroker(t)
 	tests := []struct{ name, filter string }{
 		{"ticker", "ticker/+"},
 		{"sensors", "sensors/+/temperature"},
@@ -236,5 +236,5 @@ func TestSimulateWithTokens(t *testing.T) {
 		}
 	}
 	r := run(t, outcry, "simulate", "ticker", "--url", s.url(), "--token", "nonsense")
-	r.wants(t, 1, "the broker refused the connection (0x87)")
+	r.mustReport(t, 1, "the broker refused the connection (0x87)")
 }

@@ -31,10 +31,10 @@ func dialWS(t *testing.T, s *server) *websocket.Conn {
 	return ws
 }
 
-// closing reads until the peer closes the WebSocket.
-func closing(t *testing.T, ws *websocket.Conn) *websocket.CloseError {
+// readCloseError reads until the peer closes the WebSocket.
+func readCloseError(t *testing.T, ws *websocket.Conn) *websocket.CloseError {
 	t.Helper()
-	_ = ws.SetReadDeadline(time.Now().Add(patience))
+	_ = ws.SetReadDeadline(time.Now().Add(waitLimit))
 	for {
 		_, _, err := ws.ReadMessage()
 		if err == nil {
@@ -48,7 +48,7 @@ func closing(t *testing.T, ws *websocket.Conn) *websocket.CloseError {
 	}
 }
 
-// connectBytes is a CONNECT of MQTT 5.
+// connectBytes encodes a CONNECT of MQTT 5.
 func connectBytes(id string) []byte {
 	b := []byte("\x00\x04MQTT\x05\x02\x00\x1e\x00")
 	b = binary.BigEndian.AppendUint16(b, uint16(len(id)))
@@ -57,12 +57,12 @@ func connectBytes(id string) []byte {
 }
 
 func TestTextFrame(t *testing.T) {
-	s := open(t)
+	s := openBroker(t)
 	ws := dialWS(t, s)
 	if err := ws.WriteMessage(websocket.TextMessage, connectBytes("texter")); err != nil {
 		t.Fatal(err)
 	}
-	c := closing(t, ws)
+	c := readCloseError(t, ws)
 	if c.Code != websocket.CloseUnsupportedData || !strings.Contains(c.Text, "binary") {
 		t.Errorf("close code %d, %q; want 1003 and a word about binary frames [MQTT-6.0.0-1]", c.Code, c.Text)
 	}
@@ -81,7 +81,7 @@ func TestMalformedPacket(t *testing.T) {
 		{"second CONNECT", string(connectBytes("again")), packets.DisconnectProtocolError},
 		{"type 0", "\x00\x00", packets.DisconnectMalformedPacket},
 	}
-	s := open(t)
+	s := openBroker(t)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			conn, err := net.Dial("tcp", s.tcp())
@@ -89,7 +89,7 @@ func TestMalformedPacket(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer conn.Close()
-			_ = conn.SetDeadline(time.Now().Add(patience))
+			_ = conn.SetDeadline(time.Now().Add(waitLimit))
 			if _, err := conn.Write(connectBytes(clientID(t))); err != nil {
 				t.Fatal(err)
 			}
@@ -112,14 +112,14 @@ func TestMalformedPacket(t *testing.T) {
 			}
 		})
 	}
-	c := connect5(t, s.url(), nil) // the broker is still there
+	c := connect5(t, s.url(), nil) // the broker still works
 	c.subscribe(1, "alive")
 	c.publish(&paho.Publish{Topic: "alive", QoS: 1, Payload: []byte("yes")})
 	c.receive()
 }
 
 func TestBusyPort(t *testing.T) {
-	s := open(t)
+	s := openBroker(t)
 	tests := []struct{ flag, key string }{{"tcp", "listeners.tcp.address"}, {"ws", "listeners.ws.address"}, {"http", "http.address"}}
 	for _, tt := range tests {
 		t.Run(tt.flag, func(t *testing.T) {
@@ -131,12 +131,12 @@ func TestBusyPort(t *testing.T) {
 				}
 				args = append(args, "--"+l, address)
 			}
-			run(t, outcry, args...).wants(t, 1, "listen "+s.addrs[tt.flag], "address in use", tt.key)
+			run(t, outcry, args...).mustReport(t, 1, "listen "+s.addrs[tt.flag], "address in use", tt.key)
 		})
 	}
 	t.Run("data", func(t *testing.T) {
 		args := []string{"serve", "--open", "--data", s.data, "--tcp", "127.0.0.1:0", "--ws", "127.0.0.1:0", "--http", "127.0.0.1:0"}
-		run(t, outcry, args...).wants(t, 1, s.data, "in use by another process")
+		run(t, outcry, args...).mustReport(t, 1, s.data, "in use by another process")
 	})
 }
 
@@ -149,7 +149,7 @@ func TestBrokenConfig(t *testing.T) {
 	for _, args := range [][]string{{"serve", "--config", config, "--data", t.TempDir()}, {"check", config}} {
 		t.Run(args[0], func(t *testing.T) {
 			r := run(t, outcry, args...)
-			r.wants(t, 1)
+			r.mustReport(t, 1)
 			for _, want := range []string{
 				`config\.yaml:3:5: listeners\.tcp\.adress: unknown key.*address`,
 				`config\.yaml:5:10: log\.level: .*loud.*debug`,

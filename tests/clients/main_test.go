@@ -8,13 +8,13 @@ import (
 	"testing"
 )
 
-// outcry is the program under test: $OUTCRY_BINARY, or else one that is built for the tests.
+// outcry is the program under test: $OUTCRY_BINARY, or one built for the tests.
 var outcry string
 
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
 func testMain(m *testing.M) int {
-	if os.Getenv("GORACE") == "" { // a program with the race detector sleeps for a second at its end by default
+	if os.Getenv("GORACE") == "" { // by default the race detector delays the exit by a second
 		_ = os.Setenv("GORACE", "atexit_sleep_ms=0")
 	}
 	if outcry = os.Getenv("OUTCRY_BINARY"); outcry != "" {

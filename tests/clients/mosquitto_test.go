@@ -14,15 +14,15 @@ import (
 	"github.com/eclipse/paho.golang/paho"
 )
 
-// versions are the protocol versions as mosquitto's clients call them.
+// versions are the protocol versions as named by mosquitto's clients.
 var versions = []string{"mqttv31", "mqttv311", "mqttv5"}
 
 // listen starts mosquitto_sub and returns once it has subscribed. Its messages are lines that begin with "MSG ".
 func listen(t *testing.T, s *server, format string, args ...string) *process {
 	t.Helper()
-	installed(t, "mosquitto_sub")
-	all := s.at("-d", "-F", "MSG "+format)
-	// stdbuf, because mosquitto_sub keeps back what it writes to a pipe; it becomes mosquitto_sub itself
+	needProgram(t, "mosquitto_sub")
+	all := s.brokerArgs("-d", "-F", "MSG "+format)
+	// stdbuf, because mosquitto_sub buffers its output to a pipe; stdbuf becomes mosquitto_sub itself
 	p := start(t, "stdbuf", append([]string{"-oL", "mosquitto_sub"}, append(all, args...)...)...)
 	p.line("Subscribed")
 	return p
@@ -35,7 +35,7 @@ func publishLines(t *testing.T, s *server, n int, args ...string) {
 	for i := range n {
 		fmt.Fprintln(&in, i)
 	}
-	cmd := exec.Command("mosquitto_pub", append(s.at("-l"), args...)...)
+	cmd := exec.Command("mosquitto_pub", append(s.brokerArgs("-l"), args...)...)
 	cmd.Stdin = &in
 	if r := runWith(t, cmd); r.status != 0 {
 		t.Fatalf("mosquitto_pub %v: exit status %d: %s", args, r.status, r.errors)
@@ -43,13 +43,13 @@ func publishLines(t *testing.T, s *server, n int, args ...string) {
 }
 
 func TestMosquittoQoS(t *testing.T) {
-	s := open(t)
+	s := openBroker(t)
 	for _, version := range versions {
 		for qos := range 3 {
 			t.Run(fmt.Sprintf("%s QoS %d", version, qos), func(t *testing.T) {
 				topic, q := "m/"+version, strconv.Itoa(qos)
 				sub := listen(t, s, "%t %p %q %r", "-V", version, "-q", q, "-t", topic)
-				must(t, "mosquitto_pub", s.at("-V", version, "-q", q, "-t", topic, "-m", "hello")...)
+				mustRun(t, "mosquitto_pub", s.brokerArgs("-V", version, "-q", q, "-t", topic, "-m", "hello")...)
 				if got, want := sub.line("MSG "), topic+" hello "+q+" 0"; got != want {
 					t.Errorf("got %q, want %q", got, want)
 				}
@@ -59,19 +59,19 @@ func TestMosquittoQoS(t *testing.T) {
 }
 
 func TestMosquittoRetained(t *testing.T) {
-	installed(t, "mosquitto_sub")
-	s := open(t)
+	needProgram(t, "mosquitto_sub")
+	s := openBroker(t)
 	for _, version := range versions {
 		t.Run(version, func(t *testing.T) {
 			topic := "retained/" + version
-			must(t, "mosquitto_pub", s.at("-V", version, "-q", "1", "-r", "-t", topic, "-m", "old")...)
-			must(t, "mosquitto_pub", s.at("-V", version, "-q", "1", "-r", "-t", topic, "-m", "new")...)
-			out := must(t, "mosquitto_sub", s.at("-V", version, "-t", topic, "-C", "1", "-W", "50", "-F", "%p %r")...)
+			mustRun(t, "mosquitto_pub", s.brokerArgs("-V", version, "-q", "1", "-r", "-t", topic, "-m", "old")...)
+			mustRun(t, "mosquitto_pub", s.brokerArgs("-V", version, "-q", "1", "-r", "-t", topic, "-m", "new")...)
+			out := mustRun(t, "mosquitto_sub", s.brokerArgs("-V", version, "-t", topic, "-C", "1", "-W", "50", "-F", "%p %r")...)
 			if out != "new 1\n" {
 				t.Errorf("got %q, want the newest, retained", out)
 			}
-			must(t, "mosquitto_pub", s.at("-V", version, "-q", "1", "-r", "-n", "-t", topic)...)
-			r := run(t, "mosquitto_sub", s.at("-V", version, "-t", topic, "-C", "1", "-W", "1")...)
+			mustRun(t, "mosquitto_pub", s.brokerArgs("-V", version, "-q", "1", "-r", "-n", "-t", topic)...)
+			r := run(t, "mosquitto_sub", s.brokerArgs("-V", version, "-t", topic, "-C", "1", "-W", "1")...)
 			if r.status != 27 || r.out != "" {
 				t.Errorf("after it was cleared: exit status %d, %q; want 27 and nothing", r.status, r.out)
 			}
@@ -80,24 +80,24 @@ func TestMosquittoRetained(t *testing.T) {
 }
 
 func TestMosquittoCountAndTimeout(t *testing.T) {
-	s := open(t)
+	s := openBroker(t)
 	sub := listen(t, s, "%p", "-t", "count", "-C", "3", "-W", "50")
 	publishLines(t, s, 4, "-t", "count")
 	if status := sub.wait(); status != 0 {
 		t.Errorf("exit status %d after -C messages, want 0", status)
 	}
-	if r := run(t, "mosquitto_sub", s.at("-t", "quiet", "-W", "1")...); r.status != 27 {
+	if r := run(t, "mosquitto_sub", s.brokerArgs("-t", "quiet", "-W", "1")...); r.status != 27 {
 		t.Errorf("exit status %d after -W, want 27", r.status)
 	}
 }
 
 func TestMosquittoWill(t *testing.T) {
-	s := open(t)
+	s := openBroker(t)
 	for _, version := range versions {
 		t.Run(version, func(t *testing.T) {
 			watch := listen(t, s, "%p %q", "-q", "1", "-t", "will/"+version)
 			will := []string{"-V", version, "-t", "x", "--will-topic", "will/" + version, "--will-payload", "gone", "--will-qos", "1"}
-			must(t, "mosquitto_sub", append(s.at("-E"), will...)...) // takes its leave, so its will is not published
+			mustRun(t, "mosquitto_sub", append(s.brokerArgs("-E"), will...)...) // a clean DISCONNECT, so no will
 			dying := listen(t, s, "%p", will...)
 			dying.kill()
 			if got := watch.line("MSG "); got != "gone 1" {
@@ -111,17 +111,17 @@ func TestMosquittoWill(t *testing.T) {
 }
 
 func TestMosquittoSession(t *testing.T) {
-	s := open(t)
+	s := openBroker(t)
 	for _, version := range versions {
 		t.Run(version, func(t *testing.T) {
-			args := s.at("-V", version, "-c", "-i", "keeper-"+version, "-q", "1", "-t", "kept/"+version)
-			must(t, "mosquitto_sub", append(args, "-E")...)
+			args := s.brokerArgs("-V", version, "-c", "-i", "keeper-"+version, "-q", "1", "-t", "kept/"+version)
+			mustRun(t, "mosquitto_sub", append(args, "-E")...)
 			want := ""
 			for i := range 5 {
-				must(t, "mosquitto_pub", s.at("-q", "1", "-t", "kept/"+version, "-m", strconv.Itoa(i))...)
+				mustRun(t, "mosquitto_pub", s.brokerArgs("-q", "1", "-t", "kept/"+version, "-m", strconv.Itoa(i))...)
 				want += fmt.Sprintln(i)
 			}
-			if got := must(t, "mosquitto_sub", append(args, "-C", "5", "-W", "50")...); got != want {
+			if got := mustRun(t, "mosquitto_sub", append(args, "-C", "5", "-W", "50")...); got != want {
 				t.Errorf("got %q, want all in order", got)
 			}
 		})
@@ -129,9 +129,9 @@ func TestMosquittoSession(t *testing.T) {
 }
 
 func TestMosquittoProperties(t *testing.T) {
-	s := open(t)
+	s := openBroker(t)
 	sub := listen(t, s, "%p %C %D %R %P %E", "-V", "mqttv5", "-t", "props")
-	must(t, "mosquitto_pub", s.at("-V", "mqttv5", "-t", "props", "-m", "x",
+	mustRun(t, "mosquitto_pub", s.brokerArgs("-V", "mqttv5", "-t", "props", "-m", "x",
 		"-D", "publish", "content-type", "text/plain", "-D", "publish", "correlation-data", "c7",
 		"-D", "publish", "response-topic", "answers", "-D", "publish", "user-property", "k", "1",
 		"-D", "publish", "user-property", "k", "2", "-D", "publish", "message-expiry-interval", "600")...)
@@ -141,7 +141,7 @@ func TestMosquittoProperties(t *testing.T) {
 }
 
 func TestMosquittoLinesKeepTheirOrder(t *testing.T) {
-	s := open(t)
+	s := openBroker(t)
 	const n = 1000
 	for qos := range 3 {
 		t.Run(fmt.Sprintf("QoS %d", qos), func(t *testing.T) {
@@ -158,20 +158,20 @@ func TestMosquittoLinesKeepTheirOrder(t *testing.T) {
 }
 
 func TestMosquittoLargeMessage(t *testing.T) {
-	s := open(t)
+	s := openBroker(t)
 	file := filepath.Join(t.TempDir(), "large")
 	if err := os.WriteFile(file, bytes.Repeat([]byte("0123456789abcdef"), 60_000), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	sub := listen(t, s, "%l", "-q", "2", "-t", "large")
-	must(t, "mosquitto_pub", s.at("-q", "2", "-t", "large", "-f", file)...)
+	mustRun(t, "mosquitto_pub", s.brokerArgs("-q", "2", "-t", "large", "-f", file)...)
 	if got := sub.line("MSG "); got != "960000" {
 		t.Errorf("got %s bytes", got)
 	}
 }
 
 func TestMosquittoSharedSubscription(t *testing.T) {
-	s := open(t)
+	s := openBroker(t)
 	jobs := make(chan string, 1000)
 	for range 3 {
 		member := listen(t, s, "%p", "-V", "mqttv5", "-q", "1", "-t", "$share/group/work")
@@ -187,7 +187,7 @@ func TestMosquittoSharedSubscription(t *testing.T) {
 	publishLines(t, s, n, "-q", "1", "-t", "work")
 	seen := map[string]bool{}
 	for range n {
-		job := within(t, "a job", jobs)
+		job := mustReceive(t, "a job", jobs)
 		if seen[job] {
 			t.Errorf("job %s came twice", job)
 		}
@@ -196,11 +196,11 @@ func TestMosquittoSharedSubscription(t *testing.T) {
 }
 
 func TestMosquittoRequestResponse(t *testing.T) {
-	installed(t, "mosquitto_rr")
-	s := open(t)
+	needProgram(t, "mosquitto_rr")
+	s := openBroker(t)
 	answerer := connect5(t, s.url(), nil)
 	answerer.subscribe(1, "question")
-	asker := start(t, "mosquitto_rr", s.at("-V", "mqttv5", "-t", "question", "-e", "answers/me", "-m", "why", "-q", "1")...)
+	asker := start(t, "mosquitto_rr", s.brokerArgs("-V", "mqttv5", "-t", "question", "-e", "answers/me", "-m", "why", "-q", "1")...)
 	q := answerer.receive()
 	answerer.publish(&paho.Publish{
 		Topic: q.Properties.ResponseTopic, QoS: 1, Payload: append([]byte("answer to "), q.Payload...),
@@ -212,12 +212,12 @@ func TestMosquittoRequestResponse(t *testing.T) {
 }
 
 func TestMosquittoRetainedOnly(t *testing.T) {
-	s := open(t)
+	s := openBroker(t)
 	for i := range 20 {
-		must(t, "mosquitto_pub", s.at("-q", "1", "-r", "-t", fmt.Sprintf("r/%d", i), "-m", "x")...)
+		mustRun(t, "mosquitto_pub", s.brokerArgs("-q", "1", "-r", "-t", fmt.Sprintf("r/%d", i), "-m", "x")...)
 	}
 	sub := listen(t, s, "%t", "-t", "r/#", "--retained-only")
-	must(t, "mosquitto_pub", s.at("-q", "1", "-t", "r/live", "-m", "x")...) // the first that is not retained ends it
+	mustRun(t, "mosquitto_pub", s.brokerArgs("-q", "1", "-t", "r/live", "-m", "x")...) // the first live message ends it
 	topics := map[string]bool{}
 	for _, l := range sub.rest() {
 		if topic, ok := strings.CutPrefix(l, "MSG "); ok {

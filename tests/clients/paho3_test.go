@@ -8,7 +8,7 @@ import (
 )
 
 func TestPaho3QoSBothWays(t *testing.T) {
-	s := open(t)
+	s := openBroker(t)
 	for qos := range byte(3) {
 		t.Run(fmt.Sprintf("QoS %d", qos), func(t *testing.T) {
 			a, b := connect3(t, s.url(), nil), connect3(t, s.url(), nil)
@@ -16,7 +16,7 @@ func TestPaho3QoSBothWays(t *testing.T) {
 			b.subscribe("to/b", qos)
 			const n = 200
 			for i := range n {
-				a.mqtt.Publish("to/b", qos, false, fmt.Sprint(i)) // many at once
+				a.mqtt.Publish("to/b", qos, false, fmt.Sprint(i)) // many in flight
 				b.mqtt.Publish("to/a", qos, false, fmt.Sprint(i))
 			}
 			for i := range n {
@@ -35,7 +35,7 @@ func TestPaho3QoSBothWays(t *testing.T) {
 }
 
 func TestPaho3SessionIsResumed(t *testing.T) {
-	s := open(t)
+	s := openBroker(t)
 	id := clientID(t)
 	kept := func(o *mqtt.ClientOptions) { o.SetClientID(id).SetCleanSession(false) }
 	c := connect3(t, s.url(), kept)
@@ -54,12 +54,12 @@ func TestPaho3SessionIsResumed(t *testing.T) {
 }
 
 func TestPaho3ReconnectsAfterARestart(t *testing.T) {
-	s := open(t)
+	s := openBroker(t)
 	c := connect3(t, s.url(), nil)
 	c.send("last/value", "42", 1, true)
 	s.stop()
 	s.restart()
-	within(t, "the connection comes back", c.up)
+	mustReceive(t, "the connection comes back", c.up)
 	c.subscribe("last/#", 1)
 	if m := c.receive(); string(m.Payload()) != "42" || !m.Retained() {
 		t.Errorf("got %q, retained %v", m.Payload(), m.Retained())
@@ -67,7 +67,7 @@ func TestPaho3ReconnectsAfterARestart(t *testing.T) {
 }
 
 func TestPaho3TalksWithPaho5(t *testing.T) {
-	s := open(t)
+	s := openBroker(t)
 	three, five := connect3(t, s.url(), nil), connect5(t, s.url(), nil)
 	three.subscribe("to/three", 2)
 	five.subscribe(2, "to/five")

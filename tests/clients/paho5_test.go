@@ -13,13 +13,13 @@ import (
 
 var clients atomic.Int64
 
-// clientID is a client identifier that no other client has.
+// clientID returns a unique client identifier.
 func clientID(t *testing.T) string {
 	return fmt.Sprintf("%s-%d", strings.ReplaceAll(t.Name(), "/", "-"), clients.Add(1))
 }
 
 func TestPaho5QoSBothWays(t *testing.T) {
-	s := open(t)
+	s := openBroker(t)
 	for qos := range byte(3) {
 		t.Run(fmt.Sprintf("QoS %d", qos), func(t *testing.T) {
 			a, b := connect5(t, s.url(), nil), connect5(t, s.url(), nil)
@@ -46,7 +46,7 @@ func TestPaho5QoSBothWays(t *testing.T) {
 }
 
 func TestPaho5PropertiesPassThrough(t *testing.T) {
-	s := open(t)
+	s := openBroker(t)
 	c := connect5(t, s.url(), nil)
 	id, expiry, format := 7, uint32(300), byte(1)
 	c.subscribeWith(&paho.Subscribe{
@@ -76,17 +76,17 @@ func TestPaho5PropertiesPassThrough(t *testing.T) {
 }
 
 func TestPaho5SessionIsResumed(t *testing.T) {
-	s := open(t)
+	s := openBroker(t)
 	id := clientID(t)
-	c := connect5(t, s.url(), resumable(id))
+	c := connect5(t, s.url(), withSession(id))
 	c.subscribe(2, "kept/#")
 	c.stop()
 	sender := connect5(t, s.url(), nil)
 	for i := range 30 {
 		sender.send("kept/x", fmt.Sprint(i), 1+byte(i%2))
 	}
-	c = begin5(t, s.url(), resumable(id))
-	if ack := within(t, "the connection", c.up); !ack.SessionPresent {
+	c = begin5(t, s.url(), withSession(id))
+	if ack := mustReceive(t, "the connection", c.up); !ack.SessionPresent {
 		t.Error("the session is not there any more")
 	}
 	for i := range 30 {
@@ -97,7 +97,7 @@ func TestPaho5SessionIsResumed(t *testing.T) {
 }
 
 func TestPaho5WillAndItsDelay(t *testing.T) {
-	s := open(t)
+	s := openBroker(t)
 	watch := connect5(t, s.url(), nil)
 	watch.subscribe(1, "wills/#")
 	delay := uint32(1)
@@ -118,12 +118,12 @@ func TestPaho5WillAndItsDelay(t *testing.T) {
 }
 
 func TestPaho5ReconnectsAfterARestart(t *testing.T) {
-	s := open(t)
+	s := openBroker(t)
 	c := connect5(t, s.url(), nil)
 	c.publish(&paho.Publish{Topic: "last/value", QoS: 1, Retain: true, Payload: []byte("42")})
 	s.stop()
 	s.restart()
-	within(t, "the connection comes back", c.up)
+	mustReceive(t, "the connection comes back", c.up)
 	c.subscribe(1, "last/#")
 	if m := c.receive(); string(m.Payload) != "42" || !m.Retain {
 		t.Errorf("got %q, retained %v", m.Payload, m.Retain)
@@ -131,7 +131,7 @@ func TestPaho5ReconnectsAfterARestart(t *testing.T) {
 }
 
 func TestPaho5SharedSubscription(t *testing.T) {
-	s := open(t)
+	s := openBroker(t)
 	shared := make(chan string, 1000)
 	for range 3 {
 		c := connect5(t, s.url(), nil)
@@ -147,7 +147,7 @@ func TestPaho5SharedSubscription(t *testing.T) {
 	}
 	seen := map[string]bool{}
 	for range n {
-		job := within(t, "a job", shared)
+		job := mustReceive(t, "a job", shared)
 		if seen[job] {
 			t.Errorf("job %s came twice", job)
 		}
@@ -157,7 +157,7 @@ func TestPaho5SharedSubscription(t *testing.T) {
 }
 
 func TestPaho5NoLocalAndRetainHandling(t *testing.T) {
-	s := open(t)
+	s := openBroker(t)
 	c, other := connect5(t, s.url(), nil), connect5(t, s.url(), nil)
 	other.publish(&paho.Publish{Topic: "room/say", QoS: 1, Retain: true, Payload: []byte("old")})
 	c.subscribeWith(&paho.Subscribe{Subscriptions: []paho.SubscribeOptions{
@@ -171,7 +171,7 @@ func TestPaho5NoLocalAndRetainHandling(t *testing.T) {
 }
 
 func TestPaho5TakeOver(t *testing.T) {
-	s := open(t)
+	s := openBroker(t)
 	id := clientID(t)
 	same := func(c *autopaho.ClientConfig) {
 		c.ClientID = id
@@ -179,7 +179,7 @@ func TestPaho5TakeOver(t *testing.T) {
 	}
 	first := connect5(t, s.url(), same)
 	connect5(t, s.url(), same)
-	if d := within(t, "the first is told", first.disconnects); d.ReasonCode != 0x8E {
+	if d := mustReceive(t, "the first is told", first.disconnects); d.ReasonCode != 0x8E {
 		t.Errorf("reason code 0x%02X, want 0x8E, session taken over", d.ReasonCode)
 	}
 }

@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// patience is how long a test waits for what must come.
-const patience = time.Minute
+// waitLimit bounds every wait of a test.
+const waitLimit = time.Minute
 
-// process is a program that a test started. It is killed when the test ends.
+// process is a program started by a test. It is killed when the test ends.
 type process struct {
 	t   *testing.T
 	cmd *exec.Cmd
@@ -23,7 +23,7 @@ type process struct {
 	lines  chan string // of standard output; closed at its end
 	exited chan struct{}
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	stderr bytes.Buffer
 }
 
@@ -40,7 +40,7 @@ func startWith(t *testing.T, cmd *exec.Cmd) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd.Stderr = (*stderr)(p)
+	cmd.Stderr = (*stderrWriter)(p)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -59,26 +59,26 @@ func (p *process) read(s *bufio.Scanner) {
 	close(p.exited)
 }
 
-// stderr takes a process's standard error.
-type stderr process
+// stderrWriter is the writer of a process's standard error.
+type stderrWriter process
 
-func (s *stderr) Write(b []byte) (int, error) {
+func (s *stderrWriter) Write(b []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.stderr.Write(b)
 }
 
-// errors is what the process has written to standard error so far.
+// errors returns the process's output on standard error so far.
 func (p *process) errors() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.stderr.String()
 }
 
-// line waits for a line of standard output that has prefix, and gives what follows it.
+// line waits for a line of standard output with a prefix, and returns the rest of it.
 func (p *process) line(prefix string) string {
 	p.t.Helper()
-	timeout := time.After(patience)
+	timeout := time.After(waitLimit)
 	for {
 		select {
 		case l, more := <-p.lines:
@@ -94,19 +94,19 @@ func (p *process) line(prefix string) string {
 	}
 }
 
-// wait waits until the process has ended, and gives its exit status.
+// wait waits for the process's end, and returns its exit status.
 func (p *process) wait() int {
 	p.t.Helper()
 	select {
 	case <-p.exited:
 		return p.cmd.ProcessState.ExitCode()
-	case <-time.After(patience):
+	case <-time.After(waitLimit):
 		p.t.Fatalf("%s does not end: %s", p.cmd.Path, p.errors())
 		return -1
 	}
 }
 
-// rest is what is left of standard output once the process has ended.
+// rest returns the unread lines of standard output after the process's end.
 func (p *process) rest() (lines []string) {
 	p.t.Helper()
 	p.wait()
@@ -129,7 +129,7 @@ func (p *process) kill() {
 	<-p.exited
 }
 
-// result is what a program that has ended left.
+// result is the outcome of a program.
 type result struct {
 	status      int
 	out, errors string
@@ -148,20 +148,20 @@ func runWith(t *testing.T, cmd *exec.Cmd) result {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	late := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
+	late := time.AfterFunc(waitLimit, func() { _ = cmd.Process.Kill() })
 	err := cmd.Wait()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
 	}
 	if !late.Stop() {
-		t.Fatalf("%s did not end within %v: %s%s", cmd, patience, out.String(), errs.String())
+		t.Fatalf("%s did not end within %v: %s%s", cmd, waitLimit, out.String(), errs.String())
 	}
 	return result{cmd.ProcessState.ExitCode(), out.String(), errs.String()}
 }
 
-// must runs a program that has to succeed, and gives its output.
-func must(t *testing.T, name string, args ...string) string {
+// mustRun runs a program that has to succeed, and returns its output.
+func mustRun(t *testing.T, name string, args ...string) string {
 	t.Helper()
 	r := run(t, name, args...)
 	if r.status != 0 {
@@ -170,8 +170,8 @@ func must(t *testing.T, name string, args ...string) string {
 	return r.out
 }
 
-// installed skips the test if a program is missing.
-func installed(t *testing.T, name string) {
+// needProgram skips the test if a program is missing.
+func needProgram(t *testing.T, name string) {
 	t.Helper()
 	if _, err := exec.LookPath(name); err != nil {
 		t.Skipf("%s is not installed (Debian package mosquitto-clients)", name)
@@ -181,7 +181,7 @@ func installed(t *testing.T, name string) {
 // eventually waits for a condition.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(waitLimit)
 	for !ok() {
 		if time.Now().After(deadline) {
 			t.Fatal("this did not come: ", what)
@@ -190,13 +190,13 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// within gives what comes from a channel, which must be soon.
-func within[T any](t *testing.T, what string, c <-chan T) T {
+// mustReceive returns the next value from a channel, which must come soon.
+func mustReceive[T any](t *testing.T, what string, c <-chan T) T {
 	t.Helper()
 	select {
 	case v := <-c:
 		return v
-	case <-time.After(patience):
+	case <-time.After(waitLimit):
 		t.Fatal("this did not come: ", what)
 		panic("unreachable")
 	}

@@ -2,5 +2,5 @@
 
 package clients_test
 
-// buildFlags build the program as the tests are built.
+// buildFlags build the program like the tests.
 var buildFlags = []string{"-race"}

@@ -11,8 +11,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// wants checks an exit status and what the errors tell.
-func (r result) wants(t *testing.T, status int, parts ...string) {
+// mustReport checks an exit status and parts of the errors.
+func (r result) mustReport(t *testing.T, status int, parts ...string) {
 	t.Helper()
 	for _, part := range parts {
 		if !strings.Contains(r.errors, part) {
@@ -24,7 +24,7 @@ func (r result) wants(t *testing.T, status int, parts ...string) {
 	}
 }
 
-// sign makes a token as somebody else would: without the program.
+// sign makes a token without the program.
 func sign(t *testing.T, secret string, claims jwt.MapClaims) string {
 	t.Helper()
 	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString([]byte(secret))
@@ -34,7 +34,7 @@ func sign(t *testing.T, secret string, claims jwt.MapClaims) string {
 	return token
 }
 
-// secret is what the broker signs with.
+// secret returns the broker's signing secret.
 func (s *server) secret() string {
 	s.t.Helper()
 	b, err := os.ReadFile(filepath.Join(s.data, "secret"))
@@ -50,7 +50,7 @@ func TestRefusedCredentials(t *testing.T) {
 	const stranger = "0123456789012345678901234567890123456789"
 	tests := []struct {
 		name, token string
-		five        string // what pub tells with MQTT 5
+		five        string // pub's message with MQTT 5
 		three       string // and with 3.1.1
 	}{
 		{"none", "", "not authorized (0x87)", "not authorized (return code 5)"},
@@ -66,24 +66,24 @@ func TestRefusedCredentials(t *testing.T) {
 			if tt.token != "" {
 				args = append(args, "-P", tt.token)
 			}
-			run(t, outcry, args...).wants(t, 1, "outcry: connection refused by the broker: ", tt.five)
-			run(t, outcry, append(args, "-V", "4")...).wants(t, 1, "outcry: connection refused by the broker: ", tt.three)
+			run(t, outcry, args...).mustReport(t, 1, "outcry: connection refused by the broker: ", tt.five)
+			run(t, outcry, append(args, "-V", "4")...).mustReport(t, 1, "outcry: connection refused by the broker: ", tt.three)
 			if strings.Contains(s.errors(), tt.token) && tt.token != "" {
 				t.Error("the token is in the broker's log")
 			}
 		})
 	}
 	t.Run("a good one", func(t *testing.T) {
-		must(t, outcry, "pub", "--url", s.url(), "-t", "chat/lobby/say", "-m", "x", "-q", "1", "-P", s.token("--user", "ada", "--rooms", "lobby"))
+		mustRun(t, outcry, "pub", "--url", s.url(), "-t", "chat/lobby/say", "-m", "x", "-q", "1", "-P", s.token("--user", "ada", "--rooms", "lobby"))
 	})
 }
 
 func TestRefusedCredentialsOfMosquitto(t *testing.T) {
-	installed(t, "mosquitto_pub")
+	needProgram(t, "mosquitto_pub")
 	s := serve(t)
 	for _, version := range versions {
 		t.Run(version, func(t *testing.T) {
-			r := run(t, "mosquitto_pub", s.at("-V", version, "-u", "ada", "-P", "wrong", "-t", "a", "-m", "x")...)
+			r := run(t, "mosquitto_pub", s.brokerArgs("-V", version, "-u", "ada", "-P", "wrong", "-t", "a", "-m", "x")...)
 			if r.status == 0 || !strings.Contains(strings.ToLower(r.errors), "not authori") {
 				t.Errorf("exit status %d, %q; want that it is not authorized", r.status, r.errors)
 			}
@@ -96,7 +96,7 @@ func TestRefusedCredentialsOfPaho(t *testing.T) {
 	c := begin5(t, s.url(), func(c *autopaho.ClientConfig) {
 		c.ConnectUsername, c.ConnectPassword = "ada", []byte("a.b.c")
 	})
-	err := within(t, "a refusal", c.refusals)
+	err := mustReceive(t, "a refusal", c.refusals)
 	if refused, ok := err.(*autopaho.ConnackError); !ok || refused.ReasonCode < 0x80 || refused.Reason == "" {
 		t.Errorf("error %v, want a CONNACK with a code and a reason", err)
 	}
@@ -143,6 +143,10 @@ func TestUnknownRoom(t *testing.T) {
 		{"speak in one's room", ada, []string{"pub", "-q", "1", "-m", "x", "-t", "chat/lobby/say"}, ""},
 		{"speak in another", ada, []string{"pub", "-q", "1", "-m", "x", "-t", "chat/secret/say"}, `message to "chat/secret/say" ` + no},
 		{"speak with QoS 2", ada, []string{"pub", "-q", "2", "-m", "x", "-t", "chat/secret/say"}, `message to "chat/secret/say" ` + no},
+		{"speak with QoS 0", ada, []string{"pub", "-m", "x", "-t", "chat/secret/say"}, `message to "chat/secret/say" ` + no},
+		{"speak with QoS 0 in one's room", ada, []string{"pub", "-m", "x", "-t", "chat/lobby/say"}, ""},
+		{"speak by 3.1.1", ada, []string{"pub", "-V", "4", "-q", "1", "-m", "x", "-t", "chat/secret/say"}, no},
+		{"speak thrice", ada, []string{"pub", "--repeat", "3", "-m", "x", "-t", "chat/secret/say"}, `3 messages refused by the broker, the last to "chat/secret/say": not authorized (0x87)`},
 		{"denied first", muted, []string{"pub", "-q", "1", "-m", "x", "-t", "chat/lobby/say"}, no},
 	}
 	for _, tt := range tests {
@@ -152,12 +156,12 @@ func TestUnknownRoom(t *testing.T) {
 			if tt.want != "" && tt.name != "one of two" {
 				status = 1
 			}
-			r.wants(t, status, tt.want)
+			r.mustReport(t, status, tt.want)
 		})
 	}
 	t.Run("mosquitto", func(t *testing.T) {
-		installed(t, "mosquitto_sub")
-		r := run(t, "mosquitto_sub", s.at("-V", "mqttv5", "-u", "ada", "-P", ada, "-t", "chat/secret/say", "-W", "5")...)
+		needProgram(t, "mosquitto_sub")
+		r := run(t, "mosquitto_sub", s.brokerArgs("-V", "mqttv5", "-u", "ada", "-P", ada, "-t", "chat/secret/say", "-W", "5")...)
 		if !strings.Contains(r.errors+r.out, "denied") {
 			t.Errorf("exit status %d, %q%q; want that the subscription was denied", r.status, r.out, r.errors)
 		}

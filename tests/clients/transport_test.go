@@ -12,7 +12,7 @@ import (
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 )
 
-// openEverywhere starts a broker that listens on every transport there is.
+// openEverywhere starts a broker with a listener for every transport.
 func openEverywhere(t *testing.T) (s *server, urls map[string]string, cert certificate) {
 	t.Helper()
 	cert = newCertificate(t)
@@ -25,7 +25,7 @@ func openEverywhere(t *testing.T) (s *server, urls map[string]string, cert certi
 	} {
 		args = append(args, "--set", "listeners."+set)
 	}
-	s = open(t, args...)
+	s = openBroker(t, args...)
 	return s, map[string]string{
 		"tcp":  "tcp://" + s.addrs["tcp"],
 		"tls":  "ssl://" + s.addrs["tls"],
@@ -44,12 +44,12 @@ func TestTransports(t *testing.T) {
 	}
 	for name, broker := range urls {
 		t.Run(name, func(t *testing.T) {
-			set := trusting(cert.trust)
+			set := withTLS(cert.trust)
 			if name == "unix" {
 				set = overUnix
 			}
 			five := connect5(t, broker, set)
-			three := connect3(t, broker, trusting3(cert.trust))
+			three := connect3(t, broker, withTLS3(cert.trust))
 			five.subscribe(2, "five/"+name)
 			three.subscribe("three/"+name, 2)
 			large := strings.Repeat("0123456789", 20_000)
@@ -76,8 +76,8 @@ func TestTransportsOfTheClientCommands(t *testing.T) {
 				if strings.HasSuffix(name, "s") && name != "ws" {
 					at = append(at, "--cafile", cert.cert)
 				}
-				must(t, outcry, append([]string{"pub", "-m", "kept", "-r"}, at...)...)
-				if got := must(t, outcry, append([]string{"sub", "-C", "1", "-W", "50"}, at...)...); got != "kept\n" {
+				mustRun(t, outcry, append([]string{"pub", "-m", "kept", "-r"}, at...)...)
+				if got := mustRun(t, outcry, append([]string{"sub", "-C", "1", "-W", "50"}, at...)...); got != "kept\n" {
 					t.Errorf("got %q", got)
 				}
 			})
@@ -92,23 +92,23 @@ func TestTLSIsChecked(t *testing.T) {
 	if r.status != 1 || !strings.Contains(r.errors, "certificate") {
 		t.Errorf("exit status %d, %q; want an error about the certificate", r.status, r.errors)
 	}
-	must(t, outcry, "pub", "--url", urls["tls"], "--insecure", "-t", "a", "-m", "x")
+	mustRun(t, outcry, "pub", "--url", urls["tls"], "--insecure", "-t", "a", "-m", "x")
 
 	c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker("tcp://" + s.addrs["tls"]).SetClientID("plain"))
-	if tok := c.Connect(); !tok.WaitTimeout(patience) || tok.Error() == nil {
+	if tok := c.Connect(); !tok.WaitTimeout(waitLimit) || tok.Error() == nil {
 		t.Error("a client without TLS connected to the TLS listener")
 	}
 }
 
 func TestMosquittoTLS(t *testing.T) {
-	installed(t, "mosquitto_pub")
+	needProgram(t, "mosquitto_pub")
 	s, _, cert := openEverywhere(t)
 	host, port, err := net.SplitHostPort(s.addrs["tls"])
 	if err != nil {
 		t.Fatal(err)
 	}
 	sub := listen(t, s, "%p", "-t", "tls", "-q", "1")
-	must(t, "mosquitto_pub", "-h", host, "-p", port, "--cafile", cert.cert, "-t", "tls", "-m", "secret", "-q", "1")
+	mustRun(t, "mosquitto_pub", "-h", host, "-p", port, "--cafile", cert.cert, "-t", "tls", "-m", "secret", "-q", "1")
 	if got := sub.line("MSG "); got != "secret" {
 		t.Errorf("got %q", got)
 	}

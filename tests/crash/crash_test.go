@@ -12,10 +12,10 @@ import (
 	"github.com/outcry-mqtt/outcry/tests/crash/disk"
 )
 
-// outcry is the program to kill, built once for all tests.
+// outcry is the program under test, built once for all tests.
 var outcry string
 
-// TestMain is the program itself when that starts itself again.
+// TestMain runs the program itself when that starts itself again.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && (os.Args[1] == disk.CommandFiltered || os.Args[1] == disk.CommandInside) {
 		main()
@@ -47,7 +47,7 @@ func crash(t *testing.T, args ...string) (status int, out string) {
 	return status, b.String()
 }
 
-// TestCrash is what make crash does, in short.
+// TestCrash is a short make crash.
 func TestCrash(t *testing.T) {
 	for name, args := range map[string][]string{
 		"good disk": {"--rounds", "10"}, "full disk": {"--rounds", "3", "--disk", "full"}, "bad disk": {"--rounds", "3", "--disk", "errors"},
@@ -60,9 +60,9 @@ func TestCrash(t *testing.T) {
 	}
 }
 
-// A store that is put back to what it was some rounds ago has forgotten what was acknowledged since. The run has to
-// find that, and to leave everything that is needed to look into it.
-func TestLieIsFound(t *testing.T) {
+// A store restored to its state of some rounds ago lacks later acknowledged messages. The run must detect that, and
+// keep all files for an analysis.
+func TestOlderStoreIsFound(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	status, out := crash(t, "--lie", "--outcry", outcry, "--rounds", "8", "--seed", "7", "--patience", "5s")
 	if status != 1 {
@@ -71,7 +71,7 @@ func TestLieIsFound(t *testing.T) {
 	if !strings.Contains(out, "seed 7") {
 		t.Error("the output does not name the seed")
 	}
-	// The broker does all that it can with such a store: what is found is what it has forgotten.
+	// The broker works correctly with such a store: only lost state is found.
 	if !regexp.MustCompile(`BROKEN: .*(lost|session|twice|retained):`).MatchString(out) || strings.Contains(out, "service:") {
 		t.Error("the output does not say that something was forgotten, and nothing else")
 	}

@@ -8,24 +8,24 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/outcry-mqtt/outcry/broker"
 	"github.com/outcry-mqtt/outcry/broker/conformance/raw"
+	"github.com/outcry-mqtt/outcry/broker/storage"
 	"github.com/outcry-mqtt/outcry/hooks/boltstore"
 	"github.com/outcry-mqtt/outcry/tests/crash/client"
 	"github.com/outcry-mqtt/outcry/tests/crash/history"
 )
 
-// finish has publishers and subscribers come to an end, stops and starts the broker once more to see that nothing comes
-// again, looks at what is retained and at the store, and notes every fault.
+// finish ends publishers and subscribers, stops and restarts the broker to check that nothing is sent again, checks
+// the retained messages and the store, and records every fault.
 func (t *trial) finish(ctx context.Context) error {
-	if err := t.revive(ctx); err != nil {
+	if err := t.ensureRunning(ctx); err != nil {
 		return err
 	}
-	if err := t.hardship.relent(ctx, t); err != nil {
+	if err := t.failure.recover(ctx, t); err != nil {
 		return err
 	}
 	t.stage.End()
-	published := t.crew.published()
+	published := t.workload.published()
 	if !t.await(ctx, func() bool { return isClosed(published) }) {
 		t.log.Fault(history.Lost, "publishers", "some messages are not acknowledged, although they were sent again")
 	}
@@ -44,23 +44,23 @@ func (t *trial) finish(ctx context.Context) error {
 	return errors.Join(ctx.Err(), t.checkStore())
 }
 
-// drain waits until everybody has what is owed, also after another start.
+// drain waits until all owed messages have arrived, also after another start.
 func (t *trial) drain(ctx context.Context) error {
 	t.await(ctx, func() bool { return t.log.Owed(1) == 0 })
 	if err := t.stop(ctx); err != nil {
 		return err
 	}
-	if err := t.revive(ctx); err != nil {
+	if err := t.ensureRunning(ctx); err != nil {
 		return err
 	}
-	if !t.await(ctx, func() bool { return t.crew.settled(t.round) }) {
+	if !t.await(ctx, func() bool { return t.workload.isSettled(t.round) }) {
 		t.log.Fault(history.Protocol, "subscribers", "some don't come to rest: see the trace's last lines")
 	}
 	return ctx.Err()
 }
 
-// revive starts the broker if there is none.
-func (t *trial) revive(ctx context.Context) error {
+// ensureRunning starts the broker unless it runs.
+func (t *trial) ensureRunning(ctx context.Context) error {
 	if t.life != nil {
 		return nil
 	}
@@ -70,7 +70,7 @@ func (t *trial) revive(ctx context.Context) error {
 	return t.ready(ctx)
 }
 
-// stop stops the broker in good order.
+// stop stops the broker cleanly.
 func (t *trial) stop(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, stopPatience)
 	defer cancel()
@@ -78,12 +78,12 @@ func (t *trial) stop(ctx context.Context) error {
 	life := t.life
 	t.life = nil
 	if err := life.Stop(limited); err != nil {
-		return t.broken(ctx, "%v", err)
+		return t.recordFault(ctx, "%v", err)
 	}
 	return nil
 }
 
-// await waits for a condition, as long as something happens. It reports whether it came about.
+// await waits for a condition as long as there is progress. It reports whether the condition holds.
 func (t *trial) await(ctx context.Context, done func() bool) bool {
 	last, since := t.events(), time.Now()
 	for !done() {
@@ -122,6 +122,6 @@ func (t *trial) checkStore() error {
 		return fmt.Errorf("check the store: %w", err)
 	}
 	var problems []error
-	err = broker.CheckStore(store.Load, func(problem error) { problems = append(problems, problem) })
+	err = storage.Check(store, func(problem error) { problems = append(problems, problem) })
 	return errors.Join(append(problems, err, store.Close())...)
 }

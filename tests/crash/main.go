@@ -1,6 +1,6 @@
-// Command crash shows that the broker loses nothing that it has acknowledged. It runs the real program with publishers
-// and durable subscribers, kills it at random moments, starts it again on the same data, and holds what arrived against
-// what was acknowledged. See README.md for what it checks and how to read a failure.
+// Command crash checks that the broker loses no acknowledged message. It runs the real program with publishers and
+// durable subscribers, kills it at random moments, restarts it with the same data, and compares deliveries with
+// acknowledgements. README.md describes the checks and how to read a failure.
 package main
 
 import (
@@ -19,7 +19,7 @@ import (
 	"github.com/outcry-mqtt/outcry/tests/crash/disk"
 )
 
-// settings are what the flags say.
+// settings are the values of the flags.
 type settings struct {
 	outcry   string
 	seed     uint64
@@ -31,7 +31,7 @@ type settings struct {
 	disk     string   // "", diskFull or diskErrors
 	inside   bool     // a mount namespace of its own
 	args     []string // for outcry serve
-	self     []string // all that crash itself was given
+	self     []string // all arguments of crash
 }
 
 func main() {
@@ -44,8 +44,8 @@ func main() {
 	os.Exit(execute(ctx, os.Args[1:], os.Stdout))
 }
 
-// execute runs the program with its arguments and returns its exit status: 0 if all promises were kept, 1 if not, 2 if
-// it could not be found out.
+// execute runs the program with its arguments and returns its exit status: 0 if all promises were kept, 1 if not, 2
+// if the run failed.
 func execute(ctx context.Context, args []string, out io.Writer) int {
 	s, err := parse(args, out)
 	if errors.Is(err, flag.ErrHelp) {
@@ -56,7 +56,7 @@ func execute(ctx context.Context, args []string, out io.Writer) int {
 	}
 	var exit *exec.ExitError
 	switch {
-	case errors.As(err, &exit): // of itself, in a mount namespace; it has said why
+	case errors.As(err, &exit): // of itself, in a mount namespace; it has printed the reason
 		return exit.ExitCode()
 	case err == nil:
 		return 0
@@ -67,12 +67,12 @@ func execute(ctx context.Context, args []string, out io.Writer) int {
 	return 2
 }
 
-// start runs a trial, for a disk that fills up in a process that may mount one, if the system allows it.
+// start runs a trial. A trial with a full disk runs in a process that may mount one, if the system allows it.
 func start(ctx context.Context, s *settings, out io.Writer) error {
 	if s.disk != diskFull || s.inside {
 		return run(ctx, s, out)
 	}
-	err := inside(ctx, s, out)
+	err := runInNamespace(ctx, s, out)
 	if !errors.Is(err, disk.ErrUnsupported) {
 		return err
 	}

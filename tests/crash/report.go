@@ -14,16 +14,16 @@ import (
 	"golang.org/x/term"
 )
 
-// traceFile is where every packet stands, in the run's folder.
+// traceFile is the trace of every packet, in the run's folder.
 const traceFile = "trace.log"
 
-// At most so many faults are shown, and so many lines of the trace for each.
+// Limits of the shown faults, and of the shown lines of the trace for each.
 const (
 	maxFaults = 10
 	maxLines  = 40
 )
 
-// display shows how far the run is: all the time on a terminal, else every ten seconds.
+// display shows the progress of the run: continuously on a terminal, else every ten seconds.
 type display struct {
 	out   io.Writer
 	live  bool
@@ -46,7 +46,7 @@ func (d *display) show(t *trial) {
 	d.next = time.Now().Add(d.every)
 	s := t.log.Stats()
 	line := fmt.Sprintf("round %d, %d of %d kills, %d acknowledged, %d delivered, %d faults",
-		t.round, t.kills.hard(), t.rounds, s.Acked, s.Received, len(t.log.Faults()))
+		t.round, t.kills.killed(), t.rounds, s.Acked, s.Received, len(t.log.Faults()))
 	if t.stage.Ending() {
 		line += fmt.Sprintf(", %d to come", t.log.Owed(0))
 	}
@@ -57,7 +57,7 @@ func (d *display) show(t *trial) {
 	fmt.Fprintln(d.out, line)
 }
 
-// clear takes the line of a terminal away.
+// clear erases the line on a terminal.
 func (d *display) clear() {
 	if d.live {
 		fmt.Fprint(d.out, "\r\x1b[K")
@@ -86,7 +86,7 @@ func (t *trial) verdict() error {
 			break
 		}
 		fmt.Fprintf(t.out, "\n%v\n", f)
-		t.story(f)
+		t.printTrace(f)
 	}
 	return errBroken
 }
@@ -95,20 +95,20 @@ func (t *trial) summary() {
 	s, k := t.log.Stats(), t.kills
 	slices.Sort(t.starts)
 	fmt.Fprintf(t.out, "kills       %d: %d at work, %d while starting, %d while stopping; %d orderly stops\n",
-		k.hard(), k.running, k.starting, k.stopping, k.orderly)
+		k.killed(), k.running, k.starting, k.stopping, k.orderly)
 	fmt.Fprintf(t.out, "messages    %d sent, %d sent again, %d acknowledged, %d refused\n", s.Sent, s.Resent, s.Acked, s.Refused)
 	fmt.Fprintf(t.out, "deliveries  %d, %d duplicates with QoS 1, %d to a second member of a group\n", s.Received, s.Duplicates, s.SharedTwice)
 	fmt.Fprintf(t.out, "starts      %v to %v, half of them in %v\n", round(t.starts[0]), round(t.starts[len(t.starts)-1]),
 		round(t.starts[len(t.starts)/2]))
 	if t.disk != "" {
-		fmt.Fprintf(t.out, "disk        %s\n", t.hardship.summary())
+		fmt.Fprintf(t.out, "disk        %s\n", t.failure.summary())
 	}
 }
 
 func round(d time.Duration) time.Duration { return d.Round(100 * time.Microsecond) }
 
-// story prints the lines of the trace that are about a fault's message, by its publisher and whom the fault is about.
-func (t *trial) story(f history.Fault) {
+// printTrace prints the lines of the trace that concern a fault's message, by its publisher and by the fault's client.
+func (t *trial) printTrace(f history.Fault) {
 	if f.Message == nil {
 		return
 	}
@@ -120,15 +120,15 @@ func (t *trial) story(f history.Fault) {
 	defer trace.Close()
 	lines := 0
 	for s := bufio.NewScanner(trace); s.Scan() && lines < maxLines; {
-		if tells(s.Text(), f) {
+		if concerns(s.Text(), f) {
 			fmt.Fprintf(t.out, "  %s\n", s.Text())
 			lines++
 		}
 	}
 }
 
-// tells reports whether a line of the trace belongs to a fault's story.
-func tells(line string, f history.Fault) bool {
+// concerns reports whether a line of the trace concerns a fault.
+func concerns(line string, f history.Fault) bool {
 	fields := strings.Fields(line)
 	return slices.Contains(fields, f.Message.ID.String()) &&
 		(fields[2] == f.Message.Publisher || fields[2] == f.Who || strings.HasPrefix(f.Who, "$share/"))

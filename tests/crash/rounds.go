@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// The longest that a broker lives: so many acknowledgements and deliveries, or so much time if fewer come.
+// The longest life of a broker: a number of acknowledgements and deliveries, or a time if fewer come.
 const (
 	maxEvents = 1500
 	maxLife   = 3 * time.Second
 )
 
-// killing ends the broker and starts it again until it was killed often enough, or a promise was broken.
-func (t *trial) killing(ctx context.Context) error {
+// killRepeatedly kills and restarts the broker until the number of kills is reached, or a promise is broken.
+func (t *trial) killRepeatedly(ctx context.Context) error {
 	began := time.Now()
-	for t.kills.hard() < t.rounds && len(t.log.Faults()) == 0 {
+	for t.kills.killed() < t.rounds && len(t.log.Faults()) == 0 {
 		if t.duration > 0 && time.Since(began) > t.duration {
 			break
 		}
@@ -31,7 +31,7 @@ func (t *trial) killing(ctx context.Context) error {
 		if err := t.ready(ctx); err != nil {
 			return err
 		}
-		if err := t.hardship.strike(ctx, t); err != nil {
+		if err := t.failure.inject(ctx, t); err != nil {
 			return err
 		}
 		t.display.show(t)
@@ -41,24 +41,24 @@ func (t *trial) killing(ctx context.Context) error {
 
 // begin starts the next life.
 func (t *trial) begin(ctx context.Context) (err error) {
-	if err := t.deceive(); err != nil {
+	if err := t.rollBackStore(); err != nil {
 		return err
 	}
 	t.round++
 	t.log.BeginRound(t.round)
 	t.stage.Next(t.round)
-	t.hardship.begin()
+	t.failure.begin()
 	t.life, err = t.victim.Begin(t.round)
 	return err
 }
 
-// ready waits until the broker takes clients.
+// ready waits until the broker accepts clients.
 func (t *trial) ready(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, stopPatience)
 	defer cancel()
 	took, err := t.life.Ready(limited)
 	if err != nil {
-		return t.broken(ctx, "%v", err)
+		return t.recordFault(ctx, "%v", err)
 	}
 	t.starts = append(t.starts, took)
 	return nil
@@ -75,10 +75,10 @@ func (t *trial) killStarting(ctx context.Context) {
 	t.life = nil
 }
 
-// endLife ends a broker that is at work, at a random moment and in a random way.
+// endLife ends a working broker, at a random moment and in a random way.
 func (t *trial) endLife(ctx context.Context) error {
 	if t.life == nil {
-		return nil // it was killed while it started
+		return nil // it was killed during its start
 	}
 	if err := t.watch(ctx, t.random.IntN(maxEvents)); err != nil {
 		return err
@@ -87,13 +87,13 @@ func (t *trial) endLife(ctx context.Context) error {
 	t.life = nil
 	way := t.random.IntN(20)
 	switch {
-	case way < 2 && t.disk == "": // with a disk that fails, it may fail to stop
+	case way < 2 && t.disk == "": // with a failing disk, it may fail to stop
 		t.log.Trace("", "SIGTERM")
 		t.kills.orderly++
 		limited, cancel := context.WithTimeout(ctx, stopPatience)
 		defer cancel()
 		if err := life.Stop(limited); err != nil {
-			return t.broken(ctx, "%v", err)
+			return t.recordFault(ctx, "%v", err)
 		}
 	case way < 4:
 		t.log.Trace("", "SIGTERM, and SIGKILL soon")
@@ -111,14 +111,14 @@ func (t *trial) endLife(ctx context.Context) error {
 	return nil
 }
 
-// watch lets the broker live until so many acknowledgements and deliveries have come.
+// watch waits until that many acknowledgements and deliveries have come.
 func (t *trial) watch(ctx context.Context, events int) error {
 	before := t.events()
 	deadline := time.Now().Add(maxLife)
 	for t.events()-before < uint64(events) && time.Now().Before(deadline) {
 		select {
 		case <-t.life.Exited():
-			return t.broken(ctx, "it ended by itself: %s", t.life.Outcome())
+			return t.recordFault(ctx, "it ended by itself: %s", t.life.Outcome())
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(500 * time.Microsecond):

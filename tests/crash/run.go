@@ -19,36 +19,36 @@ import (
 // errBroken means that the broker has broken a promise.
 var errBroken = errors.New("the broker has broken a promise")
 
-// stopPatience is how long the broker may take to be ready, or to end after SIGTERM.
+// stopPatience bounds the broker's start, and its end after SIGTERM.
 const stopPatience = time.Minute
 
 // trial is one run.
 type trial struct {
 	*settings
-	out     io.Writer
-	folder  string // for everything that the run makes
-	random  *rand.Rand
-	victim  *victim.Victim
-	log     *history.Log
-	stage   *client.Stage
-	crew    *crew
-	display *display
+	out      io.Writer
+	folder   string // for all files of the run
+	random   *rand.Rand
+	victim   *victim.Victim
+	log      *history.Log
+	stage    *client.Stage
+	workload *workload
+	display  *display
 
-	hardship hardship
+	failure diskFailure
 
 	round  int
 	life   *victim.Life
-	starts []time.Duration // how long it took until the broker was ready
+	starts []time.Duration // durations from start to ready
 	kills  kills
 }
 
-// kills counts how the broker was ended.
+// kills counts the ways in which the broker was ended.
 type kills struct{ running, starting, stopping, orderly int }
 
-// hard is the number of times that SIGKILL was what ended it.
-func (k kills) hard() int { return k.running + k.starting + k.stopping }
+// killed returns the number of ends by SIGKILL.
+func (k kills) killed() int { return k.running + k.starting + k.stopping }
 
-// run runs a trial. Its folder is kept if something is wrong.
+// run runs a trial. It keeps the folder of a failed trial.
 func run(ctx context.Context, s *settings, out io.Writer) error {
 	folder, err := os.MkdirTemp("", "outcry-crash-")
 	if err != nil {
@@ -66,7 +66,7 @@ func run(ctx context.Context, s *settings, out io.Writer) error {
 	}
 	err = errors.Join(err, t.log.Flush(), trace.Close())
 	err = errors.Join(err, t.verdict())
-	err = errors.Join(err, t.hardship.end(t, err != nil))
+	err = errors.Join(err, t.failure.end(t, err != nil))
 	if err == nil {
 		return os.RemoveAll(folder)
 	}
@@ -76,24 +76,24 @@ func run(ctx context.Context, s *settings, out io.Writer) error {
 
 func newTrial(s *settings, out io.Writer, folder string, trace io.Writer) *trial {
 	t := &trial{settings: s, out: out, folder: folder, random: rand.New(rand.NewPCG(s.seed, 0)),
-		log: history.New(trace), stage: client.NewStage(), display: newDisplay(out), hardship: without{}}
+		log: history.New(trace), stage: client.NewStage(), display: newDisplay(out), failure: noFailure{}}
 	t.victim = &victim.Victim{Binary: s.outcry, Folder: folder, Data: filepath.Join(folder, "data"), Args: s.args}
-	t.crew = newCrew(s.seed, s.clients, t.stage, t.log)
+	t.workload = newWorkload(s.seed, s.clients, t.stage, t.log)
 	return t
 }
 
-// prepare gets the program that is to be killed, and the disk that it is to have.
+// prepare builds or finds the program, and prepares its disk.
 func (t *trial) prepare(ctx context.Context) error {
 	switch t.disk {
 	case diskFull:
-		f, err := newFilling(t)
+		f, err := newFullDisk(t)
 		if err != nil {
 			return err
 		}
-		t.hardship = f
+		t.failure = f
 	case diskErrors:
-		f := newFailing(t.seed)
-		t.hardship, t.victim.Start = f, f.faults.Start
+		f := newFailingDisk(t.seed)
+		t.failure, t.victim.Start = f, f.faults.Start
 	}
 	if t.outcry != "" {
 		path, err := filepath.Abs(t.outcry)
@@ -113,10 +113,10 @@ func build(ctx context.Context, path string) error {
 	return nil
 }
 
-// perform has the clients work while the broker is killed, and then waits until they have got everything.
+// perform lets the clients work while the broker is killed, and then waits for all outstanding deliveries.
 func (t *trial) perform(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
-	defer t.crew.wait()
+	defer t.workload.wait()
 	defer cancel()
 	defer t.killLast()
 	if err := t.begin(ctx); err != nil {
@@ -126,14 +126,14 @@ func (t *trial) perform(ctx context.Context) error {
 		return err
 	}
 	t.stage.Address = t.victim.Address("tcp")
-	t.crew.start(ctx)
-	if err := t.killing(ctx); err != nil {
+	t.workload.start(ctx)
+	if err := t.killRepeatedly(ctx); err != nil {
 		return err
 	}
 	return t.finish(ctx)
 }
 
-// killLast makes sure that no broker is left.
+// killLast kills the last broker.
 func (t *trial) killLast() {
 	if t.life != nil {
 		t.life.Kill()

@@ -4,6 +4,7 @@ import { ChatView } from './chat-view.js';
 import { Connection } from './connection.js';
 import { Machines } from './machine.js';
 import { MachineView } from './machine-view.js';
+import { OtherSession } from './other-session.js';
 import { SignIn } from './sign-in.js';
 import { StatusView } from './status-view.js';
 import { Ticker } from './ticker.js';
@@ -20,6 +21,7 @@ const machineView = new MachineView(machines);
 const chatView = new ChatView();
 const status = new StatusView({ onRetry: () => connection.retry(), onSignOut: signOut });
 const signIn = new SignIn(use);
+const otherSession = new OtherSession(use);
 
 const connection = new Connection({
   url: `${location.protocol === 'https:' ? 'wss' : 'ws'}://${location.host}/mqtt`,
@@ -36,7 +38,7 @@ chatView.attach(chat);
 
 let who = token.read('');
 
-addEventListener('hashchange', enter);
+addEventListener('hashchange', () => enter({ isConnected: true }));
 addEventListener('online', () => connection.retry());
 addEventListener('pagehide', () => {
   chat.leaveAll();
@@ -47,13 +49,20 @@ addEventListener('pageshow', (e) => {
 });
 enter();
 
-/** Connects with the token of the address or of this tab, or asks for one. */
-function enter() {
-  const fromAddress = token.takeFromAddress(location, history);
-  if (fromAddress !== null) token.save(fromAddress);
+/**
+ * Connects with the token of this tab or of the address, or asks for one. If there are both, this tab's stays until the visitor
+ * wants the other; one that the broker has refused is given up at once.
+ */
+function enter({ isConnected = false } = {}) {
+  const offered = token.takeFromAddress(location, history);
   const known = token.load();
-  if (known === null) signIn.ask();
-  else use(known);
+  if (offered !== null && known !== null && offered !== known && !signIn.isOpen) {
+    if (!isConnected) use(known);
+    otherSession.ask(offered, who.user);
+    return;
+  }
+  if (offered !== null || known !== null) use(offered ?? known);
+  else signIn.ask();
 }
 
 function use(text) {
@@ -80,7 +89,7 @@ function signOut() {
 }
 
 /**
- * What to connect with, asked before every attempt: the token of this tab, which a new address (#token=…) replaces. If
+ * What to connect with, asked before every attempt: the token of this tab, which that of a link (#token=…) may have replaced. If
  * that is a login, tokens that live for minutes are had for it.
  */
 async function credentials() {
@@ -95,7 +104,12 @@ async function credentials() {
 function stateChanged(state) {
   status.show(state);
   const what = token.load() ? 'this token' : 'a connection without a token';
-  if (state.kind === 'refused') signIn.ask(`The broker refused ${what}: ${state.reason}.`);
+  if (state.kind === 'refused') {
+    const offered = otherSession.giveUp();
+    if (offered === null) signIn.ask(`The broker refused ${what}: ${state.reason}.`);
+    else use(offered); // there is no session that it would replace
+    return;
+  }
   if (state.kind !== 'connected') return;
   connection.subscribe(['ticker/#', 'machine/#'], { qos: 0 }).catch((err) => {
     if (err.code) status.warn(`No prices or figures for you: ${err.message}`);

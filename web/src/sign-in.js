@@ -18,6 +18,10 @@ export class SignIn {
     this.#dialog.addEventListener('cancel', (e) => e.preventDefault());
   }
 
+  get isOpen() {
+    return this.#dialog.open;
+  }
+
   /** Opens the box, and says why if it is not the first thing that somebody sees. */
   ask(why = '') {
     this.#alert.textContent = why;

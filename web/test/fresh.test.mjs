@@ -6,11 +6,12 @@ import { describe, test } from 'node:test';
 import mqtt from 'mqtt';
 import { keepFresh } from '../src/fresh.js';
 import { sharedBrowser } from './browser.mjs';
-import { PATIENCE, sharedBroker, sign, until } from './harness.mjs';
+import { PATIENCE, sharedBroker, sign, startBroker, until } from './harness.mjs';
 
 const timeout = 6 * PATIENCE;
 const TTL = 6; // s
-const broker = sharedBroker('--demo', '--set', `demo.token_ttl=${TTL}s`, '--set', `auth.jwt.leeway=${TTL}s`);
+const lasting = (ttl) => ['--demo', '--set', `demo.token_ttl=${ttl}s`, '--set', `auth.jwt.leeway=${ttl}s`];
+const broker = sharedBroker(...lasting(TTL));
 const visit = sharedBrowser();
 
 const now = () => Math.floor(Date.now() / 1000);
@@ -77,34 +78,34 @@ for (const [name, version] of Object.entries({ '3.1.1': 4, 5: 5 })) {
       let asked = 0;
       keepFresh(client, () => { asked++; return mint('ann', TTL); })();
       client.on('error', () => {});
-      await once(client, 'close'); // the token has run out
+      await until('the token has run out', () => !client.connected);
       assert.equal(asked, 0);
     });
   });
 }
 
-const connects = () => broker.metric('outcry_broker_packets_received_total\\{type="connect"\\}');
-
 describe('the page', () => {
-  const login = async () => sign(await broker.secret(), { sub: 'guest', rooms: ['lobby'], login: true, iat: now(), exp: now() + 3600 });
+  const login = async (of = broker) => sign(await of.secret(), { sub: 'guest', rooms: ['lobby'], login: true, iat: now(), exp: now() + 3600 });
 
   test('stays connected over several tokens', { timeout }, async (t) => {
-    const token = await login();
+    // A browser on a busy machine may take some seconds to show a token.
+    const patient = await startBroker(t, ...lasting(3 * TTL));
+    const token = await login(patient);
     const visitor = await visit(t, 'about:blank');
     let asked = 0;
     const urls = [];
+    let sockets = 0; // of the page; others connect to this broker as well
+    visitor.page.on('websocket', () => { sockets++; });
     visitor.page.on('request', (request) => urls.push(request.url()));
     visitor.page.on('response', (response) => { if (response.url().endsWith('/token') && response.ok()) asked++; });
-    await visitor.page.goto(`${broker.page}#token=${token}`);
+    await visitor.page.goto(`${patient.page}#token=${token}`);
     await visitor.connected();
     await visitor.sees('#ticker-note', /^500 symbols/);
-    await visitor.sees('[data-kind=cpu] .figure', /^\d+%$/); // so both demo devices have connected, too
-    const before = await connects();
-    await until('it has asked for four tokens', () => asked >= 4);
+    await until('it has asked for three tokens', () => asked >= 3, 3 * PATIENCE);
     await visitor.sees('#status', /^Connected\s*$/);
     const prices = await visitor.prices();
     await until('prices still move', async () => (await visitor.prices()).some((price, i) => price !== prices[i]));
-    assert.equal(await connects() - before, 0, 'further connections');
+    assert.equal(sockets, 1, 'connections');
     assert.ok(urls.every((url) => new URL(url).search === ''), 'an address with a query');
   });
 

@@ -117,3 +117,51 @@ test('where a token is wanted, none is refused', { timeout }, async (t) => {
   await visitor.page.getByRole('button', { name: 'Connect without a token' }).click();
   await visitor.sees('#sign-in .alert', /^The broker refused a connection without a token: .+ \(0x8[67]\)\.$/);
 });
+
+test('a link does not replace the session of the tab without asking', { timeout }, async (t) => {
+  const visitor = await visitAs(t, 'ada', ['lobby']);
+  const { page } = visitor;
+  await visitor.connected();
+  const link = `${broker.page}#token=${await broker.token('mallory', ['lobby'])}`;
+  const box = page.getByRole('dialog', { name: 'Sign in as somebody else?' });
+  const stored = () => page.evaluate(() => sessionStorage.getItem('outcry.token'));
+  const ada = await stored();
+  const remains = async () => {
+    await visitor.sees('#user', /^ada$/);
+    await visitor.connected();
+    assert.equal(await stored(), ada);
+    assert.ok(!page.url().includes('token='), 'the token stays in the address');
+  };
+
+  await page.goto(link); // only the fragment differs
+  await box.waitFor();
+  assert.match(await box.innerText(), /sign you in as mallory\. You are ada/);
+  await remains();
+  await box.getByRole('button', { name: 'Stay ada' }).click();
+  await remains();
+
+  await page.goto('about:blank');
+  await page.goto(link); // the page is loaded anew
+  await box.waitFor();
+  await remains();
+  await page.keyboard.press('Escape');
+  await box.waitFor({ state: 'hidden' });
+  await remains();
+
+  await page.goto(link);
+  await box.getByRole('button', { name: 'Sign in as mallory' }).click();
+  await visitor.sees('#user', /^mallory$/);
+  await visitor.connected();
+  assert.notEqual(await stored(), ada);
+});
+
+test('a link is taken where the broker has refused the token of the tab', { timeout }, async (t) => {
+  const exp = Math.floor(Date.now() / 1000) - 60;
+  const visitor = await visit(t, `${broker.page}#token=${sign(await broker.secret(), { sub: 'ada', rooms: [], exp })}`);
+  await visitor.sees('#sign-in .alert', /expired/);
+  const link = `${broker.page}#token=${await broker.token('bela', [])}`;
+  await visitor.page.goto('about:blank');
+  await visitor.page.goto(link); // where the page does not know yet that it will be refused again
+  await visitor.sees('#user', /^bela$/);
+  await visitor.connected();
+});

@@ -1,5 +1,5 @@
-// Command mochi is mochi-mqtt's server with nothing added, for comparison: everybody may do everything, and no queue is
-// limited that the library lets one lift.
+// Command mochi is mochi-mqtt's server with nothing added, for comparison: without access control, and with the
+// library's configurable queue limits lifted.
 package main
 
 import (

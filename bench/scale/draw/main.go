@@ -1,5 +1,5 @@
-// Command draw draws the charts of bench/scale, as SVG that is readable on light and on dark. It is a module of its own, so
-// that the broker's does not need what draws.
+// Command draw draws the charts of bench/scale, as SVG for light and dark backgrounds. It is a module of its own, to
+// keep its dependencies out of the broker's module.
 //
 //	go run . --into FOLDER < charts.json
 package main
@@ -22,9 +22,9 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// chart is one file, as bench/scale writes it.
+// chart is one file, as written by bench/scale.
 type chart struct {
-	File   string  `json:"file"` // without its ending
+	File   string  `json:"file"` // without extension
 	Title  string  `json:"title"`
 	X      string  `json:"x"`
 	Y      string  `json:"y"`
@@ -59,7 +59,7 @@ func run(into string) error {
 	return errors.Join(problems...)
 }
 
-// Colours of middle lightness stand out on white and on black; there is no background.
+// Colours of middle lightness contrast with white and black; there is no background.
 var (
 	ink    = color.RGBA{R: 0x80, G: 0x86, B: 0x8f, A: 0xff}
 	faint  = color.NRGBA{R: 0x80, G: 0x86, B: 0x8f, A: 0x40}
@@ -92,10 +92,10 @@ func (c *chart) draw(file string) error {
 			return err
 		}
 	}
-	if p.Y.Max < 100*p.Y.Min { // at least two decades, so that what hardly changes looks like it
+	if p.Y.Max < 100*p.Y.Min { // at least two decades, so that small changes look small
 		p.Y.Min /= 4
 	}
-	p.Y.Max *= 4 // the names of the curves stand there
+	p.Y.Max *= 4 // room for the curves' names
 	return save(p, file)
 }
 
@@ -140,7 +140,7 @@ func (c *curve) add(p *plot.Plot, i int) error {
 // decades marks the powers of ten, and halves them where there are few.
 type decades struct{}
 
-// Ticks is for plot.Ticker.
+// Ticks implements plot.Ticker.
 func (decades) Ticks(low, high float64) (ticks []plot.Tick) {
 	for decade := 1e-6; decade <= high; decade *= 10 {
 		for _, times := range []float64{1, 2, 5} {
@@ -158,7 +158,7 @@ func (decades) Ticks(low, high float64) (ticks []plot.Tick) {
 	return ticks
 }
 
-// short writes a round number.
+// short formats a round number.
 func short(x float64) string {
 	for _, unit := range []struct {
 		in   float64

@@ -5,16 +5,16 @@ import (
 	"slices"
 )
 
-// U16 is a two byte integer (MQTT 5 1.5.2).
+// U16 encodes a two byte integer (MQTT 5 1.5.2).
 func U16(n int) []byte { return binary.BigEndian.AppendUint16(nil, uint16(n)) }
 
-// U32 is a four byte integer (MQTT 5 1.5.3).
+// U32 encodes a four byte integer (MQTT 5 1.5.3).
 func U32(n int) []byte { return binary.BigEndian.AppendUint32(nil, uint32(n)) }
 
-// Str is a string, or binary data, with its length before it (MQTT 5 1.5.4). It is not checked.
+// Str encodes a string or binary data behind its length (MQTT 5 1.5.4). It is not checked.
 func Str(s string) []byte { return append(U16(len(s)), s...) }
 
-// VarInt is a variable byte integer in its shortest form (MQTT 5 1.5.5).
+// VarInt encodes a variable byte integer in its shortest form (MQTT 5 1.5.5).
 func VarInt(n int) []byte {
 	var b []byte
 	for n >= 0x80 {
@@ -24,13 +24,13 @@ func VarInt(n int) []byte {
 	return append(b, byte(n))
 }
 
-// Packet is a control packet with a right remaining length: header is its first byte.
+// Packet returns a control packet with a correct remaining length: header is its first byte.
 func Packet(header byte, body ...[]byte) []byte {
 	b := slices.Concat(body...)
 	return slices.Concat([]byte{header}, VarInt(len(b)), b)
 }
 
-// reader takes a packet's body apart. After the first thing that is not there, everything is empty and bad is true.
+// reader decodes a packet's body. After the first missing field, every result is empty and bad is true.
 type reader struct {
 	b   []byte
 	bad bool

@@ -12,24 +12,24 @@ import (
 	"time"
 )
 
-// Patience is how long a client waits for what must come. Nothing that passes ever waits as long.
+// Patience is how long a client waits for a packet that must come. A passing test never waits as long.
 var Patience = 30 * time.Second
 
-// Client is one connection to a server. Whatever the server sends that it may not send fails the test.
+// Client is one connection to a server. A packet that the server may not send fails the test.
 type Client struct {
-	Version byte // of the packets to come; Connect sets it
+	Version byte // of the packets sent from now on; Connect sets it
 	ID      string
 
 	t         testing.TB
 	conn      net.Conn
 	r         *bufio.Reader
 	nextID    int
-	maxPacket int            // what CONNECT announced; 0: none
-	maxAlias  int            // what CONNECT announced
-	aliases   map[int]string // what the server has set
+	maxPacket int            // maximum packet size of the CONNECT; 0: none
+	maxAlias  int            // topic alias maximum of the CONNECT
+	aliases   map[int]string // topics by alias, as set by the server
 }
 
-// New makes a client of a connection, which is closed at the end of the test.
+// New returns a client on a connection, which is closed at the end of the test.
 func New(t testing.TB, conn net.Conn, version byte) *Client {
 	t.Helper()
 	t.Cleanup(func() { _ = conn.Close() })
@@ -44,7 +44,7 @@ func (c *Client) Send(packets ...[]byte) {
 	}
 }
 
-// TrySend is Send for a connection that the server may have closed already.
+// TrySend is Send for a connection that the server may have closed.
 func (c *Client) TrySend(packets ...[]byte) error {
 	var all []byte
 	for _, p := range packets {
@@ -55,10 +55,10 @@ func (c *Client) TrySend(packets ...[]byte) error {
 	return err
 }
 
-// Close closes the connection without a word.
+// Close closes the connection without a DISCONNECT.
 func (c *Client) Close() { _ = c.conn.Close() }
 
-// SendConnect sends a CONNECT, and remembers what it announces.
+// SendConnect sends a CONNECT, and remembers its limits for the checks of received packets.
 func (c *Client) SendConnect(k Connect) {
 	c.t.Helper()
 	if k.Version == 0 {
@@ -69,7 +69,7 @@ func (c *Client) SendConnect(k Connect) {
 	c.Send(k.Bytes())
 }
 
-// Connect connects and returns the CONNACK, which must be one that accepts.
+// Connect connects and returns the CONNACK, which must accept.
 func (c *Client) Connect(k Connect) *Received {
 	c.t.Helper()
 	c.SendConnect(k)
@@ -80,14 +80,14 @@ func (c *Client) Connect(k Connect) *Received {
 	return p
 }
 
-// PacketID is one that was not used on this connection.
+// PacketID returns a packet identifier that this connection has not used.
 func (c *Client) PacketID() int {
 	c.nextID++
 	return c.nextID
 }
 
-// Subscribe subscribes, with the same options for every filter, and returns the codes of the SUBACK. Whatever else
-// comes first, such as a retained message, fails the test.
+// Subscribe subscribes to all filters with the same options and returns the codes of the SUBACK. Any other packet
+// before it, such as a retained message, fails the test.
 func (c *Client) Subscribe(options byte, filters ...string) []byte {
 	c.t.Helper()
 	s := Subscribe{ID: c.PacketID()}
@@ -98,7 +98,7 @@ func (c *Client) Subscribe(options byte, filters ...string) []byte {
 	return c.ExpectAck(SUBACK, s.ID).Codes
 }
 
-// Publish publishes and sees the message's whole flow through. It returns the code of the PUBACK or PUBREC.
+// Publish publishes a message and completes its flow. It returns the code of the PUBACK or PUBREC.
 func (c *Client) Publish(p Publish) byte {
 	c.t.Helper()
 	if p.QoS > 0 && p.ID == 0 {
@@ -118,18 +118,18 @@ func (c *Client) Publish(p Publish) byte {
 	return 0
 }
 
-// Read reads the next packet; io.EOF says that the server has closed the connection.
+// Read reads the next packet. It returns io.EOF if the server has closed the connection.
 func (c *Client) Read() (*Received, error) {
 	_ = c.conn.SetReadDeadline(time.Now().Add(Patience))
 	p, err := ReadPacket(c.r, c.Version)
 	if err != nil {
 		return nil, err
 	}
-	return p, c.remember(p)
+	return p, c.validate(p)
 }
 
-// remember holds a packet against what was announced and said on this connection.
-func (c *Client) remember(p *Received) error {
+// validate checks a packet against the CONNECT's limits and the aliases of this connection.
+func (c *Client) validate(p *Received) error {
 	if c.maxPacket > 0 && len(p.Bytes) > c.maxPacket {
 		return fmt.Errorf("%v has %d bytes, more than the client takes [MQTT-3.1.2-24]", p.Type, len(p.Bytes))
 	}
@@ -148,7 +148,7 @@ func (c *Client) remember(p *Received) error {
 	return nil
 }
 
-// Expect reads the next packet, which must be of a type.
+// Expect reads the next packet, which must be of the given type.
 func (c *Client) Expect(t Type) *Received {
 	c.t.Helper()
 	p, err := c.Read()
@@ -165,7 +165,7 @@ func (c *Client) Expect(t Type) *Received {
 	return p
 }
 
-// ExpectAck reads the next packet, which must be of a type and have a packet identifier.
+// ExpectAck reads the next packet, which must have the given type and packet identifier.
 func (c *Client) ExpectAck(t Type, id int) *Received {
 	c.t.Helper()
 	p := c.Expect(t)
@@ -185,7 +185,7 @@ func (c *Client) ExpectPublish(topic, payload string) *Received {
 	return p
 }
 
-// ExpectClosed waits until the server has closed the connection, and says nothing before.
+// ExpectClosed waits until the server closes the connection. A packet before that fails the test.
 func (c *Client) ExpectClosed() {
 	c.t.Helper()
 	switch p, err := c.Read(); {
@@ -197,8 +197,8 @@ func (c *Client) ExpectClosed() {
 	}
 }
 
-// ExpectEnd waits until the server has ended a connection that was accepted: in MQTT 5 by a DISCONNECT with one of these
-// codes, before that without a word.
+// ExpectEnd waits until the server ends an accepted connection: in MQTT 5 by a DISCONNECT with one of these
+// codes, in earlier versions without a packet.
 func (c *Client) ExpectEnd(codes ...byte) {
 	c.t.Helper()
 	if c.Version >= V5 {
@@ -209,7 +209,7 @@ func (c *Client) ExpectEnd(codes ...byte) {
 	c.ExpectClosed()
 }
 
-// ExpectRefused waits for a CONNACK that refuses with one of these codes, and for the connection's end.
+// ExpectRefused waits for a CONNACK with one of these codes, and for the connection's end.
 func (c *Client) ExpectRefused(codes ...byte) *Received {
 	c.t.Helper()
 	p := c.Expect(CONNACK)
@@ -220,8 +220,8 @@ func (c *Client) ExpectRefused(codes ...byte) *Received {
 	return p
 }
 
-// ExpectMalformed waits for what a CONNECT meets that is not as the specification wants it: in MQTT 5 a CONNACK with one
-// of these codes, before that the connection's end without a word [MQTT-3.1.4-1].
+// ExpectMalformed waits for the answer to a malformed CONNECT: in MQTT 5 a CONNACK with one of these codes, in
+// earlier versions the connection's end without a packet [MQTT-3.1.4-1].
 func (c *Client) ExpectMalformed(codes ...byte) {
 	c.t.Helper()
 	if c.Version >= V5 {
@@ -231,14 +231,14 @@ func (c *Client) ExpectMalformed(codes ...byte) {
 	c.ExpectClosed()
 }
 
-// Disconnect says goodbye and waits until the server has let go.
+// Disconnect sends a DISCONNECT and waits until the server closes the connection.
 func (c *Client) Disconnect() {
 	c.t.Helper()
 	c.Send(Plain(DISCONNECT))
 	c.ExpectClosed()
 }
 
-// ExpectNothing makes sure that nothing was sent to this connection that the server knew of by now.
+// ExpectNothing checks with a PINGREQ that the server has sent nothing else until now.
 func (c *Client) ExpectNothing() {
 	c.t.Helper()
 	c.Send(Plain(PINGREQ))

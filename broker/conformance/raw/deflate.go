@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// RSV1 is the bit of a compressed frame's first byte (RFC 7692 6).
+// RSV1 marks a compressed frame in its first byte (RFC 7692 6).
 const RSV1 byte = 0x40
 
 // Deflate compresses the payload of a message (RFC 7692 7.2.1).
@@ -23,7 +23,7 @@ func Deflate(p []byte) []byte {
 	return bytes.TrimSuffix(b.Bytes(), []byte{0, 0, 0xFF, 0xFF})
 }
 
-// Compressed is one frame with a payload that is compressed.
+// Compressed returns one frame with a compressed payload.
 func Compressed(payload []byte) []byte {
 	b := Frame(OpBinary, true, payload)
 	b[0] |= RSV1

@@ -1,4 +1,4 @@
-// Package raw is a client of MQTT for tests: it writes packets or plain bytes, malformed ones as gladly as good ones,
-// and reads what a server answers, strictly and with a deadline. It knows nothing of the broker's own codec. It never
-// acknowledges, retries or answers anything by itself.
+// Package raw is an MQTT client for tests. It writes any bytes, valid packets or not, and reads a server's packets
+// strictly, with a deadline. It shares no code with the broker's codec, and never acknowledges, retries or answers by
+// itself.
 package raw

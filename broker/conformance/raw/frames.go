@@ -20,24 +20,25 @@ const (
 )
 
 // Frames is a connection whose bytes are the payload of WebSocket frames, after the upgrade. Each Write is one binary
-// frame; Read reads across frames. It closes nothing and answers nothing by itself.
+// frame; Read reads across frames. It never sends control frames by itself.
 type Frames struct {
 	net.Conn
-	CloseCode int      // of the server's close frame, when Read has returned io.EOF; 0 if it sent none
-	Pongs     []string // payloads of pongs that came
+	CloseCode int      // of the server's close frame, after Read returned io.EOF; 0 if it had none
+	Pongs     []string // payloads of received pongs
+	Pings     int      // number of received pings
 
-	Deflate    bool // permessage-deflate was agreed: what is written is compressed, what is read may be
-	Compressed int  // compressed frames that came
+	Deflate    bool // permessage-deflate was agreed: written frames are compressed, received ones may be
+	Compressed int  // number of received compressed frames
 
 	r        *bufio.Reader
-	left     int          // payload of the frame that is being read
-	inflated bytes.Buffer // payload of a compressed frame
+	left     int          // unread payload bytes of the current frame
+	inflated bytes.Buffer // unread payload of a compressed frame
 }
 
-// NewFrames frames a connection.
+// NewFrames returns a connection that frames nc's bytes.
 func NewFrames(conn net.Conn) *Frames { return &Frames{Conn: conn, r: bufio.NewReader(conn)} }
 
-// Frame is one masked frame, as a client must send it (RFC 6455 5.3).
+// Frame returns one masked frame, as a client must send it (RFC 6455 5.3).
 func Frame(opcode byte, final bool, payload []byte) []byte {
 	if final {
 		opcode |= 0x80
@@ -74,7 +75,7 @@ func (f *Frames) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Read reads payload, and takes note of control frames on the way.
+// Read reads payload. It records control frames on the way.
 func (f *Frames) Read(p []byte) (int, error) {
 	for f.left == 0 && f.inflated.Len() == 0 {
 		if err := f.next(); err != nil {
@@ -89,7 +90,7 @@ func (f *Frames) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// next reads the head of the next frame, and all of it if it is not one of data.
+// next reads the header of the next frame, and the whole frame if it is a control frame.
 func (f *Frames) next() error {
 	var head [2]byte
 	if _, err := io.ReadFull(f.r, head[:]); err != nil {
@@ -143,6 +144,7 @@ func (f *Frames) control(op byte, payload []byte) error {
 	case OpPong:
 		f.Pongs = append(f.Pongs, string(payload))
 	case OpPing:
+		f.Pings++
 	default:
 		return fmt.Errorf("a frame with opcode 0x%X from the server", op)
 	}

@@ -24,13 +24,13 @@ const (
 	AUTH
 )
 
-// String is the type's name.
+// String returns the type's name.
 func (t Type) String() string {
 	return [...]string{"RESERVED", "CONNECT", "CONNACK", "PUBLISH", "PUBACK", "PUBREC", "PUBREL", "PUBCOMP", "SUBSCRIBE",
 		"SUBACK", "UNSUBSCRIBE", "UNSUBACK", "PINGREQ", "PINGRESP", "DISCONNECT", "AUTH"}[t&15]
 }
 
-// Header is the first byte of a packet of this type, with the flags that the specification wants.
+// Header returns the first byte of a packet of this type, with the flags that the specification prescribes.
 func (t Type) Header() byte {
 	if t == PUBREL || t == SUBSCRIBE || t == UNSUBSCRIBE {
 		return byte(t)<<4 | 2
@@ -38,14 +38,14 @@ func (t Type) Header() byte {
 	return byte(t) << 4
 }
 
-// The versions of the protocol, as they stand in CONNECT.
+// The versions of the protocol, as encoded in CONNECT.
 const (
 	V31  byte = 3
 	V311 byte = 4
 	V5   byte = 5
 )
 
-// Will is what a CONNECT says of its will.
+// Will holds the will of a CONNECT.
 type Will struct {
 	Topic, Payload string
 	QoS            byte
@@ -53,9 +53,9 @@ type Will struct {
 	Props          Props
 }
 
-// Connect is a CONNECT. In its zero value it asks for the session that is there (clean start is off).
+// Connect is a CONNECT. The zero value resumes an existing session (clean start is off).
 type Connect struct {
-	Version   byte // zero: as of the client that sends it
+	Version   byte // 0: the client's version
 	ID        string
 	Clean     bool
 	KeepAlive int
@@ -77,7 +77,7 @@ const (
 	FlagUser
 )
 
-// Flags are the connect flags that go with what is there.
+// Flags returns the connect flags that fit the fields.
 func (k Connect) Flags() byte {
 	var f byte
 	for flag, on := range map[byte]bool{FlagClean: k.Clean, FlagWill: k.Will != nil, FlagPassword: k.Password != nil,
@@ -92,7 +92,7 @@ func (k Connect) Flags() byte {
 	return f
 }
 
-// Payload is what follows the variable header.
+// Payload returns the part behind the variable header.
 func (k Connect) Payload() []byte {
 	b := Str(k.ID)
 	if w := k.Will; w != nil {
@@ -110,10 +110,10 @@ func (k Connect) Payload() []byte {
 	return b
 }
 
-// Bytes is the packet.
+// Bytes encodes the packet.
 func (k Connect) Bytes() []byte { return k.With(k.Flags(), k.Payload()) }
 
-// With is the packet with other connect flags and another payload.
+// With encodes the packet with other connect flags and another payload.
 func (k Connect) With(flags byte, payload []byte) []byte {
 	name := "MQTT"
 	if k.Version == V31 {
@@ -122,7 +122,7 @@ func (k Connect) With(flags byte, payload []byte) []byte {
 	return k.Named(name, k.Version, flags, payload)
 }
 
-// Named is the packet with another protocol name and level too.
+// Named encodes the packet with another protocol name and level too.
 func (k Connect) Named(name string, level, flags byte, payload []byte) []byte {
 	var props []byte
 	if k.Version >= V5 {
@@ -136,11 +136,11 @@ type Publish struct {
 	Topic, Payload string
 	QoS            byte
 	Dup, Retain    bool
-	ID             int // of QoS 1 and 2
+	ID             int // packet identifier at QoS 1 and 2
 	Props          Props
 }
 
-// Bytes is the packet.
+// Bytes encodes the packet.
 func (p Publish) Bytes(version byte) []byte {
 	h := PUBLISH.Header() | p.QoS<<1
 	if p.Dup {
@@ -162,7 +162,7 @@ func (p Publish) Bytes(version byte) []byte {
 // Filter is a topic filter with its subscription options.
 type Filter struct {
 	Name    string
-	Options byte // the QoS, and in MQTT 5 what follows
+	Options byte // the QoS, and in MQTT 5 the options below
 }
 
 // Subscription options (MQTT 5 3.8.3.1).
@@ -180,7 +180,7 @@ type Subscribe struct {
 	Props   Props
 }
 
-// Bytes is the packet.
+// Bytes encodes the packet.
 func (s Subscribe) Bytes(version byte) []byte {
 	b := U16(s.ID)
 	if version >= V5 {
@@ -199,7 +199,7 @@ type Unsubscribe struct {
 	Props   Props
 }
 
-// Bytes is the packet.
+// Bytes encodes the packet.
 func (u Unsubscribe) Bytes(version byte) []byte {
 	b := U16(u.ID)
 	if version >= V5 {
@@ -211,23 +211,23 @@ func (u Unsubscribe) Bytes(version byte) []byte {
 	return Packet(UNSUBSCRIBE.Header(), b)
 }
 
-// Ack is an acknowledgement of a PUBLISH in its short form: of any version, code 0.
+// Ack encodes an acknowledgement of a PUBLISH in its short form: any version, code 0.
 func Ack(t Type, id int) []byte { return Packet(t.Header(), U16(id)) }
 
-// AckCode is an acknowledgement of MQTT 5 with a reason code and properties.
+// AckCode encodes an acknowledgement of MQTT 5 with a reason code and properties.
 func AckCode(t Type, id int, code byte, ps ...Prop) []byte {
 	return Packet(t.Header(), U16(id), []byte{code}, Props(ps).Bytes())
 }
 
-// Disconnect is a DISCONNECT of MQTT 5 with a reason code and properties.
+// Disconnect encodes a DISCONNECT of MQTT 5 with a reason code and properties.
 func Disconnect(code byte, ps ...Prop) []byte {
 	return Packet(DISCONNECT.Header(), []byte{code}, Props(ps).Bytes())
 }
 
-// Auth is an AUTH.
+// Auth encodes an AUTH.
 func Auth(code byte, ps ...Prop) []byte {
 	return Packet(AUTH.Header(), []byte{code}, Props(ps).Bytes())
 }
 
-// Plain is a packet without a body: PINGREQ, or the DISCONNECT that every version knows.
+// Plain encodes a packet without a body: PINGREQ, or the DISCONNECT of every version.
 func Plain(t Type) []byte { return Packet(t.Header()) }

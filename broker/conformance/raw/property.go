@@ -41,7 +41,7 @@ const (
 	SharedAvailable        ID = 0x2A
 )
 
-// Kind is how a property's value is written.
+// Kind is the encoding of a property's value.
 type Kind int
 
 // The kinds.
@@ -55,16 +55,16 @@ const (
 	PairOfText
 )
 
-// Definition is what the specification says of a property.
+// Definition is the specification of a property.
 type Definition struct {
 	Kind     Kind
-	ToServer string // the packets of a client that may have it, by name; WILL are a will's properties
-	ToClient string // the packets of a server that may have it
+	ToServer string // names of a client's packets that may have it; WILL are a will's properties
+	ToClient string // names of a server's packets that may have it
 }
 
 const acks = "PUBACK PUBREC PUBREL PUBCOMP"
 
-// Definitions has every property (MQTT 5 table 2-4).
+// Definitions holds every property (MQTT 5 table 2-4).
 var Definitions = map[ID]Definition{
 	PayloadFormat:          {Byte, "PUBLISH WILL", "PUBLISH"},
 	MessageExpiry:          {Four, "PUBLISH WILL", "PUBLISH"},
@@ -104,16 +104,19 @@ type Prop struct {
 	Name string
 }
 
-// User is a user property.
+// User returns a user property.
 func User(name, value string) Prop { return Prop{ID: UserProperty, Name: name, S: value} }
 
-// Num is a property whose value is a number.
+// Never is 0xFFFFFFFF as a session expiry interval: the session does not expire.
+const Never = -1
+
+// Num returns a property with a numeric value.
 func Num(id ID, n int) Prop { return Prop{ID: id, N: n} }
 
-// Txt is a property whose value is text or binary data.
+// Txt returns a property with a text or binary value.
 func Txt(id ID, s string) Prop { return Prop{ID: id, S: s} }
 
-// Bytes is the property as it is sent.
+// Bytes encodes the property.
 func (p Prop) Bytes() []byte {
 	id := []byte{byte(p.ID)}
 	switch Definitions[p.ID].Kind {
@@ -131,10 +134,10 @@ func (p Prop) Bytes() []byte {
 	return append(id, Str(p.S)...)
 }
 
-// Props are the properties of a packet, in order.
+// Props holds the properties of a packet, in order.
 type Props []Prop
 
-// Bytes is the properties with their length.
+// Bytes encodes the properties behind their length.
 func (ps Props) Bytes() []byte {
 	var b []byte
 	for _, p := range ps {
@@ -143,10 +146,10 @@ func (ps Props) Bytes() []byte {
 	return append(VarInt(len(b)), b...)
 }
 
-// Has tells whether a property is there.
+// Has reports whether a property is present.
 func (ps Props) Has(id ID) bool { return len(ps.All(id)) > 0 }
 
-// Num is a numeric property's value, or -1 if it is not there.
+// Num returns a numeric property's value, -1 if it is absent.
 func (ps Props) Num(id ID) int {
 	for _, p := range ps.All(id) {
 		return p.N
@@ -154,7 +157,7 @@ func (ps Props) Num(id ID) int {
 	return -1
 }
 
-// Txt is a property's text, empty if it is not there.
+// Txt returns a property's text, empty if it is absent.
 func (ps Props) Txt(id ID) string {
 	for _, p := range ps.All(id) {
 		return p.S
@@ -162,12 +165,12 @@ func (ps Props) Txt(id ID) string {
 	return ""
 }
 
-// All are the properties with an identifier, in order.
+// All returns the properties with an identifier, in order.
 func (ps Props) All(id ID) Props {
 	return slices.DeleteFunc(slices.Clone(ps), func(p Prop) bool { return p.ID != id })
 }
 
-// readProps reads the properties of a packet that a server sent, and refuses what a server may not send.
+// props reads the properties of a server's packet and refuses those that a server may not send.
 func (r *reader) props(packet string) (Props, error) {
 	body := reader{b: r.take(r.varInt())}
 	if r.bad {

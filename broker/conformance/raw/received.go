@@ -10,21 +10,21 @@ import (
 	"syscall"
 )
 
-// Received is a packet that a server sent. What its type does not have is zero.
+// Received is a packet from a server. Fields that its type does not have are zero.
 type Received struct {
 	Type           Type
-	Bytes          []byte // all of it
+	Bytes          []byte // the whole packet
 	Dup, Retain    bool
 	QoS            byte
 	ID             int
 	Topic, Payload string
-	Code           byte   // the reason code; 0 where it was left out
+	Code           byte   // reason code; 0 if it was omitted
 	Codes          []byte // of SUBACK and UNSUBACK
 	SessionPresent bool
 	Props          Props
 }
 
-// String is for messages of failed tests.
+// String describes the packet for failed tests.
 func (p *Received) String() string {
 	s := p.Type.String()
 	switch p.Type {
@@ -39,19 +39,19 @@ func (p *Received) String() string {
 	return s
 }
 
-// ReadPacket reads the next packet that a server sends to a client of a version, as strictly as a Client does. io.EOF
-// says that the server has closed the connection.
+// ReadPacket reads the next packet that a server sends to a client of this version, with all checks of Client. It
+// returns io.EOF if the server has closed the connection.
 func ReadPacket(r *bufio.Reader, version byte) (*Received, error) {
 	header, err := r.ReadByte()
 	if err != nil {
-		return nil, closed(err)
+		return nil, closeError(err)
 	}
 	raw := []byte{header}
 	size := 0
 	for i := range 4 {
 		b, err := r.ReadByte()
 		if err != nil {
-			return nil, closed(err)
+			return nil, closeError(err)
 		}
 		raw = append(raw, b)
 		size |= int(b&0x7F) << (7 * i)
@@ -61,7 +61,7 @@ func ReadPacket(r *bufio.Reader, version byte) (*Received, error) {
 	}
 	body := make([]byte, size)
 	if _, err := io.ReadFull(r, body); err != nil {
-		return nil, closed(err)
+		return nil, closeError(err)
 	}
 	p, err := decode(header, body, version)
 	if err != nil {
@@ -71,15 +71,15 @@ func ReadPacket(r *bufio.Reader, version byte) (*Received, error) {
 	return p, nil
 }
 
-// closed makes one error of the ways in which a connection ends.
-func closed(err error) error {
+// closeError maps all errors of a closed connection to io.EOF.
+func closeError(err error) error {
 	if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return io.EOF
 	}
 	return err
 }
 
-// decode takes a server's packet apart and refuses whatever the specification does not allow it to be.
+// decode decodes a server's packet and refuses one that the specification does not allow.
 func decode(header byte, body []byte, version byte) (*Received, error) {
 	p := &Received{Type: Type(header >> 4)}
 	r := &reader{b: body}
@@ -149,7 +149,7 @@ func (p *Received) ack(r *reader, version byte) error {
 	return p.reason(r, version)
 }
 
-// reason reads a reason code and properties, each of which may be left out from the end.
+// reason reads the reason code and properties. Both, or the properties alone, may be omitted.
 func (p *Received) reason(r *reader, version byte) (err error) {
 	if version < V5 || len(r.b) == 0 {
 		return nil
@@ -174,7 +174,7 @@ func (p *Received) suback(r *reader, version byte) (err error) {
 	return nil
 }
 
-// codes are the reason codes that a server may use in a packet of MQTT 5 (2.4).
+// codes are the reason codes that a server may use in each MQTT 5 packet (2.4).
 var codes = map[Type]string{
 	CONNACK:    "\x00\x80\x81\x82\x83\x84\x85\x86\x87\x88\x89\x8A\x8C\x90\x95\x97\x99\x9A\x9B\x9C\x9D\x9F",
 	PUBACK:     "\x00\x10\x80\x83\x87\x90\x91\x97\x99",
@@ -198,7 +198,7 @@ func (p *Received) allowed(code byte, version byte) bool {
 	return strings.Contains(set, string([]byte{code}))
 }
 
-// check looks at what a packet's fields may be together.
+// check checks rules across a packet's fields.
 func (p *Received) check(version byte) error {
 	switch p.Type {
 	case PUBLISH:

@@ -1,6 +1,6 @@
 // Package config is the configuration of the program: one typed value with its defaults, read from a YAML file, the
-// environment and the command line, with every error at once and where it stands. It reads no file but the one that it
-// is told to, and starts nothing.
+// environment and the command line. It reports all errors at once, with their positions. It reads no file but the one
+// named, and starts nothing.
 package config
 
 import (
@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// Config is everything that can be configured. Default returns the defaults; config.yaml lists them with a comment each.
+// Config is the whole configuration. Default returns the defaults; config.yaml lists them with comments.
 //
-// The tag key is a field's name in the file. The tag least is the smallest value of a number, oneof are the values of a
-// string, and none is what the word none stands for, which makes the value -1.
+// The tag key is a field's name in the file. The tags least and most bound a number, oneof lists the values of a
+// string, and none gives the meaning of the word none, which sets the value -1.
 type Config struct {
 	Data       string     `key:"data"`
 	Listeners  Listeners  `key:"listeners"`
@@ -27,7 +27,7 @@ type Config struct {
 	Demo       Demo       `key:"demo"`
 }
 
-// Listeners are where clients come in. One without an address is off.
+// Listeners are the clients' listeners. One without an address is off.
 type Listeners struct {
 	TCP  TCP       `key:"tcp"`
 	TLS  TLS       `key:"tls"`
@@ -37,7 +37,7 @@ type Listeners struct {
 	ACME ACME      `key:"acme"`
 }
 
-// ACME are the certificates that an authority gives by itself. Without names it is off.
+// ACME configures certificates from an ACME authority. Without names it is off.
 type ACME struct {
 	Names       []string `key:"names"`
 	AcceptTerms bool     `key:"accept_terms"`
@@ -67,6 +67,7 @@ type TLS struct {
 type WebSocket struct {
 	Address            string        `key:"address"`
 	KeepAlive          time.Duration `key:"keepalive" least:"1s" none:"no probes"`
+	Ping               time.Duration `key:"ping" least:"1s" none:"no pings"`
 	ProxyProtocol      []string      `key:"proxy_protocol"` // see Prefixes
 	Forwarded          []string      `key:"forwarded"`      // see Prefixes
 	ForwardedHeader    string        `key:"forwarded_header" oneof:"X-Forwarded-For Forwarded"`
@@ -85,7 +86,7 @@ type WSS struct {
 	Certificates []Pair      `key:"certificates"`
 }
 
-// Certificate are the PEM files of a server, and what it asks of its clients.
+// Certificate names the PEM files of a server, with its policy for client certificates.
 type Certificate struct {
 	File     string `key:"file"`
 	Key      string `key:"key"`
@@ -93,7 +94,7 @@ type Certificate struct {
 	Clients  string `key:"clients" oneof:"none request require"`
 }
 
-// Pair are the PEM files of a further certificate, which is shown to clients that ask for its name.
+// Pair are the PEM files of a further certificate, for clients that request its name.
 type Pair struct {
 	File string `key:"file"`
 	Key  string `key:"key"`
@@ -105,23 +106,27 @@ type Unix struct {
 	Mode    fs.FileMode `key:"mode"`
 }
 
-// HTTP is the operator's: metrics, health and profiles.
+// HTTP configures the operator's HTTP: metrics, health and profiles.
 type HTTP struct {
 	Address   string   `key:"address"`
 	TokenFile string   `key:"token_file"` // "": no token; Address must be loopback
 	Hosts     []string `key:"hosts"`      // none: loopback, or any if Address is not
 }
 
-// Auth says who clients are.
+// Auth configures authentication.
 type Auth struct {
 	JWT               JWT    `key:"jwt"`
 	PasswordFile      string `key:"password_file"`
 	ClientCertificate string `key:"client_certificate" oneof:"none cn dns email uri"`
 	Anonymous         bool   `key:"anonymous"`
+	AnonymousSessions string `key:"anonymous_sessions" oneof:"keep takeover"`
 	DenyFile          string `key:"deny_file"`
 }
 
-// Durability says when what must outlive the process is on disk.
+// TakesOver reports whether a user may take over an anonymous client's session by its client identifier.
+func (a *Auth) TakesOver() bool { return a.AnonymousSessions == "takeover" }
+
+// Durability bounds the delay until durable state is on disk.
 type Durability struct {
 	Mode           string        `key:"mode" oneof:"commit relaxed"`
 	CommitInterval time.Duration `key:"commit_interval" least:"10us" none:"no waiting"`
@@ -131,17 +136,17 @@ type Durability struct {
 
 // Runtime bounds the memory of the program itself.
 type Runtime struct {
-	MemoryLimit Size `key:"memory_limit" none:"no limit"` // 0: a share of what there is
-	GCPercent   int  `key:"gc_percent" least:"10" none:"only at the memory limit"`
+	MemoryLimit Size `key:"memory_limit" none:"no limit"` // 0: a share of the available memory
+	GCPercent   int  `key:"gc_percent" least:"10" most:"1000000" none:"only at the memory limit"`
 }
 
-// Log says what is logged, to standard error.
+// Log configures the log on standard error.
 type Log struct {
 	Level  string `key:"level" oneof:"debug info warn error"`
 	Format string `key:"format" oneof:"text json"`
 }
 
-// Demo are the devices of serve --demo, and how long the tokens live with which its page connects.
+// Demo configures the devices of serve --demo, and the lifetime of its page's tokens.
 type Demo struct {
 	Ticker   DemoTicker    `key:"ticker"`
 	Machine  DemoMachine   `key:"machine"`
@@ -154,7 +159,7 @@ type DemoTicker struct {
 	Rate    float64 `key:"rate" least:"0.1"`
 }
 
-// DemoMachine is this machine's own figures.
+// DemoMachine publishes figures of this machine.
 type DemoMachine struct {
 	Every time.Duration `key:"every" least:"100ms"`
 }

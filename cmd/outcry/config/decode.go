@@ -11,15 +11,15 @@ import (
 	"github.com/goccy/go-yaml/parser"
 )
 
-// decoder fills values from YAML, notes where each came from, and goes on after an error.
+// decoder decodes YAML, records the position of each value, and continues after an error.
 type decoder struct {
 	source    string
-	lineless  bool // source is not a file
+	lineless  bool // source is no file
 	positions map[string]Position
 	problems  *Problems
 }
 
-// document parses text and decodes it into v. path is where v stands in the configuration, "" for all of it.
+// document parses text and decodes it into v. path is the path of v in the configuration, "" for the whole.
 func (d *decoder) document(path, text string, v reflect.Value, f field) {
 	file, err := parser.ParseBytes([]byte(text), 0, parser.AllowDuplicateMapKey())
 	if err != nil {
@@ -55,7 +55,7 @@ func (d *decoder) position(line, column int) Position {
 	return Position{d.source, line, column}
 }
 
-// at is the position of the first character of a node.
+// at returns the position of the first character of a node.
 func (d *decoder) at(n ast.Node) Position {
 	t := n.GetToken()
 	if m, ok := n.(*ast.MappingNode); ok && !m.IsFlowStyle && len(m.Values) > 0 {
@@ -98,13 +98,13 @@ func (d *decoder) value(path string, n ast.Node, v reflect.Value, f field) {
 func (d *decoder) entry(path string, e *ast.MappingValueNode, v reflect.Value, f field) {
 	if _, missing := e.Value.(*ast.NullNode); missing {
 		d.positions[path] = d.at(e.Key)
-		d.null(path, e.Key, v, f) // a value that is not there stands nowhere
+		d.null(path, e.Key, v, f) // an absent value has no position
 		return
 	}
 	d.value(path, e.Value, v, f)
 }
 
-// null is a key without a value: the way that a list or a section looks when all its lines are comments.
+// null handles a key without a value, such as a list or section whose lines are all comments.
 func (d *decoder) null(path string, n ast.Node, v reflect.Value, f field) {
 	switch v.Kind() {
 	case reflect.Slice, reflect.Map:
@@ -128,7 +128,7 @@ func (d *decoder) leaf(path string, n ast.Node, v reflect.Value, f field) {
 	}
 }
 
-// scalar returns the text of a node that is a single value.
+// scalar returns the text of a scalar node.
 func scalar(n ast.Node) (string, bool) {
 	switch n := n.(type) {
 	case *ast.StringNode:
@@ -189,7 +189,7 @@ func (d *decoder) mapping(path string, n ast.Node, v reflect.Value) {
 	}
 }
 
-// texts decodes a section with any keys, each with a text.
+// texts decodes a section with arbitrary keys and text values.
 func (d *decoder) texts(path string, n ast.Node, v reflect.Value) {
 	m, ok := n.(*ast.MappingNode)
 	if !ok {
@@ -221,7 +221,7 @@ func unknownHint(key, path string, fields []field) string {
 	return "known here: " + strings.Join(keysOf(fields), ", ")
 }
 
-// Item is the path of an item of a list.
+// Item returns the path of an item of a list.
 func Item(path string, i int) string { return fmt.Sprintf("%s[%d]", path, i) }
 
 func join(path, key string) string {

@@ -2,10 +2,10 @@ package config
 
 import "time"
 
-// none is what the word none becomes in a field that takes it.
+// none is the value of the word none.
 const none = -1
 
-// Default returns the configuration that holds without a file.
+// Default returns the default configuration.
 func Default() Config {
 	return Config{
 		Data: "./data",
@@ -21,6 +21,7 @@ func Default() Config {
 		Auth: Auth{
 			JWT:               defaultJWT(),
 			ClientCertificate: "none",
+			AnonymousSessions: "keep",
 		},
 		Rules:  defaultRules(),
 		Rooms:  defaultRooms(),
@@ -45,6 +46,7 @@ func defaultWebSocket(address string) WebSocket {
 	return WebSocket{
 		Address:         address,
 		KeepAlive:       time.Minute,
+		Ping:            25 * time.Second,
 		ForwardedHeader: "X-Forwarded-For",
 		Paths:           []string{"/mqtt"},
 		Pages:           true,

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"io/fs"
 	"reflect"
@@ -9,16 +10,20 @@ import (
 	"time"
 )
 
-// field is a field of a struct as its tags describe it.
+// field describes a field of a struct by its tags.
 type field struct {
 	key   string
 	index []int
-	least string   // the smallest value; "": any
-	none  string   // what the word none stands for; "": the word is not allowed
-	oneof []string // the values that are allowed; nil: any
+	least string   // minimum; "": none
+	most  string   // maximum; "": none
+	auto  string   // meaning of the word auto, whose value is zero; "": not allowed
+	none  string   // meaning of the word none; "": not allowed
+	oneof []string // allowed values; nil: any
+	of    string   // see Limits
+	live  bool     // likewise
 }
 
-// fieldsOf returns the fields of a struct in their order, those of an inlined one in its place.
+// fieldsOf returns the fields of a struct in order, those of an inlined struct in its place.
 func fieldsOf(t reflect.Type) (fields []field) {
 	for i := range t.NumField() {
 		f := t.Field(i)
@@ -34,8 +39,12 @@ func fieldsOf(t reflect.Type) (fields []field) {
 			key:   key,
 			index: []int{i},
 			least: f.Tag.Get("least"),
+			most:  f.Tag.Get("most"),
+			auto:  f.Tag.Get("auto"),
 			none:  f.Tag.Get("none"),
 			oneof: strings.Fields(f.Tag.Get("oneof")),
+			of:    cmp.Or(f.Tag.Get("of"), f.Name),
+			live:  f.Tag.Get("live") == "true",
 		})
 	}
 	return fields
@@ -58,13 +67,17 @@ func keysOf(fields []field) []string {
 	return keys
 }
 
-// isLeaf reports whether a value of this type is written without keys or items of its own.
+// isLeaf reports whether values of a type have no keys or items.
 func isLeaf(t reflect.Type) bool {
 	return t.Kind() != reflect.Struct && t.Kind() != reflect.Slice && t.Kind() != reflect.Map
 }
 
-// set gives v, a leaf, the value that text says.
+// set parses text into v, a leaf.
 func (f field) set(v reflect.Value, text string) error {
+	if text == "auto" && f.auto != "" {
+		v.SetZero()
+		return nil
+	}
 	if text == "none" && f.none != "" {
 		if v.Kind() == reflect.Float64 {
 			v.SetFloat(none)
@@ -79,22 +92,29 @@ func (f field) set(v reflect.Value, text string) error {
 	if len(f.oneof) > 0 && !slices.Contains(f.oneof, v.String()) {
 		return fmt.Errorf("%q is not one of its values", text)
 	}
-	if f.least != "" && f.isLess(v) {
+	if f.least != "" && isLess(v, f.bound(v, f.least)) {
 		return fmt.Errorf("%s is too small", text)
+	}
+	if f.most != "" && isLess(f.bound(v, f.most), v) {
+		return fmt.Errorf("%s is too large", text)
 	}
 	return nil
 }
 
-// isLess reports whether v is below the field's least value.
-func (f field) isLess(v reflect.Value) bool {
-	least := reflect.New(v.Type()).Elem()
-	if err := parseInto(least, f.least); err != nil {
-		panic(fmt.Sprintf("config: tag of %s: %v", f.key, err)) // our own mistake; a test walks all tags
+// bound returns the value of a least or most tag for a field like v.
+func (f field) bound(v reflect.Value, text string) reflect.Value {
+	bound := reflect.New(v.Type()).Elem()
+	if err := parseInto(bound, text); err != nil {
+		panic(fmt.Sprintf("config: tag of %s: %v", f.key, err)) // a programming error; a test checks all tags
 	}
-	if v.Kind() == reflect.Float64 {
-		return v.Float() < least.Float()
+	return bound
+}
+
+func isLess(a, b reflect.Value) bool {
+	if a.Kind() == reflect.Float64 {
+		return a.Float() < b.Float()
 	}
-	return v.Int() < least.Int()
+	return a.Int() < b.Int()
 }
 
 func parseInto(v reflect.Value, text string) error {
@@ -126,11 +146,17 @@ func assign[T any](to *T, parse func(string) (T, error), text string) error {
 	return err
 }
 
-// hint says what may be written in a field of type t.
+// hint describes the values of type t.
 func (f field) hint(t reflect.Type) string {
 	text := "write " + f.wanted(t)
 	if f.least != "" {
 		text += ", at least " + f.least
+	}
+	if f.most != "" {
+		text += ", at most " + f.most
+	}
+	if f.auto != "" {
+		text += ", or auto (" + f.auto + ")"
 	}
 	if f.none != "" {
 		text += ", or none (" + f.none + ")"

@@ -51,19 +51,28 @@ func TestShippedFileHasEveryKeyWithAComment(t *testing.T) {
 	}
 }
 
-// What the page shows is a configuration that is accepted as it stands.
-func TestIdentityProvidersPage(t *testing.T) {
-	page := strings.Join(readLines(t, "../../../docs/identity-providers.md"), "\n")
-	blocks := strings.Split(page, "```yaml\n")[1:]
-	for _, block := range blocks {
-		text, _, _ := strings.Cut(block, "```")
-		got, err := load(t, text, config.Options{})
-		if err != nil || len(got.Warnings) > 0 {
-			t.Errorf("%v, or warnings, of\n%s", err, text)
-		}
-	}
-	if len(blocks) != 2 {
-		t.Errorf("%d blocks were found", len(blocks))
+// The pages' examples are accepted configurations.
+func TestExamplesOfPages(t *testing.T) {
+	for page, want := range map[string]int{
+		"docs/identity-providers.md": 2,
+		"docs/tls.md":                5,
+		"docs/connect-device.md":     1,
+		"hooks/rules/README.md":      1,
+	} {
+		t.Run(page, func(t *testing.T) {
+			text := strings.Join(readLines(t, "../../../"+page), "\n")
+			blocks := strings.Split(text, "```yaml\n")[1:]
+			for _, block := range blocks {
+				example, _, _ := strings.Cut(block, "```")
+				got, err := load(t, example, config.Options{})
+				if err != nil || len(got.Warnings) > 0 {
+					t.Errorf("%v, or warnings, of\n%s", err, example)
+				}
+			}
+			if len(blocks) != want {
+				t.Errorf("%d blocks were found, want %d", len(blocks), want)
+			}
+		})
 	}
 }
 
@@ -80,7 +89,7 @@ func readLines(t *testing.T, file string) (lines []string) {
 	return lines
 }
 
-// config.yaml marks the limits that SIGHUP re-reads, and those are taken over.
+// config.yaml marks the limits that SIGHUP re-reads. They are exactly the live ones.
 func TestFileMarksLiveLimits(t *testing.T) {
 	text, err := os.ReadFile(shipped)
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/outcry-mqtt/outcry/cmd/outcry/config"
 )
 
-// Whatever stands in a file, Load returns: it takes it, or says where it is wrong.
+// FuzzLoad checks that Load accepts every file or returns problems.
 func FuzzLoad(f *testing.F) {
 	whole, err := os.ReadFile(shipped)
 	if err != nil {

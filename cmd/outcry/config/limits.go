@@ -3,7 +3,6 @@ package config
 import (
 	"net/netip"
 	"reflect"
-	"slices"
 	"strings"
 	"time"
 
@@ -11,15 +10,18 @@ import (
 	"github.com/outcry-mqtt/outcry/broker/guard"
 )
 
-// Limits bound what clients can take; see broker.Limits.
+// Limits bound the clients' use of resources. A field is the limit of the same name in broker.Limits, which has the default too, or
+// the one that its tag of names; "-": neither. The tag live marks a limit that changes with SIGHUP (see broker.SetLimits). So a new
+// limit is a field here, a field with its default in broker.Limits, and a line in config.yaml.
 type Limits struct {
 	ConnectTimeout  time.Duration `key:"connect_timeout" least:"100ms" none:"no limit"`
 	MaxConnectBytes Size          `key:"max_connect" least:"256" none:"no limit"`
 	MaxPacketBytes  Size          `key:"max_packet" least:"256" none:"no limit"`
-	MaxConnections  int           `key:"max_connections" least:"1" none:"no limit"`
-	MaxHandshakes   int           `key:"max_handshakes" least:"1"` // of each listener; not the broker's
+	MaxConnections  int           `key:"max_connections" least:"1" none:"no limit" live:"true"`
+	MaxHandshakes   int           `key:"max_handshakes" least:"1" of:"-"` // of each listener
+	MaxPages        int           `key:"max_pages" least:"1" of:"-"`      // likewise
 
-	ServerKeepAlive  time.Duration `key:"server_keepalive" least:"1s" none:"the client's choice"`
+	ServerKeepAlive  time.Duration `key:"server_keepalive" least:"1s" most:"18h" none:"the client's choice"`
 	MaxSessionExpiry time.Duration `key:"max_session_expiry" least:"1s" none:"no limit"`
 
 	ReceiveMaximum    int `key:"receive_maximum" least:"1" none:"no limit"`
@@ -29,48 +31,62 @@ type Limits struct {
 
 	MaxQueuedMessages int    `key:"max_queued_messages" least:"1" none:"no limit"`
 	MaxQueuedBytes    Size   `key:"max_queued" least:"1KiB" none:"no limit"`
-	Overflow          string `key:"overflow" oneof:"drop-newest drop-oldest disconnect"`
+	Overflow          string `key:"overflow" oneof:"drop-newest drop-oldest disconnect" of:"-"`
 
 	MaxQueuedMessagesTotal int  `key:"max_queued_messages_total" least:"1" none:"no limit"`
 	MaxQueuedBytesTotal    Size `key:"max_queued_total" least:"1KiB" none:"no limit"`
 
-	MaxParkedMessages int  `key:"max_parked_messages" least:"1" none:"no limit"`
-	MaxParkedBytes    Size `key:"max_parked" least:"1KiB" none:"no limit"`
+	MaxParkedMessages   int  `key:"max_parked_messages" least:"1" none:"no limit"`
+	MaxParkedBytes      Size `key:"max_parked" least:"1KiB" none:"no limit"`
+	MaxParkedBytesTotal Size `key:"max_parked_total" least:"1KiB" none:"no limit"`
 
-	MaxSubscriptions int  `key:"max_subscriptions" least:"1" none:"no limit"`
-	MaxTopicBytes    Size `key:"max_topic" least:"16" none:"no limit"`
-	MaxTopicLevels   int  `key:"max_topic_levels" least:"1" none:"no limit"`
+	MaxSubscriptions       int  `key:"max_subscriptions" least:"1" none:"no limit"`
+	MaxSharedSubscriptions int  `key:"max_shared_subscriptions" least:"1" none:"no limit"`
+	MaxShareGroups         int  `key:"max_share_groups" least:"1" none:"no limit"`
+	MaxTopicBytes          Size `key:"max_topic" least:"16" none:"no limit"`
+	MaxTopicLevels         int  `key:"max_topic_levels" least:"1" none:"no limit"`
+	MaxTopicCacheBytes     Size `key:"max_topic_cache" least:"1MiB" auto:"a part of the memory" none:"no limit"`
+
+	MaxSessions                 int  `key:"max_sessions" least:"1" auto:"a part of the memory" none:"no limit" live:"true"`
+	MaxSessionsPerUser          int  `key:"max_sessions_per_user" least:"1" auto:"a part of the memory" none:"no limit" live:"true"`
+	MaxSubscriptionsTotal       int  `key:"max_subscriptions_total" least:"1" auto:"a part of the memory" none:"no limit" live:"true"`
+	MaxSubscriptionsPerUser     int  `key:"max_subscriptions_per_user" least:"1" auto:"a part of the memory" none:"no limit" live:"true"`
+	MaxSubscriptionBytes        Size `key:"max_subscribed" least:"1KiB" auto:"a part of the memory" none:"no limit" live:"true"`
+	MaxSubscriptionBytesTotal   Size `key:"max_subscribed_total" least:"1KiB" auto:"a part of the memory" none:"no limit" live:"true"`
+	MaxSubscriptionBytesPerUser Size `key:"max_subscribed_per_user" least:"1KiB" auto:"a part of the memory" none:"no limit" live:"true"`
+
+	ControlCharacters string `key:"control_characters" oneof:"refuse allow" of:"-"`
 
 	MaxRetainedMessages int  `key:"max_retained_messages" least:"1" none:"no limit"`
 	MaxRetainedBytes    Size `key:"max_retained" least:"1KiB" none:"no limit"`
 
-	MessageRate  float64 `key:"message_rate" least:"0.01" none:"no limit"`
-	MessageBurst int     `key:"message_burst" least:"1" none:"what a second brings"`
-	ByteRate     Size    `key:"byte_rate" least:"16" none:"no limit"`
-	ByteBurst    Size    `key:"byte_burst" least:"16" none:"what a second brings"`
+	MessageRate  float64 `key:"message_rate" least:"0.01" none:"no limit" live:"true"`
+	MessageBurst int     `key:"message_burst" least:"1" none:"what a second brings" live:"true"`
+	ByteRate     Size    `key:"byte_rate" least:"16" none:"no limit" live:"true"`
+	ByteBurst    Size    `key:"byte_burst" least:"16" none:"what a second brings" live:"true"`
 
-	AddressMessageRate  float64 `key:"address_message_rate" least:"0.01" none:"no limit"`
-	AddressMessageBurst int     `key:"address_message_burst" least:"1" none:"what a second brings"`
-	AddressByteRate     Size    `key:"address_byte_rate" least:"16" none:"no limit"`
-	AddressByteBurst    Size    `key:"address_byte_burst" least:"16" none:"what a second brings"`
+	AddressMessageRate  float64 `key:"address_message_rate" least:"0.01" none:"no limit" of:"Guard.MessagesPerSecond" live:"true"`
+	AddressMessageBurst int     `key:"address_message_burst" least:"1" none:"what a second brings" of:"Guard.MessageBurst" live:"true"`
+	AddressByteRate     Size    `key:"address_byte_rate" least:"16" none:"no limit" of:"Guard.BytesPerSecond" live:"true"`
+	AddressByteBurst    Size    `key:"address_byte_burst" least:"16" none:"what a second brings" of:"Guard.ByteBurst" live:"true"`
 
-	MaxPerAddress int     `key:"max_connections_per_address" least:"1" none:"no limit"`
-	MaxHalfOpen   int     `key:"max_half_open_per_address" least:"1" none:"no limit"`
-	MaxPerUser    int     `key:"max_connections_per_user" least:"1" none:"no limit"`
-	ConnectRate   float64 `key:"connect_rate" least:"0.01" none:"no limit"`
-	ConnectBurst  int     `key:"connect_burst" least:"1"`
+	MaxPerAddress int     `key:"max_connections_per_address" least:"1" none:"no limit" of:"Guard.MaxPerAddress" live:"true"`
+	MaxHalfOpen   int     `key:"max_half_open_per_address" least:"1" none:"no limit" of:"Guard.MaxHalfOpen" live:"true"`
+	MaxPerUser    int     `key:"max_connections_per_user" least:"1" none:"no limit" of:"Guard.MaxPerUser" live:"true"`
+	ConnectRate   float64 `key:"connect_rate" least:"0.01" none:"no limit" of:"Guard.ConnectsPerSecond" live:"true"`
+	ConnectBurst  int     `key:"connect_burst" least:"1" of:"Guard.ConnectBurst" live:"true"`
 
-	FailedLogins  int           `key:"failed_logins" least:"1" none:"no limit"`
-	LoginWait     time.Duration `key:"failed_login_wait" least:"100ms"`
-	LoginMaxWait  time.Duration `key:"failed_login_max_wait" least:"100ms"`
-	LoginForgiven time.Duration `key:"failed_login_memory" least:"1s"`
+	FailedLogins  int           `key:"failed_logins" least:"1" none:"no limit" of:"Guard.FailedLogins" live:"true"`
+	LoginWait     time.Duration `key:"failed_login_wait" least:"100ms" of:"Guard.LoginWait" live:"true"`
+	LoginMaxWait  time.Duration `key:"failed_login_max_wait" least:"100ms" of:"Guard.LoginMaxWait" live:"true"`
+	LoginForgiven time.Duration `key:"failed_login_memory" least:"1s" of:"Guard.LoginForgiven" live:"true"`
 
-	Reconnects    int           `key:"reconnects_per_minute" least:"1" none:"no limit"`
-	ReconnectWait time.Duration `key:"reconnect_wait" least:"100ms"`
+	Reconnects    int           `key:"reconnects_per_minute" least:"1" none:"no limit" of:"Guard.ReconnectsPerMinute" live:"true"`
+	ReconnectWait time.Duration `key:"reconnect_wait" least:"100ms" of:"Guard.ReconnectWait" live:"true"`
 
-	PrefixV4 int      `key:"address_prefix_v4" least:"8"`
-	PrefixV6 int      `key:"address_prefix_v6" least:"16"`
-	Exempt   []string `key:"exempt"` // loopback, or see Prefixes
+	PrefixV4 int      `key:"address_prefix_v4" least:"8" of:"Guard.PrefixV4" live:"true"`
+	PrefixV6 int      `key:"address_prefix_v6" least:"16" of:"Guard.PrefixV6" live:"true"`
+	Exempt   []string `key:"exempt" of:"-" live:"true"` // loopback, or see Prefixes
 }
 
 var overflows = map[string]broker.OverflowPolicy{
@@ -79,91 +95,60 @@ var overflows = map[string]broker.OverflowPolicy{
 	"disconnect":  broker.OverflowDisconnect,
 }
 
-// Broker returns the limits as the engine takes them.
+// Broker returns the limits for the broker.
 func (l *Limits) Broker() broker.Limits {
-	return broker.Limits{
-		ConnectTimeout:    l.ConnectTimeout,
-		MaxConnectBytes:   int(l.MaxConnectBytes),
-		MaxPacketBytes:    int(l.MaxPacketBytes),
-		MaxConnections:    l.MaxConnections,
-		ServerKeepAlive:   max(0, l.ServerKeepAlive),
-		MaxSessionExpiry:  l.MaxSessionExpiry,
-		ReceiveMaximum:    l.ReceiveMaximum,
-		MaxInflight:       l.MaxInflight,
-		TopicAliasMaximum: l.TopicAliasMaximum,
-		MaxTopicAliasOut:  l.MaxTopicAliasOut,
-		MaxQueuedMessages: l.MaxQueuedMessages,
-		MaxQueuedBytes:    int(l.MaxQueuedBytes),
-		Overflow:          overflows[l.Overflow],
+	b := broker.Limits{Overflow: overflows[l.Overflow], AllowControls: l.ControlCharacters == "allow"}
+	l.each(&b, func(_ field, mine, its reflect.Value) { convert(its, mine) })
+	b.ServerKeepAlive = max(0, b.ServerKeepAlive)
+	b.Guard.Exempt, _ = l.exempt() // Load has checked them
+	return b
+}
 
-		MaxQueuedMessagesTotal: l.MaxQueuedMessagesTotal,
-		MaxQueuedBytesTotal:    int(l.MaxQueuedBytesTotal),
-
-		MaxParkedMessages:   l.MaxParkedMessages,
-		MaxParkedBytes:      int(l.MaxParkedBytes),
-		MaxSubscriptions:    l.MaxSubscriptions,
-		MaxTopicBytes:       int(l.MaxTopicBytes),
-		MaxTopicLevels:      l.MaxTopicLevels,
-		MaxRetainedMessages: l.MaxRetainedMessages,
-		MaxRetainedBytes:    int(l.MaxRetainedBytes),
-
-		MessageRate:  l.MessageRate,
-		MessageBurst: l.MessageBurst,
-		ByteRate:     int(l.ByteRate),
-		ByteBurst:    int(l.ByteBurst),
-
-		Guard: l.guard(),
+// each calls do with every limit of the broker, as it is in l and in b.
+func (l *Limits) each(b *broker.Limits, do func(f field, mine, its reflect.Value)) {
+	from, to := reflect.ValueOf(l).Elem(), reflect.ValueOf(b).Elem()
+	for _, f := range fieldsOf(from.Type()) {
+		if f.of == "-" {
+			continue
+		}
+		its := to
+		for name := range strings.SplitSeq(f.of, ".") {
+			its = its.FieldByName(name)
+		}
+		do(f, from.FieldByIndex(f.index), its)
 	}
 }
 
-// liveLimits are the keys below limits that can be changed while the broker runs; see broker.SetLimits.
-var liveLimits = []string{
-	"max_connections", "message_rate", "message_burst", "byte_rate", "byte_burst",
-	"address_message_rate", "address_message_burst", "address_byte_rate", "address_byte_burst",
-	"max_connections_per_address", "max_half_open_per_address", "max_connections_per_user", "connect_rate", "connect_burst",
-	"failed_logins", "failed_login_wait", "failed_login_max_wait", "failed_login_memory",
-	"reconnects_per_minute", "reconnect_wait", "address_prefix_v4", "address_prefix_v6", "exempt",
+// convert sets a number to another one, which may be of another type. What the type cannot hold becomes its largest value.
+func convert(to, from reflect.Value) {
+	switch {
+	case to.Kind() == reflect.Float64 && from.CanInt():
+		to.SetFloat(float64(from.Int()))
+	case to.Kind() == reflect.Int && from.Type() == reflect.TypeFor[Size]():
+		to.SetInt(int64(Size(from.Int()).Int()))
+	default:
+		to.Set(from.Convert(to.Type()))
+	}
 }
 
-// IsLiveLimit tells whether a path is that of a limit that can be changed while the broker runs.
+// IsLiveLimit reports whether the limit at a path can change while the broker runs.
 func IsLiveLimit(path string) bool {
 	key, found := strings.CutPrefix(path, "limits.")
-	return found && slices.Contains(liveLimits, key)
+	f, known := findField(fieldsOf(reflect.TypeFor[Limits]()), key)
+	return found && known && f.live
 }
 
-// TakeLive takes over from other limits what can be changed while the broker runs.
+// TakeLive copies the live limits from next.
 func (l *Limits) TakeLive(next *Limits) {
 	to, from := reflect.ValueOf(l).Elem(), reflect.ValueOf(next).Elem()
-	for _, key := range liveLimits {
-		lookup(to, key).Set(lookup(from, key))
+	for _, f := range fieldsOf(to.Type()) {
+		if f.live {
+			to.FieldByIndex(f.index).Set(from.FieldByIndex(f.index))
+		}
 	}
 }
 
-func (l *Limits) guard() guard.Options {
-	exempt, _ := l.exempt() // Load has checked them
-	return guard.Options{
-		MaxPerAddress:       l.MaxPerAddress,
-		MaxHalfOpen:         l.MaxHalfOpen,
-		MaxPerUser:          l.MaxPerUser,
-		MessagesPerSecond:   l.AddressMessageRate,
-		MessageBurst:        l.AddressMessageBurst,
-		BytesPerSecond:      float64(l.AddressByteRate),
-		ByteBurst:           int(l.AddressByteBurst),
-		ConnectsPerSecond:   l.ConnectRate,
-		ConnectBurst:        l.ConnectBurst,
-		FailedLogins:        l.FailedLogins,
-		LoginWait:           l.LoginWait,
-		LoginMaxWait:        l.LoginMaxWait,
-		LoginForgiven:       l.LoginForgiven,
-		ReconnectsPerMinute: l.Reconnects,
-		ReconnectWait:       l.ReconnectWait,
-		PrefixV4:            l.PrefixV4,
-		PrefixV6:            l.PrefixV6,
-		Exempt:              exempt,
-	}
-}
-
-// exempt are the networks whose clients are not counted by their address.
+// exempt returns the networks that are exempt from limits by address.
 func (l *Limits) exempt() (all []netip.Prefix, err error) {
 	for _, text := range l.Exempt {
 		if text == "loopback" {
@@ -179,7 +164,7 @@ func (l *Limits) exempt() (all []netip.Prefix, err error) {
 	return all, nil
 }
 
-// limits checks what the tags of Limits cannot say.
+// limits checks rules that the tags of Limits cannot express.
 func (v *validator) limits() {
 	l := &v.loaded.Limits
 	if l.PrefixV4 > 32 {
@@ -199,65 +184,36 @@ func (v *validator) limits() {
 	}
 }
 
+// defaultLimits returns the broker's defaults, and those of the program for limits that the broker leaves off.
 func defaultLimits() Limits {
-	return Limits{
-		ConnectTimeout:  10 * time.Second,
-		MaxConnectBytes: 64 << 10,
-		MaxPacketBytes:  2 << 20,
-		MaxConnections:  none,
-		MaxHandshakes:   2000,
-
-		ServerKeepAlive:  none,
-		MaxSessionExpiry: 7 * 24 * time.Hour,
-
-		ReceiveMaximum:    1024,
-		MaxInflight:       1024,
-		TopicAliasMaximum: 64,
-		MaxTopicAliasOut:  16,
-
-		MaxQueuedMessages: 10000,
-		MaxQueuedBytes:    64 << 20,
-		Overflow:          "drop-newest",
-
-		MaxQueuedMessagesTotal: none,
-		MaxQueuedBytesTotal:    1 << 30,
-
-		MaxParkedMessages: 1000,
-		MaxParkedBytes:    1 << 20,
-
-		MaxSubscriptions: 10000,
-		MaxTopicBytes:    4096,
-		MaxTopicLevels:   128,
-
-		MaxRetainedMessages: none,
-		MaxRetainedBytes:    none,
-
-		MessageRate:  none,
-		MessageBurst: none,
-		ByteRate:     none,
-		ByteBurst:    none,
-
-		AddressMessageRate:  none,
-		AddressMessageBurst: none,
-		AddressByteRate:     none,
-		AddressByteBurst:    none,
-
-		MaxPerAddress: none,
-		MaxHalfOpen:   1000,
-		MaxPerUser:    none,
-		ConnectRate:   none,
-		ConnectBurst:  100,
+	b := broker.DefaultLimits()
+	b.Guard = guard.Options{
+		MaxHalfOpen:  1000,
+		ConnectBurst: 100,
 
 		FailedLogins:  10,
 		LoginWait:     time.Second,
 		LoginMaxWait:  time.Minute,
 		LoginForgiven: 15 * time.Minute,
 
-		Reconnects:    30,
-		ReconnectWait: 10 * time.Second,
+		ReconnectsPerMinute: 30,
+		ReconnectWait:       10 * time.Second,
 
 		PrefixV4: 32,
 		PrefixV6: 64,
-		Exempt:   []string{"loopback"},
 	}
+	l := Limits{
+		MaxHandshakes:     2000,
+		MaxPages:          1000,
+		Overflow:          "drop-newest",
+		ControlCharacters: "refuse",
+		Exempt:            []string{"loopback"},
+	}
+	l.each(&b, func(f field, mine, its reflect.Value) {
+		convert(mine, its)
+		if mine.IsZero() && f.auto == "" {
+			_ = f.set(mine, "none")
+		}
+	})
+	return l
 }

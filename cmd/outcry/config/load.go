@@ -7,23 +7,23 @@ import (
 	"strings"
 )
 
-// Options say what a configuration is made of. What stands later here wins.
+// Options are the sources of a configuration. Later ones take precedence.
 type Options struct {
-	File    string   // of YAML; "": the defaults only
-	Environ []string // as os.Environ returns it; nil: nothing
-	Sets    []Set    // of the command line
+	File    string   // in YAML; "": the defaults only
+	Environ []string // as from os.Environ; nil: empty
+	Sets    []Set    // from the command line
 }
 
-// Loaded is a configuration, and where its values stand.
+// Loaded is a configuration with the positions of its values.
 type Loaded struct {
 	Config
-	Warnings Problems // what works, but should be looked at
+	Warnings Problems // valid but suspicious settings
 
 	file      string
 	positions map[string]Position
 }
 
-// Load reads a configuration. If something is wrong it returns Problems with everything that is, and otherwise nil.
+// Load reads a configuration. Its error is Problems with everything wrong.
 func Load(o Options) (*Loaded, error) {
 	l := &Loaded{Config: Default(), file: o.File, positions: map[string]Position{}}
 	var problems Problems
@@ -49,14 +49,14 @@ func Load(o Options) (*Loaded, error) {
 }
 
 func unreadable(file string, err error) error {
-	at, hint := Position{Source: file}, "give another file with --config, or none for the defaults"
+	at, hint := Position{Source: file}, "give another file with --config, or omit it for the defaults"
 	if os.IsPermission(err) {
-		hint = "let this user read it"
+		hint = "allow this user to read it"
 	}
 	return Problems{{at, "", "cannot be read: " + cause(err), hint}}
 }
 
-// cause is an error of package os without the file's name, which stands before it.
+// cause returns an error of package os without the file's name.
 func cause(err error) string {
 	if e, ok := err.(*os.PathError); ok {
 		return e.Err.Error()
@@ -64,7 +64,7 @@ func cause(err error) string {
 	return err.Error()
 }
 
-// Where returns where the value at a path comes from: the value itself, or else what it stands in.
+// Where returns the position of the value at a path, or else of the section that contains it.
 func (l *Loaded) Where(path string) Position {
 	for {
 		if at, known := l.positions[path]; known {
@@ -82,7 +82,7 @@ func (l *Loaded) Where(path string) Position {
 	return Position{Source: l.file}
 }
 
-// Problem returns a problem of the value at a path, for checks that this package does not make.
+// Problem returns a problem of the value at a path, for checks outside this package.
 func (l *Loaded) Problem(path, message, hint string) Problem {
 	return Problem{l.Where(path), path, message, hint}
 }

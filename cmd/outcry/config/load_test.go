@@ -15,7 +15,7 @@ import (
 	"github.com/outcry-mqtt/outcry/hooks/rules"
 )
 
-// load loads text as if it were ./config.yaml.
+// load loads text as ./config.yaml.
 func load(t *testing.T, text string, o config.Options) (*config.Loaded, error) {
 	t.Helper()
 	t.Chdir(t.TempDir())
@@ -51,11 +51,15 @@ func TestEveryProblemIsToldWithItsPlace(t *testing.T) {
 			`config.yaml:6:1: data: has no value; write "" for an empty one`,
 		}},
 		{"memory that is never reclaimed", "runtime:\n  memory_limit: none\n  gc_percent: none\n", []string{
-			"config.yaml:3:15: runtime.gc_percent: without a memory limit nothing would ever be collected; write 100, or set runtime.memory_limit",
+			"config.yaml:3:15: runtime.gc_percent: without a memory limit the garbage collector would never run; write 100, or set runtime.memory_limit",
 		}},
 		{"memory that the program has not enough of", "runtime:\n  memory_limit: 1MiB\n  gc_percent: 5\n", []string{
-			"config.yaml:2:17: runtime.memory_limit: is less than the program takes when nobody is connected; write 32MiB or more, or 0 for three quarters of what there is",
-			"config.yaml:3:15: runtime.gc_percent: 5 is too small; write a number, at least 10, or none (only at the memory limit)",
+			"config.yaml:2:17: runtime.memory_limit: is less than the program needs without clients; write 32MiB or more, or 0 for three quarters of the memory",
+			"config.yaml:3:15: runtime.gc_percent: 5 is too small; write a number, at least 10, at most 1000000, or none (only at the memory limit)",
+		}},
+		{"times that no packet carries, and no number of ours", "limits:\n  server_keepalive: 19h\nruntime:\n  gc_percent: 2000000000\n", []string{
+			"config.yaml:2:21: limits.server_keepalive: 19h is too large; write a time, such as 500ms, 10s, 5m, 2h or 7d, at least 1s, at most 18h, or none (the client's choice)",
+			"config.yaml:4:15: runtime.gc_percent: 2000000000 is too large; write a number, at least 10, at most 1000000, or none (only at the memory limit)",
 		}},
 		{"wrong shapes", "listeners: [tcp]\nhttp:\n  address: {port: 1}\n  hosts: loopback\n", []string{
 			"config.yaml:1:12: listeners: is a list, but must be a section with keys; write key: value",
@@ -85,11 +89,11 @@ func TestEveryProblemIsToldWithItsPlace(t *testing.T) {
 		}},
 		{"addresses", "listeners:\n  tcp:\n    address: 1883\n  ws: {address: \"127.0.0.1:http\"}\nhttp: {address: \"127.0.0.1:99999\"}\n", []string{
 			`config.yaml:3:14: listeners.tcp.address: "1883" is not an address; write host:port, such as 127.0.0.1:1883, or :1883 for all interfaces`,
-			`config.yaml:4:17: listeners.ws.address: "http" is not a port; write one from 1 to 65535, or 0 for any that is free`,
-			`config.yaml:5:17: http.address: "99999" is not a port; write one from 1 to 65535, or 0 for any that is free`,
+			`config.yaml:4:17: listeners.ws.address: "http" is not a port; write 1 to 65535, or 0 for a free one`,
+			`config.yaml:5:17: http.address: "99999" is not a port; write 1 to 65535, or 0 for a free one`,
 		}},
 		{"one address twice", "http: {address: 127.0.0.1:1883}\n", []string{
-			"config.yaml:1:17: http.address: 127.0.0.1:1883 is the address of listeners.tcp.address, too; change one of the two",
+			"config.yaml:1:17: http.address: 127.0.0.1:1883 is also the address of listeners.tcp.address; change one of the two",
 		}},
 		{"tokens", "" +
 			"auth:\n" +
@@ -109,7 +113,7 @@ func TestEveryProblemIsToldWithItsPlace(t *testing.T) {
 			`config.yaml:4:13: auth.jwt.cookie: "a b" is not the name of a cookie; write one such as outcry_token`,
 			`config.yaml:5:12: auth.jwt.cache: 0 is too small; write a number, at least 1, or none (no cache)`,
 			`config.yaml:6:12: auth.jwt.keys[0].file: is missing; write the name of a PEM file with a public key`,
-			`config.yaml:9:9: auth.jwt.issuers[0].issuer: is missing; write what the claim iss of its tokens is, to the letter`,
+			`config.yaml:9:9: auth.jwt.issuers[0].issuer: is missing; write the exact claim iss of its tokens`,
 			`config.yaml:9:19: auth.jwt.issuers[0].jwks_url: is http, so that whoever is between could forge tokens; use https`,
 			`config.yaml:10:18: auth.jwt.issuers[1].issuer: is the same as auth.jwt.issuer; give all its keys to one`,
 			`config.yaml:11:28: auth.jwt.issuers[2].keys[0].file: is missing; write the name of a PEM file with a public key`,
@@ -119,15 +123,15 @@ func TestEveryProblemIsToldWithItsPlace(t *testing.T) {
 			`config.yaml:13:9: auth.jwt.issuers[4]: has no keys; set jwks_url, jwks_file or keys`,
 		}},
 		{"cookies of all pages", "auth: {jwt: {from: [cookie]}}\nlisteners: {ws: {origins: ['*']}}\n", []string{
-			"config.yaml:1:21: auth.jwt.from[0]: with the origin *, every page on the web could connect as its visitor, whose cookie comes along; name the pages in listeners.ws.origins",
+			"config.yaml:1:21: auth.jwt.from[0]: with the origin *, any page on the web could connect as its visitor with the visitor's cookie; name the pages in listeners.ws.origins",
 		}},
 		{"tokens from nowhere", "auth: {jwt: {from: []}}\n", []string{
-			"config.yaml:1:20: auth.jwt.from: is empty: no token would be found; write [password, bearer]",
+			"config.yaml:1:20: auth.jwt.from: is empty, so no token would be found; write [password, bearer]",
 		}},
 		{"TLS without files", "listeners:\n  tls:\n    address: :8883\n    certificate: {clients: require}\n", []string{
-			"config.yaml:3:14: listeners.tls.address: there is no certificate for it; set listeners.tls.certificate.file to a PEM file",
-			"config.yaml:3:14: listeners.tls.address: there is no key for its certificate; set listeners.tls.certificate.key to a PEM file",
-			"config.yaml:4:28: listeners.tls.certificate.clients: client certificates are asked for, but nothing says which are valid; set listeners.tls.certificate.client_ca to a PEM file",
+			"config.yaml:3:14: listeners.tls.address: has no certificate; set listeners.tls.certificate.file to a PEM file",
+			"config.yaml:3:14: listeners.tls.address: has no key for its certificate; set listeners.tls.certificate.key to a PEM file",
+			"config.yaml:4:28: listeners.tls.certificate.clients: client certificates are requested without an authority for them; set listeners.tls.certificate.client_ca to a PEM file",
 		}},
 		{"limits per address", "limits:\n  address_prefix_v4: 33\n  failed_login_wait: 5m\n  exempt: [loopback, here]\n", []string{
 			`config.yaml:2:3: limits.failed_login_max_wait: is less than failed_login_wait; write a longer time`,
@@ -144,9 +148,9 @@ func TestEveryProblemIsToldWithItsPlace(t *testing.T) {
 		{"certificates of an authority", "listeners:\n  acme:\n    names: [mqtt.example.org, '*.example.org', localhost]\n    directory: http://ca.example/\n", []string{
 			"config.yaml:3:5: listeners.acme.accept_terms: the authority's terms of service are not accepted; read them and write true",
 			"config.yaml:3:12: listeners.acme.names: no listener would use the certificates; set listeners.tls.address or listeners.wss.address",
-			`config.yaml:3:31: listeners.acme.names[1]: "*.example.org" is not a name that an authority gives certificates for; write one such as mqtt.example.org, without wildcards and in ASCII`,
-			`config.yaml:3:48: listeners.acme.names[2]: "localhost" is not a name that an authority gives certificates for; write one such as mqtt.example.org, without wildcards and in ASCII`,
-			`config.yaml:4:16: listeners.acme.directory: "http://ca.example/" is not the address of a directory; write one such as https://acme-v02.api.letsencrypt.org/directory`,
+			`config.yaml:3:31: listeners.acme.names[1]: "*.example.org" is not a name for a certificate; write one such as mqtt.example.org, without wildcards and in ASCII`,
+			`config.yaml:3:48: listeners.acme.names[2]: "localhost" is not a name for a certificate; write one such as mqtt.example.org, without wildcards and in ASCII`,
+			`config.yaml:4:16: listeners.acme.directory: "http://ca.example/" is not the URL of a directory; write one such as https://acme-v02.api.letsencrypt.org/directory`,
 		}},
 		{"certificates for more names", "listeners:\n  tls:\n    address: :8883\n    certificates: [{file: a.pem, key: a.key}, {file: b.pem}]\n", []string{
 			"config.yaml:4:47: listeners.tls.certificates[1]: has no file or no key; write {file: cert.pem, key: key.pem}",
@@ -155,8 +159,8 @@ func TestEveryProblemIsToldWithItsPlace(t *testing.T) {
 			"config.yaml:1:28: auth.client_certificate: no listener asks clients for a certificate; set listeners.tls.certificate.clients or listeners.wss.certificate.clients to request or require",
 		}},
 		{"nobody could connect", "auth:\n  jwt:\n    secret_file: none\nlisteners: {tcp: {address: \"\"}, ws: {address: \"\"}}\n", []string{
-			"config.yaml:3:18: auth.jwt.secret_file: without a secret, keys, issuers, a password file, client certificates and anonymous clients nobody could connect; leave it empty for one that is made in the data folder",
-			"config.yaml:4:12: listeners: no listener has an address: nobody could connect; set listeners.tcp.address, such as 127.0.0.1:1883",
+			"config.yaml:3:18: auth.jwt.secret_file: no client could connect without a secret, keys, issuers, a password file, client certificates or anonymous clients; leave it empty: the broker then makes a secret in the data folder",
+			"config.yaml:4:12: listeners: no listener has an address, so no client could connect; set listeners.tcp.address, such as 127.0.0.1:1883",
 		}},
 		{"a mode and a number", "listeners: {unix: {mode: 9}}\ndemo: {ticker: {rate: fast}}\n", []string{
 			`config.yaml:1:26: listeners.unix.mode: "9" is not a file mode; write octal digits in quotes, such as "0660"`,
@@ -182,7 +186,7 @@ func compare(t *testing.T, err error, want []string) {
 	}
 }
 
-// The hook's own tests show what is refused; here it is where.
+// The hook's own tests cover the refusals; this one covers their positions.
 func TestProblemsOfRulesAreToldWithTheirPlace(t *testing.T) {
 	_, err := load(t, ""+
 		"rules:\n"+
@@ -283,7 +287,7 @@ func TestParseSet(t *testing.T) {
 func TestMissingFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "none.yaml")
 	_, err := config.Load(config.Options{File: file})
-	compare(t, err, []string{file + ": cannot be read: no such file or directory; give another file with --config, or none for the defaults"})
+	compare(t, err, []string{file + ": cannot be read: no such file or directory; give another file with --config, or omit it for the defaults"})
 }
 
 func TestEmptyFilesAreTheDefaults(t *testing.T) {
@@ -306,9 +310,9 @@ func TestWarnings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "OUTCRY_LOGLEVEL: stands for no key of the configuration; did you mean OUTCRY_LOG_LEVEL?\n" +
-		"config.yaml:3:14: listeners.tcp.address: 0.0.0.0:1883 is open to other machines, and passwords and tokens cross it " +
-		"in the clear; use listeners.tls.address, or a proxy that does TLS"
+	want := "OUTCRY_LOGLEVEL: is no key of the configuration; did you mean OUTCRY_LOG_LEVEL?\n" +
+		"config.yaml:3:14: listeners.tcp.address: 0.0.0.0:1883 is open to other machines, and passwords and tokens " +
+		"are not encrypted; use listeners.tls.address, or a proxy that terminates TLS"
 	if text := got.Warnings.Error(); text != want {
 		t.Errorf("got\n%s\nwant\n%s", text, want)
 	}
@@ -359,7 +363,7 @@ func TestWarningOfAnIssuerWithoutAudience(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "config.yaml:4:9: auth.jwt.issuers[0]: has no audience: what it signs for other services is accepted, too; " +
+	want := "config.yaml:4:9: auth.jwt.issuers[0]: has no audience, so tokens for other services are accepted too; " +
 		"set audience to what the claim aud of your tokens is"
 	if text := got.Warnings.Error(); text != want {
 		t.Errorf("got\n%s\nwant\n%s", text, want)

@@ -5,14 +5,14 @@ import (
 	"strings"
 )
 
-// Set is one value from outside of the file.
+// Set is a value from the command line or the environment.
 type Set struct {
 	Source string // for errors: "--set", "--tcp"
 	Path   string // "listeners.tcp.address"
-	Value  string // as it would stand in the file; the items of a list may also stand alone with commas between them
+	Value  string // as in the file; a list's items may also be separated by commas, without brackets
 }
 
-// ParseSet reads "a.b=value" of a flag.
+// ParseSet parses "a.b=value" of a flag.
 func ParseSet(source, text string) (Set, error) {
 	path, value, found := strings.Cut(text, "=")
 	if !found || path == "" {
@@ -22,14 +22,14 @@ func ParseSet(source, text string) (Set, error) {
 	return Set{source + " " + path, path, value}, nil
 }
 
-// envPrefix begins the variables of the environment that stand for keys: OUTCRY_LOG_LEVEL for log.level.
+// envPrefix is the prefix of environment variables for keys: OUTCRY_LOG_LEVEL for log.level.
 const envPrefix = "OUTCRY_"
 
 func envName(path string) string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(path, ".", "_"))
 }
 
-// envSets returns the values that the environment sets, and the names beginning with OUTCRY_ that are no keys.
+// envSets returns the values set by the environment, and unknown variables with the prefix.
 func envSets(environ []string) (sets []Set, unknown []string) {
 	paths := map[string]string{}
 	for _, path := range Paths() {
@@ -49,7 +49,7 @@ func envSets(environ []string) (sets []Set, unknown []string) {
 	return sets, unknown
 }
 
-// Paths returns the path of every key that has a value of its own, in the order of Config: "data",
+// Paths returns the path of every key with a value of its own, in the order of Config: "data",
 // "listeners.tcp.address", …
 func Paths() []string { return pathsOf("", reflect.TypeFor[Config]()) }
 
@@ -108,7 +108,7 @@ func splitList(text string) (items []string) {
 	return items
 }
 
-// forget drops the positions of what stands inside path: it is about to be replaced.
+// forget removes the positions below path, before its value is replaced.
 func (d *decoder) forget(path string) {
 	for p := range d.positions {
 		if rest, inside := strings.CutPrefix(p, path); inside && rest != "" && strings.ContainsAny(rest[:1], ".[") {

@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// Position is where a value comes from: a line and column of a file, a flag or a variable of the environment.
+// Position is the source of a value: a line and column of a file, a flag or an environment variable.
 type Position struct {
 	Source       string // "config.yaml", "--set", "OUTCRY_DATA", or "default"
 	Line, Column int    // from 1; 0: Source has no lines
 }
 
-// String returns the position as compilers write it.
+// String formats the position like compilers do.
 func (p Position) String() string {
 	if p.Line == 0 {
 		return p.Source
@@ -25,11 +25,11 @@ func (p Position) String() string {
 type Problem struct {
 	Position
 	Path    string // "limits.max_packet", "rules[2].topics[0]"; empty: the whole file
-	Message string // what is wrong
-	Hint    string // what to do; may be empty
+	Message string // the error
+	Hint    string // a correction; may be empty
 }
 
-// String returns the problem on one line.
+// String formats the problem on one line.
 func (p Problem) String() string {
 	text := p.Position.String() + ": "
 	if p.Path != "" {
@@ -42,13 +42,13 @@ func (p Problem) String() string {
 	return text
 }
 
-// Error returns the problem on one line.
+// Error formats the problem on one line.
 func (p Problem) Error() string { return p.String() }
 
-// Problems is the error of Load: everything that is wrong, in the order of the file.
+// Problems is the error of Load: all problems, in the order of the file.
 type Problems []Problem
 
-// Error returns one problem a line.
+// Error lists the problems, one a line.
 func (ps Problems) Error() string {
 	lines := make([]string, len(ps))
 	for i, p := range ps {
@@ -57,7 +57,7 @@ func (ps Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Sorted returns the problems in the order of their positions, each once.
+// Sorted returns the problems in the order of their positions, without duplicates.
 func (ps Problems) Sorted() Problems {
 	slices.SortStableFunc(ps, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))

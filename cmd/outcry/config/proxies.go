@@ -6,7 +6,8 @@ import (
 	"strconv"
 )
 
-// Prefixes returns a list of networks, each written as an address or as 10.0.0.0/8. Load has checked those of a Config.
+// Prefixes parses a list of networks, each an address or a prefix such as 10.0.0.0/8. Load has checked those of a
+// Config.
 func Prefixes(list []string) (prefixes []netip.Prefix, err error) {
 	for _, text := range list {
 		p, err := parsePrefix(text)

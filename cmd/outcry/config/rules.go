@@ -7,7 +7,7 @@ import (
 	"github.com/outcry-mqtt/outcry/hooks/rules"
 )
 
-// Rule allows or denies something; see rules.Rule.
+// Rule allows or denies actions; see rules.Rule.
 type Rule struct {
 	Access  string            `key:"access" oneof:"allow deny"`
 	Actions []string          `key:"actions"`
@@ -25,13 +25,13 @@ type Room struct {
 	Join   []string `key:"join"`
 	Speak  []string `key:"speak"`
 	Queue  string   `key:"queue" oneof:"drop-oldest conflate disconnect"` // "": drop-oldest
-	MaxQoS string   `key:"max_qos" oneof:"0 1 2"`                         // as of a rule
+	MaxQoS string   `key:"max_qos" oneof:"0 1 2"`                         // as in Rule
 	Retain string   `key:"retain" oneof:"true false"`
 
 	MaxRate float64 `key:"max_rate" least:"0.001"`
 }
 
-// ClientID says who may use some client identifiers; see rules.ClientID.
+// ClientID permits client identifiers; see rules.ClientID.
 type ClientID struct {
 	Who []string `key:"who"`
 	IDs []string `key:"ids"`
@@ -43,10 +43,10 @@ var queuePolicies = map[string]broker.QueuePolicy{
 	"disconnect":  broker.Disconnect,
 }
 
-// aclClaim is the claim with rules of the client's own. A token has it only if JWT.RulesClaim or Issuer.RulesClaim says so.
+// aclClaim is the claim with a client's own rules. A token has it only if JWT.RulesClaim or Issuer.RulesClaim is set.
 const aclClaim = "acl"
 
-// RuleOptions returns all that is about rules as the hook takes it.
+// RuleOptions returns the options of the rules hook.
 func (c *Config) RuleOptions() rules.Options {
 	o := rules.Options{ACLClaim: aclClaim}
 	for _, r := range c.Rules {
@@ -67,7 +67,7 @@ func (c *Config) RuleOptions() rules.Options {
 	return o
 }
 
-// parseQoS returns one of the texts that are allowed as a number; nil for none.
+// parseQoS converts an allowed text to a number; nil for "".
 func parseQoS(text string) *byte {
 	if text == "" {
 		return nil
@@ -102,7 +102,7 @@ func queueName(p broker.QueuePolicy) string {
 	return ""
 }
 
-// rules checks the rules, in which the hook's own paths are ours.
+// rules checks the rules. The hook's paths are the same as in the configuration.
 func (v *validator) rules() {
 	for i, r := range v.loaded.Rules {
 		if r.Access == "" {

@@ -2,7 +2,7 @@ package config
 
 import "strings"
 
-// Suggest returns the one of names that text was probably meant to be, or "".
+// Suggest returns the name most similar to text, or "".
 func Suggest(text string, names []string) string {
 	best, least := "", 1+len(text)/3
 	for _, name := range names {
@@ -13,7 +13,7 @@ func Suggest(text string, names []string) string {
 	return best
 }
 
-// distance is the number of letters to insert, delete or change that make b of a (Levenshtein's).
+// distance returns the Levenshtein distance of a and b.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

@@ -11,12 +11,12 @@ import (
 	"github.com/outcry-mqtt/outcry/hooks/jwt/jwks"
 )
 
-// JWT says which tokens are accepted. SecretFile, Keys, Issuer, Audience and the names of claims are of the broker's own
-// issuer, the one whose tokens outcry token mints.
+// JWT configures token authentication. SecretFile, Keys, Issuer, Audience and the claim names belong to the broker's
+// own issuer, whose tokens outcry token mints.
 type JWT struct {
 	From          []string      `key:"from"`
 	Cookie        string        `key:"cookie"`
-	SecretFile    string        `key:"secret_file"` // "": secret in the data folder; SecretNone: there is none
+	SecretFile    string        `key:"secret_file"` // "": secret in the data folder; SecretNone: no secret
 	Keys          []Key         `key:"keys"`
 	Issuer        string        `key:"issuer"`
 	Audience      []string      `key:"audience"`
@@ -29,18 +29,18 @@ type JWT struct {
 	Issuers       []Issuer      `key:"issuers"`
 }
 
-// SecretNone in JWT.SecretFile means that tokens are signed with other keys only.
+// SecretNone in JWT.SecretFile means that there is no secret: other keys sign tokens.
 const SecretNone = "none"
 
-// Key is a key that signs tokens.
+// Key is a verification key.
 type Key struct {
 	File string `key:"file"` // a secret if Alg is HS256, HS384 or HS512; else a PEM file
 	Alg  string `key:"alg"`
 	KID  string `key:"kid"`
 }
 
-// Issuer is somebody else who signs tokens. A UserClaim and RoomsClaim that it does not say are those of JWT; its tokens
-// have rules only if it says so itself.
+// Issuer is a foreign issuer. UserClaim and RoomsClaim default to those of JWT; its tokens have rules only if its own
+// RulesClaim is set.
 type Issuer struct {
 	Issuer     string        `key:"issuer"`
 	Audience   []string      `key:"audience"`
@@ -62,7 +62,7 @@ func defaultJWT() JWT {
 	}
 }
 
-// signs reports whether anybody's tokens are accepted.
+// signs reports whether there is any key, so that tokens can be accepted.
 func (j *JWT) signs() bool { return j.SecretFile != SecretNone || len(j.Keys)+len(j.Issuers) > 0 }
 
 // tokens checks the section auth.jwt.
@@ -82,11 +82,11 @@ func (v *validator) tokens() {
 	}
 }
 
-// places checks where a token may stand.
+// places checks the places of tokens.
 func (v *validator) places(j *JWT) {
 	known := []string{string(jwt.FromPassword), string(jwt.FromUsername), string(jwt.FromBearer), string(jwt.FromCookie)}
 	if len(j.From) == 0 {
-		v.report("auth.jwt.from", "is empty: no token would be found", "write [password, bearer]")
+		v.report("auth.jwt.from", "is empty, so no token would be found", "write [password, bearer]")
 	}
 	for i, place := range j.From {
 		path := Item("auth.jwt.from", i)
@@ -94,7 +94,7 @@ func (v *validator) places(j *JWT) {
 			v.report(path, strconv.Quote(place)+" is not one of its values", "write any of "+strings.Join(known, ", "))
 		}
 		if place == string(jwt.FromCookie) && v.anyOrigin() {
-			v.report(path, "with the origin *, every page on the web could connect as its visitor, whose cookie comes along",
+			v.report(path, "with the origin *, any page on the web could connect as its visitor with the visitor's cookie",
 				"name the pages in listeners.ws.origins")
 		}
 	}
@@ -103,7 +103,7 @@ func (v *validator) places(j *JWT) {
 	}
 }
 
-// anyOrigin reports whether all pages may connect to some listener.
+// anyOrigin reports whether a listener accepts every origin.
 func (v *validator) anyOrigin() bool {
 	l := &v.loaded.Listeners
 	return l.WS.Address != "" && slices.Contains(l.WS.Origins, "*") || l.WSS.Address != "" && slices.Contains(l.WSS.Origins, "*")
@@ -117,10 +117,10 @@ func (v *validator) keys(path string, keys []Key) {
 	}
 }
 
-// issuer checks one of the others. taken has the names of those before, and where they stand.
+// issuer checks a foreign issuer. taken holds the names of earlier ones, with their paths.
 func (v *validator) issuer(path string, i *Issuer, taken map[string]string) {
 	if i.Issuer == "" {
-		v.report(path+".issuer", "is missing", "write what the claim iss of its tokens is, to the letter")
+		v.report(path+".issuer", "is missing", "write the exact claim iss of its tokens")
 	} else if other, found := taken[i.Issuer]; found {
 		v.report(path+".issuer", "is the same as "+other, "give all its keys to one")
 	}
@@ -136,12 +136,12 @@ func (v *validator) issuer(path string, i *Issuer, taken map[string]string) {
 	}
 }
 
-// warnOfIssuers warns of issuers whose tokens for anybody are accepted.
+// warnOfIssuers warns of issuers without an audience.
 func (l *Loaded) warnOfIssuers() {
 	for n, i := range l.Auth.JWT.Issuers {
 		if len(i.Audience) == 0 {
 			l.Warnings = append(l.Warnings, l.Problem(Item("auth.jwt.issuers", n),
-				"has no audience: what it signs for other services is accepted, too", "set audience to what the claim aud of your tokens is"))
+				"has no audience, so tokens for other services are accepted too", "set audience to what the claim aud of your tokens is"))
 		}
 	}
 }

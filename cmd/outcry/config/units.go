@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -20,7 +21,10 @@ var sizeUnits = []struct {
 	{"GB", 1e9}, {"MB", 1e6}, {"kB", 1e3}, {"B", 1},
 }
 
-// String writes the size in the largest unit that divides it.
+// Int returns the size as an int, at most the largest int, which has 32 bits on some systems.
+func (s Size) Int() int { return int(min(s, math.MaxInt)) }
+
+// String formats the size in the largest unit that divides it.
 func (s Size) String() string {
 	for _, u := range sizeUnits[:3] {
 		if s != 0 && s%u.bytes == 0 {
@@ -61,7 +65,7 @@ func ParseDuration(text string) (time.Duration, error) {
 	return d, nil
 }
 
-// FormatDuration writes a duration in as few units as it takes: 7d, 1m, 1h30m.
+// FormatDuration formats a duration in as few units as possible: 7d, 1m, 1h30m.
 func FormatDuration(d time.Duration) string {
 	if day := 24 * time.Hour; d >= day && d%day == 0 {
 		return strconv.FormatInt(int64(d/day), 10) + "d"
@@ -102,7 +106,7 @@ func parseNumber(text string) (float64, error) {
 	return f, nil
 }
 
-// parseMode reads permissions in octal digits.
+// parseMode parses permissions in octal.
 func parseMode(text string) (fs.FileMode, error) {
 	n, err := strconv.ParseUint(strings.TrimPrefix(text, "0o"), 8, 32)
 	if err != nil || n == 0 || n > 0o777 {

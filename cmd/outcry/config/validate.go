@@ -1,13 +1,12 @@
 package config
 
 import (
-	"fmt"
 	"net"
 	"strconv"
 	"strings"
 )
 
-// validator collects what is wrong with values that are well-formed each for itself.
+// validator collects problems across values.
 type validator struct {
 	loaded   *Loaded
 	problems Problems
@@ -17,7 +16,7 @@ func (v *validator) report(path, message, hint string) {
 	v.problems = append(v.problems, v.loaded.Problem(path, message, hint))
 }
 
-// validate checks the values against each other and the world's rules. Paths in known have a problem already.
+// validate checks the values against each other. Paths in known have a problem already.
 func (l *Loaded) validate(known Problems) Problems {
 	v := &validator{loaded: l}
 	if l.Data == "" {
@@ -43,12 +42,7 @@ func (l *Loaded) validate(known Problems) Problems {
 
 func (v *validator) listeners() {
 	l := &v.loaded.Listeners
-	taken := map[string]string{}
-	for _, a := range v.loaded.addresses() {
-		if a.address != "" {
-			v.address(a.path, a.address, taken)
-		}
-	}
+	v.addresses()
 	v.certificate("listeners.tls", l.TLS.Address, l.TLS.Certificate, l.TLS.Certificates)
 	v.certificate("listeners.wss", l.WSS.Address, l.WSS.Certificate, l.WSS.Certificates)
 	v.proxies()
@@ -56,46 +50,13 @@ func (v *validator) listeners() {
 	v.paths("listeners.ws.paths", l.WS.Paths)
 	v.paths("listeners.wss.paths", l.WSS.Paths)
 	if l.TCP.Address+l.TLS.Address+l.WS.Address+l.WSS.Address+l.Unix.Address == "" {
-		v.report("listeners", "no listener has an address: nobody could connect", "set listeners.tcp.address, such as 127.0.0.1:1883")
-	}
-}
-
-// address is one that is listened on, and its path.
-type address struct{ path, address string }
-
-// addresses are those of the network, on or off.
-func (c *Config) addresses() []address {
-	return []address{
-		{"listeners.tcp.address", c.Listeners.TCP.Address},
-		{"listeners.tls.address", c.Listeners.TLS.Address},
-		{"listeners.ws.address", c.Listeners.WS.Address},
-		{"listeners.wss.address", c.Listeners.WSS.Address},
-		{"http.address", c.HTTP.Address},
-		{"listeners.acme.http_address", c.Listeners.ACME.HTTPAddress},
-	}
-}
-
-func (v *validator) address(path, text string, taken map[string]string) {
-	_, port, err := net.SplitHostPort(text)
-	if err != nil {
-		v.report(path, strconv.Quote(text)+" is not an address", "write host:port, such as 127.0.0.1:1883, or :1883 for all interfaces")
-		return
-	}
-	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		v.report(path, fmt.Sprintf("%q is not a port", port), "write one from 1 to 65535, or 0 for any that is free")
-		return
-	}
-	if other, found := taken[text]; found {
-		v.report(path, text+" is the address of "+other+", too", "change one of the two")
-	}
-	if port != "0" {
-		taken[text] = path
+		v.report("listeners", "no listener has an address, so no client could connect", "set listeners.tcp.address, such as 127.0.0.1:1883")
 	}
 }
 
 func (v *validator) certificate(path, address string, c Certificate, more []Pair) {
 	if c.Clients != "none" && c.ClientCA == "" {
-		v.report(path+".certificate.clients", "client certificates are asked for, but nothing says which are valid",
+		v.report(path+".certificate.clients", "client certificates are requested without an authority for them",
 			"set "+path+".certificate.client_ca to a PEM file")
 	}
 	for i, p := range more {
@@ -108,10 +69,10 @@ func (v *validator) certificate(path, address string, c Certificate, more []Pair
 		return
 	}
 	if c.File == "" {
-		v.report(path+".address", "there is no certificate for it", "set "+path+".certificate.file to a PEM file")
+		v.report(path+".address", "has no certificate", "set "+path+".certificate.file to a PEM file")
 	}
 	if c.Key == "" {
-		v.report(path+".address", "there is no key for its certificate", "set "+path+".certificate.key to a PEM file")
+		v.report(path+".address", "has no key for its certificate", "set "+path+".certificate.key to a PEM file")
 	}
 }
 
@@ -130,8 +91,8 @@ func (v *validator) auth() {
 	a := &v.loaded.Auth
 	v.tokens()
 	if !a.JWT.signs() && a.PasswordFile == "" && a.ClientCertificate == "none" && !a.Anonymous {
-		v.report("auth.jwt.secret_file", "without a secret, keys, issuers, a password file, client certificates and anonymous clients nobody could connect",
-			"leave it empty for one that is made in the data folder")
+		v.report("auth.jwt.secret_file", "no client could connect without a secret, keys, issuers, a password file, client certificates or anonymous clients",
+			"leave it empty: the broker then makes a secret in the data folder")
 	}
 	l := &v.loaded.Listeners
 	if a.ClientCertificate != "none" && l.TLS.Certificate.Clients == "none" && l.WSS.Certificate.Clients == "none" {
@@ -140,7 +101,7 @@ func (v *validator) auth() {
 	}
 }
 
-// warn notes what works but should be looked at.
+// warn reports valid but suspicious settings.
 func (l *Loaded) warn(unknownEnv []string) {
 	for _, name := range unknownEnv {
 		if w, wanted := unknownVariable(name); wanted {
@@ -148,15 +109,19 @@ func (l *Loaded) warn(unknownEnv []string) {
 		}
 	}
 	l.warnOfIssuers()
-	for _, a := range l.addresses()[:3:3] {
-		if a.path != "listeners.tls.address" && a.address != "" && !isLoopback(a.address) {
-			l.Warnings = append(l.Warnings, l.Problem(a.path, a.address+" is open to other machines, and passwords and tokens cross it in the clear",
-				"use "+strings.NewReplacer("tcp", "tls", "ws", "wss").Replace(a.path)+", or a proxy that does TLS"))
+	if l.Auth.Anonymous && l.Listeners.WS.Address != "" && len(l.Listeners.WS.Hosts) == 0 {
+		l.Warnings = append(l.Warnings, l.Problem("listeners.ws.hosts", "with auth.anonymous, only requests for localhost and this machine's names are accepted",
+			"list the names that clients use, and loopback"))
+	}
+	for _, a := range l.Addresses()[:3:3] {
+		if a.Path != "listeners.tls.address" && a.Address != "" && !isLoopback(a.Address) {
+			l.Warnings = append(l.Warnings, l.Problem(a.Path, a.Address+" is open to other machines, and passwords and tokens are not encrypted",
+				"use "+strings.NewReplacer("tcp", "tls", "ws", "wss").Replace(a.Path)+", or a proxy that terminates TLS"))
 		}
 	}
 }
 
-// isLoopback reports whether only this machine can reach an address, as far as can be told without asking for names.
+// isLoopback reports whether an address is reachable from this machine only, without resolving names.
 func isLoopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
@@ -166,8 +131,8 @@ func isLoopback(address string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// otherVariables begin the names of variables that are none of ours: of clients, of tests, and those that Kubernetes
-// makes for a service called outcry.
+// otherVariables are prefixes of variables that are no keys: of clients, of tests, and those that Kubernetes sets for
+// a service called outcry.
 var otherVariables = []string{"OUTCRY_TOKEN", "OUTCRY_BIN", "OUTCRY_TEST", "OUTCRY_PORT", "OUTCRY_SERVICE_"}
 
 func unknownVariable(name string) (Problem, bool) {
@@ -184,5 +149,5 @@ func unknownVariable(name string) (Problem, bool) {
 	if meant := Suggest(name, names); meant != "" {
 		hint = "did you mean " + strings.ToUpper(meant) + "?"
 	}
-	return Problem{Position{Source: name}, "", "stands for no key of the configuration", hint}, true
+	return Problem{Position{Source: name}, "", "is no key of the configuration", hint}, true
 }

@@ -1,4 +1,4 @@
-// Arduino (ESP32 or ESP8266) with the libraries WiFi and PubSubClient.
+// Arduino (ESP32) with the libraries WiFi and PubSubClient; on an ESP8266 include ESP8266WiFi.h in place of WiFi.h.
 #include <WiFi.h>
 #include <PubSubClient.h>
 

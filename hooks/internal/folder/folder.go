@@ -1,4 +1,4 @@
-// Package folder makes the names of files last. It never touches their content.
+// Package folder makes file names durable and replaces files atomically.
 package folder
 
 import (
@@ -7,8 +7,8 @@ import (
 	"runtime"
 )
 
-// Sync makes the names in a folder, of files that were just made or renamed, as lasting as the files' content. An error
-// is the system's. On Windows, where a folder cannot be synced, it does nothing.
+// Sync makes the names of new or renamed files in a folder as durable as their content. Errors are the system's. On
+// Windows, where a folder cannot be synced, it does nothing.
 func Sync(path string) error {
 	if runtime.GOOS == "windows" {
 		return nil

@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// Lock waits until no other process holds the lock of a folder, and takes it. The system gives it back, at the latest
-// when the process ends; no file is left behind. On systems without such locks it does nothing.
+// Lock waits for the lock of a folder and takes it. The system releases it at the latest when the process ends; no
+// file is left behind.
 func Lock(path string) (unlock func(), err error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -23,7 +23,7 @@ func Lock(path string) (unlock func(), err error) {
 	return func() { _ = f.Close() }, nil
 }
 
-// keepOwner gives a file the owner of another, if the system allows it.
+// keepOwner gives a file the owner of the old one, if the system permits.
 func keepOwner(file *os.File, old fs.FileInfo) {
 	if st, ok := old.Sys().(*syscall.Stat_t); ok {
 		_ = file.Chown(int(st.Uid), int(st.Gid))

@@ -6,9 +6,9 @@ import (
 	"path/filepath"
 )
 
-// Replace replaces the file at path, or the one that a link there leads to, as a whole: a crash leaves the old one or the
-// new one. A new file can be read by its owner alone; one that was there keeps its mode and, where we may say so, its
-// owner. Errors are the system's.
+// Replace replaces the file at path, or the target of a link there, atomically: a crash leaves the old or the new
+// one. A new file is readable by its owner only; a replaced one keeps its mode and, if permitted, its owner. Errors
+// are the system's.
 func Replace(path string, text []byte) (err error) {
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		path = target
@@ -25,7 +25,7 @@ func Replace(path string, text []byte) (err error) {
 	}()
 	if old, err := os.Stat(path); err == nil {
 		keepOwner(file, old)
-		_ = file.Chmod(old.Mode().Perm()) // after the owner, who may have changed what the mode means
+		_ = file.Chmod(old.Mode().Perm()) // after the owner, whose change may have altered the mode
 	}
 	_, err = file.Write(text)
 	if err == nil {

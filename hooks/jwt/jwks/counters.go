@@ -5,30 +5,30 @@ import (
 	"sync/atomic"
 )
 
-// result is how a reading ended.
+// result is the outcome of a fetch.
 type result int
 
-// A closed set, which labels metrics.
+// A closed set, used as metric labels.
 const (
 	resultOK        result = iota
-	resultUnchanged        // the source says that the set is the one in use
-	resultConnect          // no connection, or it broke; TLS is part of it
+	resultUnchanged        // the source reports that the set in use is current
+	resultConnect          // no connection, or it broke; includes TLS
 	resultTimeout
-	resultRedirect // too many, or to where keys are not read from
-	resultStatus   // not 200
+	resultRedirect // too many, or to a forbidden address
+	resultStatus   // a status other than 200
 	resultTooLarge
-	resultNoKeys // no key set, or one without a key that can be used
-	results      // how many there are
+	resultNoKeys // no key set, or no usable key in it
+	results      // number of results
 )
 
 var resultNames = [results]string{"ok", "unchanged", "connect", "timeout", "redirect", "status", "too_large", "no_keys"}
 
-// Counters count the readings of key sets. The zero value is ready.
+// Counters count the fetches of key sets. The zero value is ready.
 type Counters struct{ n [results]atomic.Uint64 }
 
 func (c *Counters) count(r result) { c.n[r].Add(1) }
 
-// Readings returns the number of readings by result; all results are there.
+// Readings returns the number of fetches by result; all results are present.
 func (c *Counters) Readings() map[string]uint64 {
 	all := map[string]uint64{}
 	for r, name := range resultNames {

@@ -1,4 +1,4 @@
-// Package jwks reads keys of tokens from JSON Web Key Sets (RFC 7517), in a file or behind a URL. A set may hold anything:
-// what is no strong key that verifies signatures is left out and told of. It never lets a source, or the tokens that name
-// keys of it, hold up those whose keys are known.
+// Package jwks reads token keys from JSON Web Key Sets (RFC 7517), in a file or at a URL. It omits and reports
+// members that are no strong signature keys. Neither a slow source nor tokens with unknown keys delay clients whose
+// keys are known.
 package jwks

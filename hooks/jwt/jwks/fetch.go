@@ -15,10 +15,10 @@ import (
 
 const (
 	maxRedirects   = 3
-	maxHeaderBytes = 64 << 10 // of an answer
+	maxHeaderBytes = 64 << 10 // of a response
 )
 
-// CheckURL says what is wrong with the URL of a key set.
+// CheckURL returns an error if a key set must not be fetched from a URL.
 func CheckURL(text string, allowHTTP bool) error {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" {
@@ -37,14 +37,14 @@ func checkScheme(u *url.URL, allowHTTP bool) error {
 	case u.Scheme == "http":
 		return errors.New("is http, so that whoever is between could forge tokens; use https")
 	}
-	return fmt.Errorf("is %q; use https", brief(u.Scheme))
+	return fmt.Errorf("is %q; use https", truncate(u.Scheme))
 }
 
 func isLoopback(host string) bool {
 	return host == "localhost" || net.ParseIP(host).IsLoopback()
 }
 
-// failure is an error of a reading, with its result for the counters.
+// failure is an error of a fetch, with its result for the counters.
 type failure struct {
 	result result
 	error
@@ -56,7 +56,7 @@ func failed(r result, format string, args ...any) error {
 	return &failure{r, fmt.Errorf(format, args...)}
 }
 
-// newClient returns a client that keeps no connections, as readings are rare.
+// newClient returns a client without keep-alive, as fetches are rare.
 func newClient(o *Options) *http.Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.DisableKeepAlives = true
@@ -80,15 +80,15 @@ func newClient(o *Options) *http.Client {
 	}}
 }
 
-// answer is what the source said.
+// answer is the source's response.
 type answer struct {
-	unchanged bool // the set is the one with r.etag
+	unchanged bool // the set with r.etag is current
 	text      []byte
 	etag      string
-	maxAge    time.Duration // how long the set is good, by the source's word; negative: it did not say
+	maxAge    time.Duration // freshness lifetime by the response's header; negative: not given
 }
 
-// fetch asks the source, within the limits of time and size.
+// fetch requests the set, within the limits of time and size.
 func (r *Remote) fetch(ctx context.Context) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.options.Timeout)
 	defer cancel()
@@ -115,7 +115,7 @@ func (r *Remote) fetch(ctx context.Context) (answer, error) {
 	}
 	a.text, err = io.ReadAll(io.LimitReader(response.Body, MaxBytes+1))
 	if err == nil {
-		err = ctx.Err() // when we hang up, the last that the source sends may look like the end
+		err = ctx.Err() // after a cancellation a truncated response may look complete
 	}
 	if err != nil {
 		return answer{}, r.broken(err)
@@ -126,7 +126,7 @@ func (r *Remote) fetch(ctx context.Context) (answer, error) {
 	return a, nil
 }
 
-// broken gives an error of the connection its result.
+// broken gives a connection's error its result.
 func (r *Remote) broken(err error) error {
 	if _, known := errors.AsType[*failure](err); known {
 		return err

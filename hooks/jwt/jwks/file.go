@@ -12,11 +12,10 @@ import (
 	"github.com/outcry-mqtt/outcry/hooks/jwt"
 )
 
-// File is a jwt.KeySource: a key set in a file. Secrets of the set (kty oct) are taken if only the file's owner can read
-// it.
+// File is a jwt.KeySource: a key set in a file. It accepts secrets (kty oct) if only the file's owner can read it.
 type File struct {
 	Path   string
-	Logger *slog.Logger // is told of keys that are left out; nil: nobody is
+	Logger *slog.Logger // logs omitted keys; nil: no log
 }
 
 // Keys reads the file.
@@ -46,7 +45,7 @@ func ReadFile(path string) (Set, error) {
 	return set, nil
 }
 
-// readFile also tells whether nobody but its owner can read the file.
+// readFile also reports whether only the owner can read the file.
 func readFile(path string) (text []byte, private bool, err error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -57,11 +56,11 @@ func readFile(path string) (text []byte, private bool, err error) {
 	if err != nil {
 		return nil, false, cause(err)
 	}
-	text, err = io.ReadAll(io.LimitReader(file, MaxBytes+1)) // Parse refuses what is longer
+	text, err = io.ReadAll(io.LimitReader(file, MaxBytes+1)) // Parse refuses longer ones
 	return text, runtime.GOOS == "windows" || info.Mode().Perm()&0o077 == 0, cause(err)
 }
 
-// cause returns an error of a file without the file's path.
+// cause returns a file's error without the path.
 func cause(err error) error {
 	if of, ok := errors.AsType[*fs.PathError](err); ok {
 		return of.Err

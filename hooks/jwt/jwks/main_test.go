@@ -23,11 +23,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var keys = sync.OnceValue(func() (k struct {
 	rsa, weak        *rsa.PrivateKey
 	p256, p384, p521 *ecdsa.PrivateKey
+	otherP256        *ecdsa.PrivateKey
 	ed               ed25519.PrivateKey
 }) {
 	k.rsa, _ = rsa.GenerateKey(rand.Reader, 2048)
 	k.weak, _ = rsa.GenerateKey(rand.Reader, 1024)
 	k.p256, _ = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	k.otherP256, _ = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	k.p384, _ = ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	k.p521, _ = ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
 	_, k.ed, _ = ed25519.GenerateKey(rand.Reader)
@@ -36,7 +38,7 @@ var keys = sync.OnceValue(func() (k struct {
 
 var secret = []byte("a secret of tests, of more than 32 bytes")
 
-// member is a key of a set, with changes; a nil takes a member away.
+// member returns a key of a set, with changes; nil removes a member.
 func member(tb testing.TB, key any, id, algorithm string, changes map[string]any) map[string]any {
 	tb.Helper()
 	text, err := jose.JSONWebKey{Key: key, KeyID: id, Algorithm: algorithm, Use: "sig"}.MarshalJSON()
@@ -56,7 +58,7 @@ func member(tb testing.TB, key any, id, algorithm string, changes map[string]any
 	return m
 }
 
-// set is a key set as a source answers it.
+// set returns a key set as a source sends it.
 func set(tb testing.TB, members ...map[string]any) string {
 	tb.Helper()
 	text, err := json.Marshal(map[string]any{"keys": members})
@@ -66,14 +68,14 @@ func set(tb testing.TB, members ...map[string]any) string {
 	return string(text)
 }
 
-// public is the set with the public half of a key.
+// public returns the set with the public half of a key.
 func public(tb testing.TB, key crypto.Signer, id string) string {
 	tb.Helper()
 	return set(tb, member(tb, key.Public(), id, "", nil))
 }
 
-// mint signs a token of ann.
-func mint(tb testing.TB, issuer string, key any, id string) string {
+// mintToken signs a token for user ann.
+func mintToken(tb testing.TB, issuer string, key any, id string) string {
 	tb.Helper()
 	token, err := jwt.Mint(jwt.MintOptions{Key: jwt.SigningKey{ID: id, Value: key}, User: "ann", Issuer: issuer})
 	if err != nil {

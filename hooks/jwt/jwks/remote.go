@@ -20,45 +20,45 @@ const (
 	DefaultTimeout     = 10 * time.Second
 )
 
-// Options say where a Remote reads its keys, and how often. Only URL is required.
+// Options set a Remote's URL, limits and intervals. Only URL is required.
 type Options struct {
 	URL       string // https, or http to this machine
-	AllowHTTP bool   // http to other machines, too: whoever is between can then forge tokens
-	// Refresh is the longest time between two readings; 0: DefaultRefresh. If the source says by Cache-Control that it
-	// should be read sooner, it is, but not within a minute.
+	AllowHTTP bool   // permits http to other machines; anybody on the path can then forge tokens
+	// Refresh is the longest time between two fetches; 0: DefaultRefresh. A response's Cache-Control can shorten it,
+	// down to a minute.
 	Refresh time.Duration
-	// RereadEvery is the shortest time between readings that a token with an unknown key causes; 0: DefaultRereadEvery.
+	// RereadEvery is the shortest time between fetches caused by tokens with an unknown key; 0: DefaultRereadEvery.
 	RereadEvery time.Duration
-	Timeout     time.Duration // of a reading, from the look-up of the name to the last byte; 0: DefaultTimeout
-	TLS         *tls.Config   // nil: the authorities of this machine
-	Counters    *Counters     // may be shared by several Remotes; nil: nothing is counted
-	Logger      *slog.Logger  // nil: nothing is logged
+	Timeout     time.Duration // of a fetch, from name resolution to the last byte; 0: DefaultTimeout
+	TLS         *tls.Config   // nil: the system's authorities
+	Counters    *Counters     // may be shared by several Remotes; nil: no counters
+	Logger      *slog.Logger  // nil: no log
 }
 
-// Remote is the key set behind a URL. It is a jwt.LiveKeys: the last set that was good stays in use whatever happens to
-// its source.
+// Remote is a key set at a URL. It is a jwt.LiveKeys: the last valid set stays in use if the source fails.
 type Remote struct {
 	// Static after construction.
 	options Options
 	client  *http.Client
-	wake    chan struct{} // Run is to read now
+	wake    chan struct{} // asks Run to fetch now
+	soon    chan struct{} // asks Run to fetch as soon as RereadEvery permits
 
-	keys    atomic.Pointer[[]jwt.Key] // nil: none was read yet
-	failing atomic.Bool               // the last reading failed
+	keys    atomic.Pointer[[]jwt.Key] // nil: not fetched yet
+	failing atomic.Bool               // the last fetch failed
 
 	// Owned by Run.
 	etag     string // of the set in use
-	failures int    // readings that failed, in a row
+	failures int    // consecutive failed fetches
 	leftOut  []LeftOut
 
-	mu      sync.Mutex    // guards what follows
-	reading chan struct{} // is closed when the reading ends that is under way, or was asked for; nil: there is none
-	last    time.Time     // when the last one began
+	mu      sync.Mutex    // guards the fields below
+	reading chan struct{} // closed at the end of the current or requested fetch; nil: none
+	last    time.Time     // start of the last fetch
 }
 
 var _ jwt.LiveKeys = (*Remote)(nil)
 
-// NewRemote returns a Remote that has not read anything yet, or what is wrong with the URL.
+// NewRemote returns a Remote that has fetched nothing yet, or an error for an invalid URL.
 func NewRemote(o Options) (*Remote, error) {
 	if err := CheckURL(o.URL, o.AllowHTTP); err != nil {
 		return nil, err
@@ -78,10 +78,10 @@ func NewRemote(o Options) (*Remote, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Remote{options: o, client: newClient(&o), wake: make(chan struct{}, 1)}, nil
+	return &Remote{options: o, client: newClient(&o), wake: make(chan struct{}, 1), soon: make(chan struct{}, 1)}, nil
 }
 
-// Keys returns the keys that were read last, none before the first reading.
+// Keys returns the last fetched keys, none before the first fetch.
 func (r *Remote) Keys() ([]jwt.Key, error) {
 	if keys := r.keys.Load(); keys != nil {
 		return *keys, nil
@@ -89,10 +89,11 @@ func (r *Remote) Keys() ([]jwt.Key, error) {
 	return nil, nil
 }
 
-// Failing reports whether the last reading failed.
+// Failing reports whether the last fetch failed.
 func (r *Remote) Failing() bool { return r.failing.Load() }
 
-// Reread has the set read again, if it was not within the last RereadEvery: see jwt.LiveKeys.
+// Reread has the set fetched again, but not within RereadEvery of the last fetch: see jwt.LiveKeys. Otherwise Run
+// fetches it as soon as that has passed.
 func (r *Remote) Reread() <-chan struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -100,33 +101,55 @@ func (r *Remote) Reread() <-chan struct{} {
 		return r.reading
 	}
 	if !r.last.IsZero() && time.Since(r.last) < r.options.RereadEvery {
+		signal(r.soon)
 		return nil
 	}
 	r.reading = make(chan struct{})
-	select {
-	case r.wake <- struct{}{}:
-	default:
-	}
+	signal(r.wake)
 	return r.reading
 }
 
-// Run reads the set now, and again whenever it is time, until ctx ends.
+// signal sends without blocking on a channel with a buffer of one.
+func signal(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// Run fetches the set now and then on schedule, until ctx ends.
 func (r *Remote) Run(ctx context.Context, changed func()) {
 	next := time.NewTimer(0)
 	defer next.Stop()
-	defer r.end() // who waits for a reading that will not come
+	defer r.end() // releases everybody who waits for a fetch
+	due := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-r.soon:
+			if at := r.mayRead(); at.Before(due) {
+				due = at
+				next.Reset(time.Until(due))
+			}
+			continue
 		case <-next.C:
 		case <-r.wake:
 		}
-		next.Reset(r.read(ctx, changed))
+		wait := r.read(ctx, changed)
+		due = time.Now().Add(wait)
+		next.Reset(wait)
 	}
 }
 
-// read reads the set, and returns how long it is until the next time.
+// mayRead returns the earliest time at which a token may cause a fetch.
+func (r *Remote) mayRead() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.last.Add(r.options.RereadEvery)
+}
+
+// read fetches the set, and returns the time until the next fetch.
 func (r *Remote) read(ctx context.Context, changed func()) time.Duration {
 	r.begin()
 	defer r.end()
@@ -136,7 +159,7 @@ func (r *Remote) read(ctx context.Context, changed func()) time.Duration {
 		set, err = r.parse(a)
 	}
 	if ctx.Err() != nil {
-		return r.options.Refresh // which is never waited for
+		return r.options.Refresh // ctx has ended, so the value is not used
 	}
 	if err != nil {
 		return r.failed(err)
@@ -154,16 +177,18 @@ func (r *Remote) read(ctx context.Context, changed func()) time.Duration {
 	return r.options.untilNext(a.maxAge)
 }
 
-// begin notes that a reading begins, which serves everybody who asked for one.
+// begin marks the start of a fetch, which serves all pending requests.
 func (r *Remote) begin() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.reading == nil {
 		r.reading = make(chan struct{})
 	}
-	select {
-	case <-r.wake:
-	default:
+	for _, asked := range [...]chan struct{}{r.wake, r.soon} {
+		select {
+		case <-asked:
+		default:
+		}
 	}
 	r.last = time.Now()
 }
@@ -177,7 +202,7 @@ func (r *Remote) end() {
 	}
 }
 
-// failed notes that a reading failed, and logs it if the one before did not.
+// failed records a failed fetch. It logs the first of a series.
 func (r *Remote) failed(err error) time.Duration {
 	r.options.Counters.count(resultOf(err))
 	if !r.failing.Swap(true) {
@@ -189,7 +214,7 @@ func (r *Remote) failed(err error) time.Duration {
 	return r.options.untilRetry(r.failures)
 }
 
-// use takes over a set. If it has the keys of the one before, it does nothing.
+// use replaces the set. If the keys are the same, it does nothing.
 func (r *Remote) use(set Set, etag string, changed func()) {
 	r.etag = etag
 	if !reflect.DeepEqual(r.leftOut, set.LeftOut) {

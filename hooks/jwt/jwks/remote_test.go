@@ -23,10 +23,10 @@ import (
 
 const issuer = "https://id.example"
 
-// enough is longer than anything takes that is waited for.
-const enough = 30 * time.Second
+// waitLimit bounds every wait.
+const waitLimit = 30 * time.Second
 
-// recorder keeps what is logged.
+// recorder keeps the log's lines.
 type recorder struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -40,7 +40,7 @@ func (r *recorder) Write(p []byte) (int, error) {
 
 func (r *recorder) logger() *slog.Logger { return slog.New(slog.NewTextHandler(r, nil)) }
 
-// lines are those that have the words.
+// lines returns the log lines that contain words.
 func (r *recorder) lines(words string) (found []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -52,7 +52,7 @@ func (r *recorder) lines(words string) (found []string) {
 	return found
 }
 
-// source is a server whose answers can be changed.
+// source is a server with adjustable responses.
 type source struct {
 	*httptest.Server
 	handler atomic.Pointer[http.HandlerFunc]
@@ -75,7 +75,7 @@ func newSource(t *testing.T, h http.HandlerFunc) *source {
 
 func (s *source) answer(h http.HandlerFunc) { s.handler.Store(&h) }
 
-// trust is the TLS configuration that accepts the source's certificate.
+// trust returns a TLS configuration that accepts the source's certificate.
 func (s *source) trust() *tls.Config {
 	pool := x509.NewCertPool()
 	pool.AddCert(s.Certificate())
@@ -86,8 +86,8 @@ func says(text string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, text) }
 }
 
-// rig is an Authenticator with a secret of its own and an issuer whose keys are behind a URL.
-type rig struct {
+// fixture is an Authenticator with a secret of its own and an issuer whose keys are at a URL.
+type fixture struct {
 	*jwt.Authenticator
 	source   *source
 	remote   *jwks.Remote
@@ -95,13 +95,13 @@ type rig struct {
 	log      recorder
 }
 
-func newRig(t *testing.T, h http.HandlerFunc, change func(*jwks.Options)) *rig {
+func newFixture(t *testing.T, h http.HandlerFunc, change func(*jwks.Options)) *fixture {
 	t.Helper()
-	r := &rig{source: newSource(t, h)}
+	r := &fixture{source: newSource(t, h)}
 	o := jwks.Options{
 		URL: r.source.URL + "/keys", TLS: r.source.trust(), Counters: &r.counters, Logger: r.log.logger(),
-		RereadEvery: 1, // nanosecond: as often as it is asked for
-		Refresh:     time.Hour, Timeout: enough,
+		RereadEvery: 1, // 1 ns: no limit
+		Refresh:     time.Hour, Timeout: waitLimit,
 	}
 	if change != nil {
 		change(&o)
@@ -121,7 +121,7 @@ func newRig(t *testing.T, h http.HandlerFunc, change func(*jwks.Options)) *rig {
 }
 
 // run runs the Authenticator until the test ends.
-func (r *rig) run(t *testing.T) {
+func (r *fixture) run(t *testing.T) {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	var ended sync.WaitGroup
@@ -133,8 +133,8 @@ func (r *rig) run(t *testing.T) {
 	t.Cleanup(func() { stop(); ended.Wait() })
 }
 
-// reread waits until the set was read again.
-func (r *rig) reread(t *testing.T) {
+// reread waits until the set was fetched again.
+func (r *fixture) reread(t *testing.T) {
 	t.Helper()
 	done := r.remote.Reread()
 	if done == nil {
@@ -142,15 +142,15 @@ func (r *rig) reread(t *testing.T) {
 	}
 	select {
 	case <-done:
-	case <-time.After(enough):
+	case <-time.After(waitLimit):
 		t.Fatal("it is not read")
 	}
 }
 
-// until has the set read again until a condition holds.
-func (r *rig) until(t *testing.T, holds func() bool) {
+// until has the set fetched again until a condition holds.
+func (r *fixture) until(t *testing.T, holds func() bool) {
 	t.Helper()
-	for end := time.Now().Add(enough); !holds(); {
+	for end := time.Now().Add(waitLimit); !holds(); {
 		if time.Now().After(end) {
 			t.Fatal("it does not come about")
 		}
@@ -174,13 +174,13 @@ func labelOf(err error) string {
 	return fmt.Sprint(err)
 }
 
-// The first client of a rotated key gets in at once, and the key that was taken away is no good from then on, not even
-// for a token that was seen before.
+// The first client with a rotated key is accepted at once. The old key is invalid from then on, even for cached
+// tokens.
 func TestRotation(t *testing.T) {
 	k := keys()
-	r := newRig(t, says(public(t, k.p256, "old")), nil)
+	r := newFixture(t, says(public(t, k.p256, "old")), nil)
 	r.run(t)
-	old := mint(t, issuer, k.p256, "old")
+	old := mintToken(t, issuer, k.p256, "old")
 	for range 2 {
 		if err := accept(t, r.Authenticator, old); err != nil {
 			t.Fatal(err)
@@ -190,7 +190,7 @@ func TestRotation(t *testing.T) {
 		t.Errorf("%d hits of the cache", hits)
 	}
 	r.source.answer(says(public(t, k.p384, "new")))
-	if err := accept(t, r.Authenticator, mint(t, issuer, k.p384, "new")); err != nil {
+	if err := accept(t, r.Authenticator, mintToken(t, issuer, k.p384, "new")); err != nil {
 		t.Errorf("the new key: %v", err)
 	}
 	if label := labelOf(accept(t, r.Authenticator, old)); label != "bad_algorithm" {
@@ -201,10 +201,74 @@ func TestRotation(t *testing.T) {
 	}
 }
 
-// Keys are their issuer's only, whichever names a token has.
+// Until the set was fetched again, a token with an unknown key may be valid and is not counted as forged.
+func TestRotationIsNobodysFault(t *testing.T) {
+	k := keys()
+	failing := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }
+	for _, tt := range []struct {
+		name   string
+		every  time.Duration // RereadEvery
+		answer http.HandlerFunc
+		code   byte // expected for a token with an unknown key
+	}{
+		{"read a moment ago", time.Hour, says(public(t, k.p384, "new")), broker.CodeServerUnavailable},
+		{"the source fails", 1, failing, broker.CodeServerUnavailable},
+		{"read again, and not there", 1, says(public(t, k.p256, "old")), broker.CodeBadUserOrPassword},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newFixture(t, says(public(t, k.p256, "old")), func(o *jwks.Options) { o.RereadEvery = tt.every })
+			r.run(t)
+			good := mintToken(t, issuer, k.p256, "old")
+			if err := accept(t, r.Authenticator, good); err != nil {
+				t.Fatal(err)
+			}
+			r.source.answer(tt.answer)
+			for name, token := range map[string]string{
+				"unknown id":             mintToken(t, issuer, k.otherP256, "new"),
+				"no id":                  mintToken(t, issuer, k.otherP256, ""),
+				"another algorithm":      mintToken(t, issuer, k.p384, "new"),
+				"another, without an id": mintToken(t, issuer, k.p384, ""),
+			} {
+				err := accept(t, r.Authenticator, token)
+				if refusal, _ := errors.AsType[*broker.Refusal](err); refusal == nil || refusal.Code != tt.code || refusal.Failed {
+					t.Errorf("%s: %v, want 0x%02X", name, err, tt.code)
+				}
+			}
+			if label := labelOf(accept(t, r.Authenticator, mintToken(t, issuer, k.otherP256, "old"))); label != "bad_signature" {
+				t.Errorf("a known id and another key: %s", label)
+			}
+			if err := accept(t, r.Authenticator, good); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// A token with an unknown key causes a fetch as soon as permitted, even if nobody waits for it.
+func TestUnknownKeyHasTheSetReadSoon(t *testing.T) {
+	k := keys()
+	r := newFixture(t, says(public(t, k.p256, "old")), func(o *jwks.Options) { o.RereadEvery = 200 * time.Millisecond })
+	r.run(t)
+	if err := accept(t, r.Authenticator, mintToken(t, issuer, k.p256, "old")); err != nil {
+		t.Fatal(err)
+	}
+	r.source.answer(says(public(t, k.p384, "new")))
+	token := mintToken(t, issuer, k.p384, "new")
+	_ = accept(t, r.Authenticator, token) // refused, unless the machine is slow
+	for end := time.Now().Add(waitLimit); r.source.hits.Load() < 2; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("it is not read again")
+		}
+	}
+	if err := accept(t, r.Authenticator, token); err != nil && labelOf(err) != "keys_unavailable" {
+		t.Error(err)
+	}
+}
+
+// Keys verify tokens of their own issuer only.
 func TestIssuersAreApart(t *testing.T) {
 	k := keys()
-	r := newRig(t, says(public(t, k.p256, "k")), nil)
+	r := newFixture(t, says(public(t, k.p256, "k")), nil)
 	r.run(t)
 	for _, c := range []struct {
 		name, issuer string
@@ -218,26 +282,26 @@ func TestIssuersAreApart(t *testing.T) {
 		{"the other's key in no name", "", k.p256, "k", "bad_algorithm"},
 		{"the other's key by a name that is almost its own", issuer + "/", k.p256, "k", "bad_algorithm"},
 	} {
-		if label := labelOf(accept(t, r.Authenticator, mint(t, c.issuer, c.key, c.id))); label != c.label {
+		if label := labelOf(accept(t, r.Authenticator, mintToken(t, c.issuer, c.key, c.id))); label != c.label {
 			t.Errorf("%s: %s, want %s", c.name, label, c.label)
 		}
 	}
 }
 
-// However many tokens with made-up keys come, the source is asked no more often than is said.
+// Tokens with forged key ids cause no more fetches than RereadEvery permits.
 func TestForgedIDsDoNotFloodTheSource(t *testing.T) {
 	k := keys()
-	r := newRig(t, says(public(t, k.p256, "k")), func(o *jwks.Options) { o.RereadEvery = time.Hour })
+	r := newFixture(t, says(public(t, k.p256, "k")), func(o *jwks.Options) { o.RereadEvery = time.Hour })
 	r.run(t)
-	if err := accept(t, r.Authenticator, mint(t, issuer, k.p256, "k")); err != nil {
+	if err := accept(t, r.Authenticator, mintToken(t, issuer, k.p256, "k")); err != nil {
 		t.Fatal(err)
 	}
 	var clients sync.WaitGroup
 	for c := range 4 {
 		clients.Go(func() {
 			for i := range 20 {
-				token := mint(t, issuer, k.p384, fmt.Sprint("forged ", c, i))
-				if label := labelOf(accept(t, r.Authenticator, token)); label != "bad_algorithm" {
+				token := mintToken(t, issuer, k.p384, fmt.Sprint("forged ", c, i))
+				if label := labelOf(accept(t, r.Authenticator, token)); label != "keys_unavailable" {
 					t.Error(label)
 				}
 			}
@@ -249,13 +313,13 @@ func TestForgedIDsDoNotFloodTheSource(t *testing.T) {
 	}
 }
 
-// While a source hangs, one client waits for it. Clients whose keys are known come in, and others of the source are told
-// to come back.
+// While a source hangs, one client waits for it. Clients with known keys are accepted, and other clients of the
+// source are asked to come back.
 func TestSourceThatHangs(t *testing.T) {
 	k := keys()
-	r := newRig(t, says(public(t, k.p256, "k")), nil)
+	r := newFixture(t, says(public(t, k.p256, "k")), nil)
 	r.run(t)
-	if err := accept(t, r.Authenticator, mint(t, issuer, k.p256, "k")); err != nil {
+	if err := accept(t, r.Authenticator, mintToken(t, issuer, k.p256, "k")); err != nil {
 		t.Fatal(err)
 	}
 	asked, release := make(chan struct{}, 1), make(chan struct{})
@@ -265,15 +329,15 @@ func TestSourceThatHangs(t *testing.T) {
 	})
 	var waiting sync.WaitGroup
 	ctx, cancel := context.WithCancel(context.Background())
-	forged := mint(t, issuer, k.p256, "unknown")
+	forged := mintToken(t, issuer, k.p256, "unknown")
 	waiting.Go(func() {
 		_, err := r.Authenticate(ctx, &broker.Credentials{Password: []byte(forged)})
-		if label := labelOf(err); label != "unknown_key" {
+		if label := labelOf(err); label != "keys_unavailable" {
 			t.Errorf("who waited: %s", label)
 		}
 	})
 	<-asked
-	for _, token := range []string{mint(t, issuer, k.p256, "k"), mint(t, "", secret, "")} {
+	for _, token := range []string{mintToken(t, issuer, k.p256, "k"), mintToken(t, "", secret, "")} {
 		if err := accept(t, r.Authenticator, token); err != nil {
 			t.Errorf("a key that is known: %v", err)
 		}
@@ -286,24 +350,24 @@ func TestSourceThatHangs(t *testing.T) {
 	close(release)
 }
 
-// A source that was never read refuses nobody for good, and everybody else comes in.
+// A source that was never read causes no permanent refusals, and affects no other issuer.
 func TestSourceThatWasNeverThere(t *testing.T) {
-	r := newRig(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }, nil)
+	r := newFixture(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }, nil)
 	r.run(t)
-	_, err := r.Authenticate(t.Context(), &broker.Credentials{Password: []byte(mint(t, issuer, keys().p256, "k"))})
+	_, err := r.Authenticate(t.Context(), &broker.Credentials{Password: []byte(mintToken(t, issuer, keys().p256, "k"))})
 	if refusal, _ := errors.AsType[*broker.Refusal](err); refusal == nil || refusal.Code != broker.CodeServerUnavailable {
 		t.Errorf("got %v", err)
 	}
-	if err := accept(t, r.Authenticator, mint(t, "", secret, "")); err != nil {
+	if err := accept(t, r.Authenticator, mintToken(t, "", secret, "")); err != nil {
 		t.Error(err)
 	}
 	r.source.answer(says(public(t, keys().p256, "k")))
-	if err := accept(t, r.Authenticator, mint(t, issuer, keys().p256, "k")); err != nil {
+	if err := accept(t, r.Authenticator, mintToken(t, issuer, keys().p256, "k")); err != nil {
 		t.Errorf("when it is there: %v", err)
 	}
 }
 
-// Whatever the source does, the last good keys stay in use; it is counted each time and logged once.
+// Whatever the source sends, the last valid keys stay in use. Each failure is counted, the first is logged.
 func TestSourceThatLies(t *testing.T) {
 	k := keys()
 	plain := httptest.NewServer(says(public(t, k.p384, "attacker")))
@@ -344,15 +408,15 @@ func TestSourceThatLies(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, says(public(t, k.p256, "k")), func(o *jwks.Options) {
+			r := newFixture(t, says(public(t, k.p256, "k")), func(o *jwks.Options) {
 				if c.timeout > 0 {
 					o.Timeout = c.timeout
 				}
 			})
 			r.run(t)
-			good := mint(t, issuer, k.p256, "k")
+			good := mintToken(t, issuer, k.p256, "k")
 			r.until(t, func() bool { return accept(t, r.Authenticator, good) == nil })
-			failedBefore := len(r.log.lines("key set cannot be read")) // on a machine that is too slow for the time limit
+			failedBefore := len(r.log.lines("key set cannot be read")) // more than one on a machine too slow for the time limit
 			r.source.answer(c.lie)
 			r.reread(t)
 			r.reread(t)
@@ -365,10 +429,10 @@ func TestSourceThatLies(t *testing.T) {
 			if lines := r.log.lines("key set cannot be read"); len(lines) != 1+failedBefore {
 				t.Errorf("logged %q", lines)
 			}
-			if err := accept(t, r.Authenticator, mint(t, issuer, k.p256, "k")); err != nil {
+			if err := accept(t, r.Authenticator, mintToken(t, issuer, k.p256, "k")); err != nil {
 				t.Errorf("the last good key: %v", err)
 			}
-			if accept(t, r.Authenticator, mint(t, issuer, k.p384, "attacker")) == nil {
+			if accept(t, r.Authenticator, mintToken(t, issuer, k.p384, "attacker")) == nil {
 				t.Error("the attacker's key is good")
 			}
 			r.source.answer(says(public(t, k.p256, "k")))
@@ -380,7 +444,7 @@ func TestSourceThatLies(t *testing.T) {
 	}
 }
 
-// spaces is an endless answer.
+// spaces is an endless response.
 type spaces struct{}
 
 func (spaces) Read(p []byte) (int, error) {
@@ -391,7 +455,7 @@ func (spaces) Read(p []byte) (int, error) {
 }
 
 func TestCertificateOfNobody(t *testing.T) {
-	r := newRig(t, says(public(t, keys().p256, "k")), func(o *jwks.Options) { o.TLS = nil })
+	r := newFixture(t, says(public(t, keys().p256, "k")), func(o *jwks.Options) { o.TLS = nil })
 	r.run(t)
 	r.reread(t)
 	if keys, _ := r.remote.Keys(); len(keys) > 0 || r.counters.Readings()["connect"] == 0 {
@@ -401,7 +465,7 @@ func TestCertificateOfNobody(t *testing.T) {
 
 func TestRedirectsToHTTPS(t *testing.T) {
 	k := keys()
-	r := newRig(t, func(w http.ResponseWriter, r *http.Request) {
+	r := newFixture(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/keys" {
 			http.Redirect(w, r, "/moved", http.StatusMovedPermanently)
 			return
@@ -409,15 +473,15 @@ func TestRedirectsToHTTPS(t *testing.T) {
 		fmt.Fprint(w, public(t, k.p256, "k"))
 	}, nil)
 	r.run(t)
-	if err := accept(t, r.Authenticator, mint(t, issuer, k.p256, "k")); err != nil {
+	if err := accept(t, r.Authenticator, mintToken(t, issuer, k.p256, "k")); err != nil {
 		t.Error(err)
 	}
 }
 
-// A set that has not changed is not sent again, and tokens that are cached stay so.
+// An unchanged set is not sent again, and cached tokens stay cached.
 func TestNotModified(t *testing.T) {
 	k := keys()
-	r := newRig(t, func(w http.ResponseWriter, r *http.Request) {
+	r := newFixture(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("ETag", `"1"`)
 		if r.Header.Get("If-None-Match") == `"1"` {
 			w.WriteHeader(http.StatusNotModified)
@@ -426,7 +490,7 @@ func TestNotModified(t *testing.T) {
 		fmt.Fprint(w, public(t, k.p256, "k"))
 	}, nil)
 	r.run(t)
-	token := mint(t, issuer, k.p256, "k")
+	token := mintToken(t, issuer, k.p256, "k")
 	for range 3 {
 		if err := accept(t, r.Authenticator, token); err != nil {
 			t.Fatal(err)
@@ -441,11 +505,11 @@ func TestNotModified(t *testing.T) {
 	}
 }
 
-// Keys that are left out are told of, once while they stay.
+// Omitted keys are logged once as long as they stay.
 func TestLeftOutIsLogged(t *testing.T) {
 	k := keys()
 	text := set(t, member(t, &k.p256.PublicKey, "k", "", nil), member(t, &k.rsa.PublicKey, "e", "", changes{"use": "enc"}))
-	r := newRig(t, says(text), nil)
+	r := newFixture(t, says(text), nil)
 	r.run(t)
 	r.reread(t)
 	r.reread(t)
@@ -454,12 +518,12 @@ func TestLeftOutIsLogged(t *testing.T) {
 	}
 }
 
-// Update starts and stops sources; one that stays goes on with its keys.
+// Update starts and stops sources; a common one keeps its keys.
 func TestUpdate(t *testing.T) {
 	k := keys()
-	r := newRig(t, says(public(t, k.p256, "k")), nil)
+	r := newFixture(t, says(public(t, k.p256, "k")), nil)
 	r.run(t)
-	if err := accept(t, r.Authenticator, mint(t, issuer, k.p256, "k")); err != nil {
+	if err := accept(t, r.Authenticator, mintToken(t, issuer, k.p256, "k")); err != nil {
 		t.Fatal(err)
 	}
 	second := newSource(t, says(public(t, k.p384, "k")))
@@ -473,13 +537,13 @@ func TestUpdate(t *testing.T) {
 	if err := r.Update(jwt.Options{Issuers: []jwt.Issuer{first, added}}); err != nil {
 		t.Fatal(err)
 	}
-	if err := accept(t, r.Authenticator, mint(t, issuer, k.p256, "k")); err != nil {
+	if err := accept(t, r.Authenticator, mintToken(t, issuer, k.p256, "k")); err != nil {
 		t.Errorf("the issuer that stays: %v", err)
 	}
-	if err := accept(t, r.Authenticator, mint(t, added.Name, k.p384, "k")); err != nil {
+	if err := accept(t, r.Authenticator, mintToken(t, added.Name, k.p384, "k")); err != nil {
 		t.Errorf("the issuer that is new: %v", err)
 	}
-	if label := labelOf(accept(t, r.Authenticator, mint(t, "", secret, ""))); label != "bad_issuer" {
+	if label := labelOf(accept(t, r.Authenticator, mintToken(t, "", secret, ""))); label != "bad_issuer" {
 		t.Errorf("the issuer that went: %s", label)
 	}
 	if r.source.hits.Load() != before {
@@ -488,7 +552,7 @@ func TestUpdate(t *testing.T) {
 	if err := r.Update(jwt.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	if label := labelOf(accept(t, r.Authenticator, mint(t, issuer, k.p256, "k"))); label != "bad_issuer" {
+	if label := labelOf(accept(t, r.Authenticator, mintToken(t, issuer, k.p256, "k"))); label != "bad_issuer" {
 		t.Errorf("without issuers: %s", label)
 	}
 }

@@ -9,13 +9,13 @@ import (
 )
 
 const (
-	leastRefresh = time.Minute // the shortest time between two readings that a source can ask for
+	leastRefresh = time.Minute // lower bound of a response's freshness lifetime
 	firstRetry   = time.Second
 	longestRetry = 5 * time.Minute
 )
 
-// untilNext returns how long it is to the next reading, up to a tenth less so that many brokers don't ask at once.
-// maxAge is what the source said; negative: nothing.
+// untilNext returns the time to the next fetch, reduced by up to a tenth at random so that many brokers do not ask at
+// once. maxAge is the response's freshness lifetime; negative: not given.
 func (o *Options) untilNext(maxAge time.Duration) time.Duration {
 	wait := o.Refresh
 	if maxAge >= 0 {
@@ -24,8 +24,8 @@ func (o *Options) untilNext(maxAge time.Duration) time.Duration {
 	return wait - rand.N(wait/10+1)
 }
 
-// untilRetry returns how long it is to the next reading after so many failures in a row: twice as long each time, and
-// up to a half less.
+// untilRetry returns the time to the next fetch after consecutive failures: it doubles each time, and is reduced by
+// up to a half at random.
 func (o *Options) untilRetry(failures int) time.Duration {
 	wait := longestRetry
 	if failures < 10 {
@@ -35,7 +35,7 @@ func (o *Options) untilRetry(failures int) time.Duration {
 	return wait - rand.N(wait/2+1)
 }
 
-// maxAge returns how long an answer is fresh (RFC 9111 4.2.1), at least 0; negative: its header does not say.
+// maxAge returns a response's freshness lifetime (RFC 9111 4.2.1), at least 0; negative: not given.
 func maxAge(h http.Header) time.Duration {
 	age := -time.Second
 	for directive := range strings.SplitSeq(strings.Join(h.Values("Cache-Control"), ","), ",") {

@@ -8,34 +8,37 @@ import (
 	"slices"
 
 	jose "github.com/go-jose/go-jose/v4"
-	"github.com/go-jose/go-jose/v4/json" // tells a from A, and refuses a member that is there twice
+	"github.com/go-jose/go-jose/v4/json" // case-sensitive, and refuses duplicate members
 
+	"github.com/outcry-mqtt/outcry/hooks/internal/plaintext"
 	"github.com/outcry-mqtt/outcry/hooks/jwt"
 )
 
-// MaxBytes is the length of the longest set that is read.
+// MaxBytes bounds the length of a set.
 const MaxBytes = 1 << 20
 
-// maxKeys is how many keys of a set are taken, since a token without a key id is tried with each.
+// maxKeys bounds the keys used from a set, since a token without a key id is tried with each.
 const maxKeys = 64
 
-// Set is what a key set holds.
+// Set holds the keys of a key set.
 type Set struct {
-	Keys    []jwt.Key // complete, and no two of an algorithm with the same id
+	Keys    []jwt.Key // valid, with unique ids per algorithm
 	LeftOut []LeftOut
 }
 
-// LeftOut is a key that is not used.
+// LeftOut is an unused key.
 type LeftOut struct {
 	Index int    // in the set, from 0
 	ID    string // may be empty
 	Why   string
 }
 
-// String names the key and says why it is not used.
-func (l LeftOut) String() string { return fmt.Sprintf("key %d (%q) %s", l.Index, brief(l.ID), l.Why) }
+// String names the key and the reason.
+func (l LeftOut) String() string {
+	return fmt.Sprintf("key %d (%q) %s", l.Index, truncate(l.ID), l.Why)
+}
 
-// member is what a key says about itself, besides the key.
+// member holds the members of a JWK that describe the key.
 type member struct {
 	Kty string   `json:"kty"`
 	Crv string   `json:"crv"`
@@ -45,11 +48,14 @@ type member struct {
 	Ops []string `json:"key_ops"`
 }
 
-// Parse reads a set that is no longer than MaxBytes. origin is what its keys have as their Origin. Secrets are taken only
-// if it is said. A set without any key that can be used is an error.
+// Parse parses a set of at most MaxBytes. origin becomes the Origin of its keys. Secrets are accepted only if secrets
+// is true. A set without a usable key is an error.
 func Parse(text []byte, origin string, secrets bool) (Set, error) {
 	if len(text) > MaxBytes {
 		return Set{}, fmt.Errorf("is larger than %d bytes", MaxBytes)
+	}
+	if err := plaintext.Check(text); err != nil {
+		return Set{}, err
 	}
 	var document struct {
 		Keys []json.RawMessage `json:"keys"`
@@ -61,7 +67,7 @@ func Parse(text []byte, origin string, secrets bool) (Set, error) {
 	for i, text := range document.Keys {
 		s.add(i, text, origin, secrets)
 	}
-	slices.SortStableFunc(s.Keys, func(a, b jwt.Key) int { // some sources give them in another order each time
+	slices.SortStableFunc(s.Keys, func(a, b jwt.Key) int { // some sources change the order each time
 		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Algorithm, b.Algorithm))
 	})
 	if len(s.Keys) > 0 {
@@ -73,7 +79,7 @@ func Parse(text []byte, origin string, secrets bool) (Set, error) {
 	return s, errors.New("has no keys")
 }
 
-// add takes a key or leaves it out.
+// add adds a key or omits it with a reason.
 func (s *Set) add(index int, text []byte, origin string, secrets bool) {
 	var m member
 	if err := json.Unmarshal(text, &m); err != nil {
@@ -102,11 +108,11 @@ func (s *Set) leaveOut(index int, m member, why string) {
 	s.LeftOut = append(s.LeftOut, LeftOut{index, m.Kid, why})
 }
 
-// read returns the public key or secret of a member, or why it is left out.
+// read returns the public key or secret of a member, or the reason to omit it.
 func read(m member, text []byte, secrets bool) (key crypto.PublicKey, why string) {
 	switch {
 	case m.Use != "" && m.Use != "sig":
-		return nil, fmt.Sprintf("is not for signatures (use %q)", brief(m.Use))
+		return nil, fmt.Sprintf("is not for signatures (use %q)", truncate(m.Use))
 	case m.Ops != nil && !slices.Contains(m.Ops, "verify"):
 		return nil, "is not for verifying (key_ops)"
 	case m.Kty == "oct" && !secrets:
@@ -116,17 +122,17 @@ func read(m member, text []byte, secrets bool) (key crypto.PublicKey, why string
 	err := k.UnmarshalJSON(text)
 	switch {
 	case errors.Is(err, jose.ErrUnsupportedKeyType):
-		return nil, fmt.Sprintf("is of a kind that is not known, or weak (kty %q, crv %q)", brief(m.Kty), brief(m.Crv))
+		return nil, fmt.Sprintf("is of a kind that is not known, or weak (kty %q, crv %q)", truncate(m.Kty), truncate(m.Crv))
 	case err != nil:
-		return nil, fmt.Sprintf("is broken (kty %q)", brief(m.Kty)) // the error of a secret could show it
+		return nil, fmt.Sprintf("is broken (kty %q)", truncate(m.Kty)) // the error of a secret could contain it
 	case m.Kty != "oct" && !k.IsPublic():
 		return nil, "is a private key, which nobody should give away"
 	}
 	return k.Key, ""
 }
 
-// brief shortens what a source wrote, for a log.
-func brief(text string) string {
+// truncate shortens a source's text for a log.
+func truncate(text string) string {
 	const most = 60
 	if len(text) > most {
 		return text[:most] + "…"

@@ -109,19 +109,25 @@ func TestTooManyKeys(t *testing.T) {
 
 func TestNoSet(t *testing.T) {
 	for text, want := range map[string]string{
-		"":                               "is not a key set",
-		"<html>":                         "is not a key set",
-		"[]":                             "is not a key set",
-		`{"keys": {}}`:                   "is not a key set",
-		`{"keys": []}{}`:                 "is not a key set",
-		"{}":                             "has no keys",
-		`{"keys": null}`:                 "has no keys",
-		`{"KEYS": [{"kty": "RSA"}]}`:     "has no keys",
-		`{"keys": [null]}`:               "has no key that can be used: key 0",
-		`{"keys": [7, "x", []]}`:         "has no key that can be used: key 0",
-		strings.Repeat(" ", 1<<20+1):     "is larger than 1048576 bytes",
-		strings.Repeat("[", 200_000):     "is not a key set",
-		`{"keys": [{"kty": "oct"}]}`:     "is a secret",
+		"":                              "is not a key set",
+		"<html>":                        "is not a key set",
+		"[]":                            "is not a key set",
+		`{"keys": {}}`:                  "is not a key set",
+		`{"keys": []}{}`:                "is not a key set",
+		"{}":                            "has no keys",
+		`{"keys": null}`:                "has no keys",
+		`{"KEYS": [{"kty": "RSA"}]}`:    "has no keys",
+		`{"keys": [null]}`:              "has no key that can be used: key 0",
+		`{"keys": [7, "x", []]}`:        "has no key that can be used: key 0",
+		strings.Repeat(" ", 1<<20+1):    "is larger than 1048576 bytes",
+		strings.Repeat("[", 200_000):    "is not a key set",
+		`{"keys": [{"kty": "oct"}]}`:    "is a secret",
+		"\xef\xbb\xbf" + `{"keys": []}`: "byte order mark",
+		"\xff\xfe{\x00}\x00":            "UTF-16",
+		strings.Repeat("\x00", 500):     "null characters",
+
+		`{"keys": [{"kty": "RSA", "e": "AQ", "n": "` + strings.Repeat("_", 342) + `"}]}`:     "key 0",
+		`{"keys": [{"kty": "RSA", "e": "AQAB", "n": "` + strings.Repeat("_", 340) + `_w"}]}`: "small factor",
 		`{"keys":[],"keys":[{"kty":1}]}`: "is not a key set",
 	} {
 		if _, err := jwks.Parse([]byte(text), "here", false); err == nil || !strings.Contains(err.Error(), want) {
@@ -147,7 +153,7 @@ func TestFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, token := range []string{mint(t, "", secret, "s"), mint(t, "", keys().p256, "e")} {
+	for _, token := range []string{mintToken(t, "", secret, "s"), mintToken(t, "", keys().p256, "e")} {
 		if err := accept(t, a, token); err != nil {
 			t.Error(err)
 		}
@@ -170,7 +176,7 @@ func TestFile(t *testing.T) {
 	}
 }
 
-// FuzzParse: whatever a source answers, keys that are taken are complete, strong and public, and nothing panics.
+// FuzzParse checks that accepted keys are valid, strong and public, and that nothing panics.
 func FuzzParse(f *testing.F) {
 	k := keys()
 	f.Add([]byte(set(f, member(f, &k.rsa.PublicKey, "r", "", nil), member(f, &k.p256.PublicKey, "e", "", nil), member(f, k.ed.Public(), "d", "", nil))))

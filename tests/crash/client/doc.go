@@ -1,4 +1,4 @@
-// Package client holds the publishers and subscribers of a crash test: clients of MQTT that lose their connection all the
-// time and do what the specification wants of them, with their own packet identifiers, DUP and acknowledgements. They
-// note what they do in a history, and never judge it.
+// Package client holds the publishers and subscribers of a crash test. These MQTT clients lose their connection
+// frequently and follow the specification with their own packet identifiers, DUP and acknowledgements. They record
+// their actions in a history, and never judge it.
 package client

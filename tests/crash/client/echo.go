@@ -7,7 +7,7 @@ import (
 	"github.com/outcry-mqtt/outcry/broker/conformance/raw"
 )
 
-// Echo sends a QoS 0 message to a topic that nobody else uses, and waits until it comes back.
+// Echo publishes a QoS 0 message to a topic of its own, and waits for its delivery.
 func (o *Options) Echo(ctx context.Context, topic string) error {
 	l, err := o.connect(ctx, raw.Connect{Version: o.Version, ID: o.ID, Clean: true})
 	if err != nil {

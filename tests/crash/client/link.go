@@ -15,13 +15,13 @@ import (
 )
 
 const (
-	redial   = 5 * time.Millisecond   // between tries to reach a broker that is down
-	rest     = 100 * time.Millisecond // at most, after a connection has ended
-	patience = 5 * time.Second        // for an answer, after which a client tries another connection
-	expiry   = 24 * time.Hour         // of sessions, far beyond any run
+	redialPause   = 5 * time.Millisecond   // between attempts to connect to a stopped broker
+	maxPause      = 100 * time.Millisecond // maximum pause after a connection
+	answerTimeout = 5 * time.Second        // for an answer; a client then opens another connection
+	expiry        = 24 * time.Hour         // of sessions, far beyond any run
 )
 
-// Options are what publishers and subscribers have in common.
+// Options are common to publishers and subscribers.
 type Options struct {
 	ID      string
 	Version byte // raw.V311 or raw.V5
@@ -32,8 +32,8 @@ type Options struct {
 // link is one connection, after its CONNACK.
 type link struct {
 	Options
-	Round   int  // in which it was made
-	Present bool // the session, as CONNACK says
+	Round   int  // in which it was opened
+	Present bool // session present flag of CONNACK
 
 	packets chan *raw.Received // closed at the connection's end
 
@@ -41,8 +41,8 @@ type link struct {
 	done chan struct{}
 }
 
-// durable is a CONNECT for the session that is there, or else a new one that outlives the run. receiveMax is of MQTT 5;
-// 0: none is named.
+// durable returns a CONNECT that resumes its session, or creates one that outlives the run. receiveMax is the receive
+// maximum of MQTT 5; 0: absent.
 func (o *Options) durable(receiveMax int) raw.Connect {
 	k := raw.Connect{Version: o.Version, ID: o.ID}
 	if o.Version >= raw.V5 {
@@ -54,14 +54,14 @@ func (o *Options) durable(receiveMax int) raw.Connect {
 	return k
 }
 
-// connect tries until there is a connection, or ctx ends.
+// connect retries until there is a connection, or ctx ends.
 func (o *Options) connect(ctx context.Context, k raw.Connect) (*link, error) {
 	for {
 		l, err := o.try(ctx, k)
 		if err == nil {
 			return l, nil
 		}
-		if pause(ctx, redial); ctx.Err() != nil {
+		if pause(ctx, redialPause); ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
 	}
@@ -75,17 +75,17 @@ func pause(ctx context.Context, d time.Duration) {
 }
 
 func (o *Options) try(ctx context.Context, k raw.Connect) (*link, error) {
-	dialer := net.Dialer{Timeout: patience}
-	round := o.Stage.Round()
+	dialer := net.Dialer{Timeout: answerTimeout}
 	conn, err := dialer.DialContext(ctx, "tcp", o.Stage.Address)
 	if err != nil {
 		return nil, err
 	}
-	l := &link{Options: *o, Round: round, packets: make(chan *raw.Received, 64), conn: conn, done: make(chan struct{})}
+	l := &link{Options: *o, packets: make(chan *raw.Received, 64), conn: conn, done: make(chan struct{})}
 	if err := l.handshake(k); err != nil {
 		conn.Close()
 		return nil, err
 	}
+	l.Round = o.Stage.Round() // not before: the broker of the next round may have answered
 	return l, nil
 }
 
@@ -94,7 +94,7 @@ func (l *link) handshake(k raw.Connect) error {
 		return err
 	}
 	r := bufio.NewReader(l.conn)
-	_ = l.conn.SetReadDeadline(time.Now().Add(patience))
+	_ = l.conn.SetReadDeadline(time.Now().Add(answerTimeout))
 	p, err := raw.ReadPacket(r, l.Version)
 	switch {
 	case err != nil:
@@ -130,7 +130,7 @@ func (l *link) read(r *bufio.Reader) {
 	}
 }
 
-// ended notes why nothing more can be read. A packet that is wrong is the broker's fault; a connection's end is not.
+// ended records why reading ended. A malformed packet is the broker's fault; a closed connection is not.
 func (l *link) ended(err error) error {
 	var network net.Error
 	if !errors.Is(err, io.EOF) && !errors.As(err, &network) {
@@ -143,12 +143,12 @@ func (l *link) ended(err error) error {
 // send writes packets. text is for the trace.
 func (l *link) send(text string, packets []byte) error {
 	l.Log.Trace(l.ID, "> %s", text)
-	_ = l.conn.SetWriteDeadline(time.Now().Add(patience))
+	_ = l.conn.SetWriteDeadline(time.Now().Add(answerTimeout))
 	_, err := l.conn.Write(packets)
 	return err
 }
 
-// close closes the connection without a word, and waits for its reader.
+// close closes the connection without DISCONNECT, and waits for its reader.
 func (l *link) close() {
 	close(l.done)
 	l.conn.Close()
@@ -156,17 +156,17 @@ func (l *link) close() {
 	}
 }
 
-// Codes of DISCONNECT that a broker may send without a client's fault: stopping, a takeover by the client's own next
-// connection, and what a store that cannot write makes it say.
-var innocent = []byte{0x80, 0x83, 0x89, 0x8B, 0x8E, 0x97}
+// DISCONNECT codes that a broker may send without a client's fault: shutdown, a takeover by the client's own next
+// connection, and errors of a failing store.
+var allowedReasons = []byte{0x80, 0x83, 0x89, 0x8B, 0x8E, 0x97}
 
-// other handles packets that mean the same to every client. It reports whether the connection may go on.
-func (l *link) other(p *raw.Received) bool {
+// handleCommon handles packets that every client handles alike. It reports whether the connection continues.
+func (l *link) handleCommon(p *raw.Received) bool {
 	l.Log.Trace(l.ID, "< %v", p)
 	switch {
 	case p.Type == raw.PINGRESP:
 		return true
-	case p.Type == raw.DISCONNECT && slices.Contains(innocent, p.Code):
+	case p.Type == raw.DISCONNECT && slices.Contains(allowedReasons, p.Code):
 	default:
 		l.Log.Fault(history.Protocol, l.ID, "unexpected %v", p)
 	}

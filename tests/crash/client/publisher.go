@@ -12,29 +12,29 @@ import (
 	"github.com/outcry-mqtt/outcry/tests/crash/history"
 )
 
-// Publisher sends numbered messages and keeps each until it is acknowledged, across connections and the broker's lives.
+// Publisher sends numbered messages and keeps each until its acknowledgement, across connections and broker restarts.
 type Publisher struct {
 	Options
 	Random *rand.Rand
 	Topics []string
 	Retain bool          // all messages are retained, with QoS 1
-	Window int           // messages under way at most
-	Pause  time.Duration // between messages, on the average
-	Idle   *atomic.Bool  // while it is set, nothing new is sent; nil: never
-	Drops  int           // loses its connection after so many packets, on the average; 0: never
+	Window int           // maximum messages in flight
+	Pause  time.Duration // average pause between messages
+	Idle   *atomic.Bool  // while set, no new messages are sent; nil: never set
+	Drops  int           // average number of packets before it breaks its connection; 0: never
 
 	link     *link
 	number   int
 	lastID   int
-	flights  []*flight // in the order in which they were first sent
-	promised bool      // the broker has acknowledged something in this session that it must remember: a PUBREC
+	flights  []*flight // in the order of their first sending
+	promised bool      // the broker owes this session something: it has sent a PUBREC
 }
 
-// flight is a message under way.
+// flight is a message in flight.
 type flight struct {
 	history.Message
 	packetID int
-	released bool // PUBREC has come: the message itself is the broker's now
+	released bool // PUBREC has come: the broker owns the message
 }
 
 // Run publishes until the stage ends and everything is acknowledged, or ctx ends.
@@ -45,22 +45,22 @@ func (p *Publisher) Run(ctx context.Context) {
 			return
 		}
 		p.link = link
-		p.talk(ctx)
+		p.runConnection(ctx)
 		link.close()
-		pause(ctx, time.Duration(p.Random.Int64N(int64(rest))))
+		pause(ctx, time.Duration(p.Random.Int64N(int64(maxPause))))
 	}
 }
 
 func (p *Publisher) isDone() bool { return p.Stage.Ending() && len(p.flights) == 0 }
 
-// talk uses one connection until it ends, or everything is done.
-func (p *Publisher) talk(ctx context.Context) {
+// runConnection uses one connection until it ends, or everything is done.
+func (p *Publisher) runConnection(ctx context.Context) {
 	if p.resume() != nil {
 		return
 	}
 	pace := time.NewTimer(p.pause())
 	defer pace.Stop()
-	answer := time.NewTimer(patience)
+	answer := time.NewTimer(answerTimeout)
 	defer answer.Stop()
 	for !p.isDone() {
 		select {
@@ -68,7 +68,7 @@ func (p *Publisher) talk(ctx context.Context) {
 			if !open || !p.handle(packet) || p.drops() {
 				return
 			}
-			answer.Reset(patience)
+			answer.Reset(answerTimeout)
 		case <-pace.C:
 			if p.publish() != nil {
 				return
@@ -76,10 +76,10 @@ func (p *Publisher) talk(ctx context.Context) {
 			pace.Reset(p.pause())
 		case <-answer.C:
 			if len(p.flights) > 0 {
-				p.Log.Trace(p.ID, "  no answer for %v, connecting anew", patience)
+				p.Log.Trace(p.ID, "  no answer for %v, connecting anew", answerTimeout)
 				return
 			}
-			answer.Reset(patience)
+			answer.Reset(answerTimeout)
 		case <-ctx.Done():
 			return
 		}
@@ -98,10 +98,10 @@ func (p *Publisher) drops() bool {
 	return drops
 }
 
-// resume sends again, in the old order, what has not been acknowledged [MQTT-4.4.0-1].
+// resume resends unacknowledged messages in their original order [MQTT-4.4.0-1].
 func (p *Publisher) resume() error {
 	if !p.link.Present {
-		p.forget()
+		p.newSession()
 	}
 	for _, f := range p.flights {
 		if err := p.send(f, p.link.Present); err != nil {
@@ -112,9 +112,9 @@ func (p *Publisher) resume() error {
 	return nil
 }
 
-// forget begins a new session. What the broker has sent PUBREC for is its own; the rest is sent as if for the first
-// time. A broker that forgot such a message together with the session loses it or gets it twice, which will show.
-func (p *Publisher) forget() {
+// newSession starts a new session. The broker owns messages after their PUBREC; the rest is sent as new. If the broker
+// forgot such a message together with the session, the message is lost or duplicated, which the history shows.
+func (p *Publisher) newSession() {
 	if p.promised {
 		p.Log.Fault(history.Session, p.ID, "the session is gone, in which PUBREC was sent")
 	}
@@ -122,7 +122,7 @@ func (p *Publisher) forget() {
 	p.flights = slices.DeleteFunc(p.flights, func(f *flight) bool { return f.released })
 }
 
-// send sends what is next for a flight.
+// send sends the next packet of a flight.
 func (p *Publisher) send(f *flight, again bool) error {
 	if f.released {
 		return p.link.send(fmt.Sprintf("PUBREL id=%d %v", f.packetID, f.ID), raw.Ack(raw.PUBREL, f.packetID))
@@ -132,7 +132,7 @@ func (p *Publisher) send(f *flight, again bool) error {
 	return p.link.send(text, packet.Bytes(p.Version))
 }
 
-// publish sends a new message, if that may be.
+// publish sends a new message, if allowed.
 func (p *Publisher) publish() error {
 	if p.Stage.Ending() || len(p.flights) >= p.Window || isSet(p.Idle) {
 		return nil
@@ -151,7 +151,7 @@ func (p *Publisher) publish() error {
 
 func isSet(b *atomic.Bool) bool { return b != nil && b.Load() }
 
-// freeID is a packet identifier that no flight has. They come round soon, as with real clients that run for long.
+// freeID returns an unused packet identifier. Identifiers wrap around soon, as in long-lived clients.
 func (p *Publisher) freeID() int {
 	for {
 		p.lastID = p.lastID%(4*p.Window) + 1
@@ -165,12 +165,12 @@ func (p *Publisher) find(packetID int) int {
 	return slices.IndexFunc(p.flights, func(f *flight) bool { return f.packetID == packetID })
 }
 
-// handle handles a packet, and reports whether the connection may go on.
+// handle handles a packet, and reports whether the connection continues.
 func (p *Publisher) handle(r *raw.Received) bool {
 	switch r.Type {
 	case raw.PUBACK, raw.PUBREC, raw.PUBCOMP:
 	default:
-		return p.link.other(r)
+		return p.link.handleCommon(r)
 	}
 	i := p.find(r.ID)
 	if i < 0 || !p.flights[i].expects(r.Type) {
@@ -195,7 +195,7 @@ func (p *Publisher) handle(r *raw.Received) bool {
 	return true
 }
 
-// expects reports whether an answer fits. PUBREC may come again, for a message that was sent again.
+// expects reports whether an answer fits. PUBREC may come again, for a resent message.
 func (f *flight) expects(t raw.Type) bool {
 	switch t {
 	case raw.PUBACK:

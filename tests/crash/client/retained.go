@@ -9,8 +9,8 @@ import (
 	"github.com/outcry-mqtt/outcry/tests/crash/history"
 )
 
-// Retained asks the broker for what is retained under a filter, by topic. It waits until there are as many as wanted, or
-// nothing comes for some seconds.
+// Retained returns the retained messages under a filter, by topic. It waits until want have come, or none for some
+// seconds.
 func (o *Options) Retained(ctx context.Context, filter string, want int) (map[string]history.ID, error) {
 	l, err := o.connect(ctx, raw.Connect{Version: o.Version, ID: o.ID, Clean: true})
 	if err != nil {
@@ -37,7 +37,7 @@ func (o *Options) Retained(ctx context.Context, filter string, want int) (map[st
 			}
 			o.Log.Trace(o.ID, "< PUBLISH %v %s retain=%t", id, p.Topic, p.Retain)
 			found[p.Topic] = id
-		case <-time.After(patience):
+		case <-time.After(answerTimeout):
 			return found, nil
 		}
 	}

@@ -5,18 +5,18 @@ import (
 	"sync"
 )
 
-// Stage tells clients where the broker is and how far the run has come.
+// Stage tells clients the broker's address and the state of the run.
 type Stage struct {
 	// Address of the broker. Static after the first round.
 	Address string
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	changed chan struct{}
 	round   int
 	ending  bool
 }
 
-// NewStage makes one at round 0.
+// NewStage returns a Stage at round 0.
 func NewStage() *Stage { return &Stage{changed: make(chan struct{})} }
 
 // Next begins a round.
@@ -27,7 +27,7 @@ func (s *Stage) Next(round int) {
 	s.change()
 }
 
-// End tells publishers to send nothing new, and subscribers to come back, stay and acknowledge at once.
+// End makes publishers send nothing new, and subscribers reconnect, stay and acknowledge at once.
 func (s *Stage) End() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -40,14 +40,14 @@ func (s *Stage) change() {
 	s.changed = make(chan struct{})
 }
 
-// Round is the present one.
+// Round returns the present round.
 func (s *Stage) Round() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.round
 }
 
-// Ending returns whether End was called.
+// Ending reports whether End was called.
 func (s *Stage) Ending() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -12,20 +12,20 @@ import (
 	"github.com/outcry-mqtt/outcry/tests/crash/history"
 )
 
-// Role is what kind of subscriber one is.
+// Role is a subscriber's behaviour.
 type Role struct {
 	Version    byte
 	Filters    []history.Filter
-	Group      string        // of a shared subscription; "": none
-	From       int           // the round in which it first comes
-	ReceiveMax int           // of MQTT 5; 0: as much as the broker likes
-	Slow       time.Duration // acknowledges so much later at most
-	Drops      int           // loses its connection after so many packets, on the average; 0: never
-	Away       int           // stays away for so many rounds at most after it has lost its connection; 0: never
-	Idle       *atomic.Bool  // while it is set, stays away once it has subscribed; nil: never
+	Group      string        // name of its shared subscription; "": none
+	From       int           // first round
+	ReceiveMax int           // receive maximum of MQTT 5; 0: absent
+	Slow       time.Duration // maximum delay of acknowledgements
+	Drops      int           // average number of packets before it breaks its connection; 0: never
+	Away       int           // maximum rounds of absence after a broken connection; 0: none
+	Idle       *atomic.Bool  // while set, stays away once it has subscribed; nil: never set
 }
 
-// Subscriber has a durable session and notes what arrives in it.
+// Subscriber has a durable session and records its messages.
 type Subscriber struct {
 	Options
 	Role   Role
@@ -34,18 +34,18 @@ type Subscriber struct {
 	link       *link
 	subscribed bool               // SUBACK has come
 	held       map[int]history.ID // QoS 2 messages that wait for PUBREL, by packet identifier
-	answers    []answer           // that are still to be sent, in order
+	answers    []answer           // unsent acknowledgements, in order
 	settled    atomic.Int64       // see Settled
 }
 
-// answer is an acknowledgement that waits.
+// answer is an unsent acknowledgement.
 type answer struct {
 	at     time.Time
 	text   string
 	packet []byte
 }
 
-// pingEvery is the time between two PINGREQ of a subscriber, once the stage ends.
+// pingEvery is the interval between PINGREQs of a subscriber, once the stage ends.
 const pingEvery = 100 * time.Millisecond
 
 // Run subscribes and receives until ctx ends.
@@ -58,21 +58,21 @@ func (s *Subscriber) Run(ctx context.Context) {
 			return
 		}
 		s.link, s.answers = link, nil
-		s.talk(ctx)
+		s.runConnection(ctx)
 		link.close()
-		s.rest(ctx)
-		pause(ctx, time.Duration(s.Random.Int64N(int64(rest))))
+		s.stayAway(ctx)
+		pause(ctx, time.Duration(s.Random.Int64N(int64(maxPause))))
 	}
 }
 
-// Settled is the last round in which the broker has answered a PINGREQ at the run's end, with nothing held: everything
-// that it had for this session when the connection was made had been sent before.
+// Settled returns the last round in which the broker answered a PINGREQ at the run's end, with no QoS 2 message held:
+// the broker had then sent everything that it had for this session at the start of the connection.
 func (s *Subscriber) Settled() int { return int(s.settled.Load()) }
 
 func (s *Subscriber) idles() bool { return isSet(s.Role.Idle) && s.subscribed && !s.Stage.Ending() }
 
-// rest stays away for some rounds, at times, or while it is to be idle.
-func (s *Subscriber) rest(ctx context.Context) {
+// stayAway stays away for some rounds, at times, or while idle.
+func (s *Subscriber) stayAway(ctx context.Context) {
 	for s.idles() && ctx.Err() == nil {
 		pause(ctx, pingEvery)
 	}
@@ -84,7 +84,7 @@ func (s *Subscriber) rest(ctx context.Context) {
 	s.Stage.await(ctx, s.Stage.Round()+rounds)
 }
 
-func (s *Subscriber) talk(ctx context.Context) {
+func (s *Subscriber) runConnection(ctx context.Context) {
 	if s.resume() != nil {
 		return
 	}
@@ -126,7 +126,7 @@ func (s *Subscriber) drops() bool {
 	return drops
 }
 
-// resume goes on with the session that is there, or begins one.
+// resume resumes the session, or starts a new one.
 func (s *Subscriber) resume() error {
 	if s.link.Present && s.subscribed {
 		return nil
@@ -150,7 +150,7 @@ func (s *Subscriber) resume() error {
 	return s.link.send(fmt.Sprintf("SUBSCRIBE %v", packet.Filters), packet.Bytes(s.Version))
 }
 
-// handle handles a packet, and reports whether the connection may go on.
+// handle handles a packet, and reports whether the connection continues.
 func (s *Subscriber) handle(p *raw.Received) bool {
 	switch p.Type {
 	case raw.PUBLISH:
@@ -159,7 +159,7 @@ func (s *Subscriber) handle(p *raw.Received) bool {
 		id := s.held[p.ID]
 		s.Log.Trace(s.ID, "< PUBREL id=%d %v", p.ID, id)
 		delete(s.held, p.ID)
-		s.later(raw.PUBCOMP, p.ID, id)
+		s.queueAnswer(raw.PUBCOMP, p.ID, id)
 	case raw.SUBACK:
 		return s.suback(p)
 	case raw.PINGRESP:
@@ -167,7 +167,7 @@ func (s *Subscriber) handle(p *raw.Received) bool {
 			s.settled.Store(int64(s.link.Round))
 		}
 	default:
-		return s.link.other(p)
+		return s.link.handleCommon(p)
 	}
 	return true
 }
@@ -177,7 +177,7 @@ func (s *Subscriber) suback(p *raw.Received) bool {
 	granted := slices.Clone(s.Role.Filters)
 	for i, code := range p.Codes {
 		if code > 2 {
-			return false // it cannot be kept now; the next connection tries again
+			return false // it cannot be stored now; the next connection tries again
 		}
 		granted[i].QoS = code
 	}
@@ -186,24 +186,24 @@ func (s *Subscriber) suback(p *raw.Received) bool {
 	return true
 }
 
-// receive notes a message, unless it is one with QoS 2 that is held already [MQTT-4.3.3].
+// receive records a message, unless it is a QoS 2 message that is held already [MQTT-4.3.3].
 func (s *Subscriber) receive(p *raw.Received) {
-	if p.QoS == 2 && s.holds(p) {
+	if p.QoS == 2 && s.answerHeld(p) {
 		return
 	}
 	id := s.Log.Receive(s.ID, history.Arrival{Topic: p.Topic, Payload: p.Payload, QoS: p.QoS, Retain: p.Retain})
 	s.Log.Trace(s.ID, "< PUBLISH id=%d %v %s qos=%d dup=%t retain=%t", p.ID, id, p.Topic, p.QoS, p.Dup, p.Retain)
 	switch p.QoS {
 	case 1:
-		s.later(raw.PUBACK, p.ID, id)
+		s.queueAnswer(raw.PUBACK, p.ID, id)
 	case 2:
 		s.held[p.ID] = id
-		s.later(raw.PUBREC, p.ID, id)
+		s.queueAnswer(raw.PUBREC, p.ID, id)
 	}
 }
 
-// holds answers a message whose packet identifier is held.
-func (s *Subscriber) holds(p *raw.Received) bool {
+// answerHeld answers a message whose packet identifier is held.
+func (s *Subscriber) answerHeld(p *raw.Received) bool {
 	id, held := s.held[p.ID]
 	if !held {
 		return false
@@ -212,12 +212,12 @@ func (s *Subscriber) holds(p *raw.Received) bool {
 	if p.Payload != id.Payload() {
 		s.Log.Fault(history.Protocol, s.ID, "packet identifier %d is %v's, and was used for %.40q before its PUBREL", p.ID, id, p.Payload)
 	}
-	s.later(raw.PUBREC, p.ID, id)
+	s.queueAnswer(raw.PUBREC, p.ID, id)
 	return true
 }
 
-// later has an acknowledgement sent, after those before it.
-func (s *Subscriber) later(t raw.Type, packetID int, id history.ID) {
+// queueAnswer queues an acknowledgement.
+func (s *Subscriber) queueAnswer(t raw.Type, packetID int, id history.ID) {
 	at := time.Now()
 	if s.Role.Slow > 0 && !s.Stage.Ending() {
 		at = at.Add(time.Duration(s.Random.Int64N(int64(s.Role.Slow))))

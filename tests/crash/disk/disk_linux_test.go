@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// write writes and syncs a file many times and prints how many times each of them failed.
+// write writes and syncs a file many times and prints the number of failures of each.
 func write(path string) error {
 	f, err := os.Create(path)
 	if err != nil {

@@ -13,16 +13,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Faults makes the writes and syncs of a process fail, in spells. Spells are counted in system calls, so that they depend
-// on Random alone; a bad spell also ends after some time, because a store that failed tries less and less often.
+// Faults makes the writes and syncs of a process fail, in spells. A spell's length is in system calls, so that it
+// depends on Random only; a bad spell also ends after some time, because a broker with a failed store retries less
+// and less often.
 type Faults struct {
-	Random *rand.Rand // must be nobody else's
+	Random *rand.Rand // not shared
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	armed  bool
 	bad    bool
 	left   int       // calls until the spell ends
-	until  time.Time // the bad spell's end
+	until  time.Time // time limit of the bad spell
 	failed int
 }
 
@@ -33,25 +34,25 @@ const (
 	maxBadTime = 500 * time.Millisecond
 )
 
-// reasons are what a disk that fails says.
+// reasons are the errors of a failing disk.
 var reasons = []unix.Errno{unix.EIO, unix.ENOSPC, unix.EDQUOT}
 
-// Arm begins or ends the time in which calls may fail.
+// Arm starts or ends the period in which calls may fail.
 func (f *Faults) Arm(on bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.armed = on
 }
 
-// Failed is how many calls were made to fail.
+// Failed returns the number of failed calls.
 func (f *Faults) Failed() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.failed
 }
 
-// Start starts a command whose system calls it then decides about, until the process ends. The program that calls it
-// is started again for that, as CommandFiltered.
+// Start starts a command and decides about its system calls until the process ends. For that it starts the calling
+// program again, as CommandFiltered.
 func (f *Faults) Start(cmd *exec.Cmd) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -99,7 +100,7 @@ func receive(socket int) (int, error) {
 	return fds[0], nil
 }
 
-// notice is a call that waits for an answer: struct seccomp_notif.
+// notice is a pending call: struct seccomp_notif.
 type notice struct {
 	id         uint64
 	pid, flags uint32
@@ -131,7 +132,7 @@ func (f *Faults) supervise(listener int) {
 		}
 		var n notice
 		if control(listener, unix.SECCOMP_IOCTL_NOTIF_RECV, unsafe.Pointer(&n)) != nil {
-			continue // the process was killed, or a signal took the call away; then it comes again
+			continue // the process was killed, or a signal interrupted the call, which then comes again
 		}
 		a := answer{id: n.id, flags: unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE}
 		if reason := f.decide(); reason != 0 {
@@ -148,7 +149,7 @@ func control(fd int, request uint, arg unsafe.Pointer) error {
 	return nil
 }
 
-// decide returns what the next call fails with; 0: it does not.
+// decide returns the error of the next call; 0: it succeeds.
 func (f *Faults) decide() unix.Errno {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -9,17 +9,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// socketFD is where Filtered sends the descriptor on which its system calls are heard.
+// socketFD is the descriptor to which Filtered sends its filter's descriptor.
 const socketFD = 3
 
-// filtered are the system calls that may be made to fail: those with which a file is changed in place and synced.
-// A broker uses none of them but for its files.
+// filtered are the system calls that may fail: those that change and sync a file in place. A broker uses them for its
+// files only.
 var filtered = []uint32{unix.SYS_PWRITE64, unix.SYS_FSYNC, unix.SYS_FDATASYNC, unix.SYS_FTRUNCATE}
 
-// Filtered becomes the program that args name, after it has put a filter in place which asks the parent process about
-// each of the filtered system calls. It returns only if it cannot.
+// Filtered installs a filter that asks the parent process about each filtered system call, and then becomes the
+// program in args. It returns only if it fails.
 func Filtered(args []string) error {
-	runtime.LockOSThread() // the filter is this thread's, which execve makes the only one
+	runtime.LockOSThread() // the filter is per thread, and execve keeps only this one
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("no new privileges: %w", err)
 	}
@@ -35,7 +35,7 @@ func Filtered(args []string) error {
 	return fmt.Errorf("execute %s: %w", args[0], unix.Exec(args[0], args, os.Environ()))
 }
 
-// installFilter puts the filter in place for this thread, and returns the descriptor on which it asks.
+// installFilter installs the filter for this thread, and returns its descriptor.
 func installFilter() (listener int, err error) {
 	program := filterProgram()
 	f := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
@@ -47,8 +47,8 @@ func installFilter() (listener int, err error) {
 	return int(fd), nil
 }
 
-// filterProgram asks about the filtered system calls and allows all others. The number of the system call is the first
-// field of what the filter is given. All processes here are of one architecture, so that is not looked at.
+// filterProgram asks about the filtered system calls and allows all others. The system call's number is the first
+// field of the filter's input. All processes here have the same architecture, so it is not checked.
 func filterProgram() []unix.SockFilter {
 	program := []unix.SockFilter{{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}}
 	for i, call := range filtered {

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Inside starts a command in a mount namespace of its own, so that what it mounts is gone when it ends, however it ends.
-// Who is not root gets a user namespace as well. ErrUnsupported means that neither is allowed.
+// Inside starts a command in a mount namespace of its own, so that its mounts end with it. Without root it gets a
+// user namespace as well. ErrUnsupported means that neither is allowed.
 func Inside(cmd *exec.Cmd) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS}
 	if uid, gid := os.Geteuid(), os.Getegid(); uid != 0 {
@@ -28,7 +28,7 @@ func Inside(cmd *exec.Cmd) error {
 	return err
 }
 
-// Mount makes folder a file system in memory that holds so many bytes. The process must have been started by Inside.
+// Mount mounts a file system in memory of that size on folder. The process must have been started by Inside.
 func Mount(folder string, bytes int64) error {
 	if err := unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""); err != nil {
 		return fmt.Errorf("keep mounts from others: %w", err)
@@ -42,11 +42,11 @@ func Mount(folder string, bytes int64) error {
 	return nil
 }
 
-// Unmount takes away what Mount made, also while somebody uses it.
+// Unmount undoes Mount, even while files are open.
 func Unmount(folder string) error { return unix.Unmount(folder, unix.MNT_DETACH) }
 
-// Limit lets the process pid make no file larger than the file at path is now, but for the system's own rounding. It
-// stands in for a full disk.
+// Limit stops the process pid from growing a file beyond the present size of the file at path, up to the system's
+// rounding. It simulates a full disk.
 func Limit(pid int, path string) error {
 	info, err := os.Stat(filepath.Clean(path))
 	if err != nil {
@@ -55,7 +55,7 @@ func Limit(pid int, path string) error {
 	return limit(pid, func(old unix.Rlimit) uint64 { return min(uint64(info.Size()), old.Max) })
 }
 
-// Lift takes back what Limit did.
+// Lift undoes Limit.
 func Lift(pid int) error { return limit(pid, func(old unix.Rlimit) uint64 { return old.Max }) }
 
 func limit(pid int, soft func(old unix.Rlimit) uint64) error {

@@ -10,29 +10,29 @@ import (
 // Faults needs Linux.
 type Faults struct{ Random *rand.Rand }
 
-// Start returns ErrUnsupported.
+// Start fails with ErrUnsupported.
 func (f *Faults) Start(*exec.Cmd) error { return ErrUnsupported }
 
 // Arm does nothing.
 func (f *Faults) Arm(bool) {}
 
-// Failed is 0.
+// Failed returns 0.
 func (f *Faults) Failed() int { return 0 }
 
-// Filtered returns ErrUnsupported.
+// Filtered fails with ErrUnsupported.
 func Filtered([]string) error { return ErrUnsupported }
 
-// Inside returns ErrUnsupported.
+// Inside fails with ErrUnsupported.
 func Inside(*exec.Cmd) error { return ErrUnsupported }
 
-// Mount returns ErrUnsupported.
+// Mount fails with ErrUnsupported.
 func Mount(string, int64) error { return ErrUnsupported }
 
-// Unmount returns ErrUnsupported.
+// Unmount fails with ErrUnsupported.
 func Unmount(string) error { return ErrUnsupported }
 
-// Limit returns ErrUnsupported.
+// Limit fails with ErrUnsupported.
 func Limit(int, string) error { return ErrUnsupported }
 
-// Lift returns ErrUnsupported.
+// Lift fails with ErrUnsupported.
 func Lift(int) error { return ErrUnsupported }

@@ -1,14 +1,14 @@
-// Package history keeps what the clients of a crash test sent, were promised and received, and finds out what the broker
-// owes them. It believes nothing that the broker says of itself, and knows nothing of its code.
+// Package history records the messages that the clients of a crash test sent, the acknowledgements and the
+// deliveries, and computes the missing ones. It does not trust the broker's own reports, and shares no code with it.
 //
-// What is promised, and what counts as broken:
+// The promises, and the faults:
 //
-//   - A message that was acknowledged (PUBACK, or PUBREC: from there the sender may forget it [MQTT-4.3.3]) arrives at every
-//     subscription whose SUBACK had come before the message was first sent. If not, it is lost.
-//   - What is delivered with QoS 2 arrives once. If not, it came twice.
-//   - What a publisher sends to a topic with one QoS arrives in that order the first time that it arrives
-//     [MQTT-4.6.0-6]; what is sent again may rewind.
+//   - An acknowledged message (PUBACK, or PUBREC, after which the sender may forget it [MQTT-4.3.3]) arrives at every
+//     subscription whose SUBACK came before the message was first sent. Otherwise it is lost.
+//   - A message delivered with QoS 2 arrives once. Otherwise it came twice.
+//   - A publisher's messages to a topic with one QoS arrive for the first time in their order
+//     [MQTT-4.6.0-6]; resent messages may repeat earlier ones.
 //   - A group of a shared subscription is one subscription, whichever member receives.
-//   - A retained message that was acknowledged is there at the end, or a later one of its topic.
-//   - Whatever arrives was sent, to that topic, with that payload.
+//   - An acknowledged retained message is there at the end, or a later one of its topic.
+//   - Every delivery is a sent message, with its topic and payload.
 package history

@@ -7,31 +7,31 @@ import (
 	"strings"
 )
 
-// Kind says which promise was broken.
+// Kind is the kind of a broken promise.
 type Kind string
 
 // The kinds.
 const (
-	Lost     Kind = "lost"     // acknowledged, and did not arrive
+	Lost     Kind = "lost"     // acknowledged, and not delivered
 	Twice    Kind = "twice"    // arrived again with QoS 2
-	Order    Kind = "order"    // arrived after what was sent later
-	Foreign  Kind = "foreign"  // was never sent so, or nobody subscribed to it
-	Session  Kind = "session"  // the broker forgot a session that it had made promises to
+	Order    Kind = "order"    // arrived after a later message
+	Foreign  Kind = "foreign"  // was never sent like this, or had no subscription
+	Session  Kind = "session"  // the broker forgot a session with promises
 	Retained Kind = "retained" // the retained message is older than an acknowledged one
-	Protocol Kind = "protocol" // the broker sent what it may not send
-	Service  Kind = "service"  // the broker did not start, stop or serve as it must
+	Protocol Kind = "protocol" // the broker sent an invalid packet
+	Service  Kind = "service"  // the broker failed to start, stop or serve
 )
 
-// Fault is a promise that was broken.
+// Fault is a broken promise.
 type Fault struct {
 	Kind    Kind
 	Who     string   // the client, or the group
-	Message *Message // nil if it is not about one
+	Message *Message // nil if it concerns no message
 	Text    string
 	Round   int // in which it was found
 }
 
-// String is one line.
+// String formats the fault on one line.
 func (f Fault) String() string {
 	s := fmt.Sprintf("%-8s %s: ", f.Kind, f.Who)
 	if m := f.Message; m != nil {
@@ -40,7 +40,7 @@ func (f Fault) String() string {
 	return fmt.Sprintf("%s%s; found in round %d", s, f.Text, f.Round)
 }
 
-// Fault notes what a client found wrong.
+// Fault records a fault found by a client.
 func (l *Log) Fault(kind Kind, who, format string, args ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -51,14 +51,14 @@ func (l *Log) fault(kind Kind, who string, m *Message, format string, args ...an
 	l.faults = append(l.faults, Fault{kind, who, m, fmt.Sprintf(format, args...), l.now.Round})
 }
 
-// Faults are those that were found so far. What has not arrived yet is not among them.
+// Faults returns the faults found so far. Missing messages are not among them yet.
 func (l *Log) Faults() []Fault {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Clone(l.faults)
 }
 
-// Owed is how many deliveries are still to come. It stops counting at limit; 0: it does not.
+// Owed returns the number of outstanding deliveries. It stops counting at limit; 0: no limit.
 func (l *Log) Owed(limit int) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -78,7 +78,7 @@ func (l *Log) Owed(limit int) int {
 	return n
 }
 
-// Owes reports whether a message is still to come to anybody.
+// Owes reports whether a delivery of a message is outstanding.
 func (l *Log) Owes(id ID) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -86,15 +86,15 @@ func (l *Log) Owes(id ID) bool {
 	return slices.ContainsFunc(l.holders, func(h *holder) bool { return h.isOwed(i, l.messages[i]) })
 }
 
-// isSettled reports whether the message with an index will never be owed to h again: its fate is known, and if it is
-// owed it has arrived.
+// isSettled reports whether the message with an index will never be owed to h again: its outcome is known, and if it
+// is owed it has arrived.
 func (l *Log) isSettled(h *holder, i int) bool {
 	m := l.messages[i]
 	return (m.Acked.Event > 0 || m.Refused.Event > 0) && !h.isOwed(i, m)
 }
 
-// Verify returns every fault, once nothing more will arrive: those that were found on the way and every message that
-// is owed. found are the retained messages that a new subscriber was sent, by topic.
+// Verify returns all faults at the end: those recorded and every message still owed. found are the retained messages
+// that a new subscriber got, by topic.
 func (l *Log) Verify(found map[string]ID) []Fault {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -131,14 +131,14 @@ func (l *Log) verifyRetained(found map[string]ID) {
 	}
 }
 
-// Kept is the number of topics that have a retained message which was acknowledged.
+// Kept returns the number of topics with an acknowledged retained message.
 func (l *Log) Kept() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return len(l.kept())
 }
 
-// kept are the last retained messages that were acknowledged, by topic.
+// kept returns the last acknowledged retained messages by topic.
 func (l *Log) kept() map[string]*Message {
 	acked := map[string]*Message{}
 	for _, m := range l.messages {

@@ -9,7 +9,7 @@ import (
 	"github.com/outcry-mqtt/outcry/tests/crash/history"
 )
 
-// step is something that happens in a history.
+// step is an event of a history.
 type step func(*history.Log)
 
 func id(n int) history.ID { return history.ID{Publisher: "p", Number: n} }
@@ -44,12 +44,12 @@ func arrived(client string, a history.Arrival) step {
 	return func(l *history.Log) { l.Receive(client, a) }
 }
 
-// TestVerify holds histories, good ones and those of a broker that lies, against the kinds of fault in them.
+// TestVerify checks the faults found in histories of correct and faulty brokers.
 func TestVerify(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		steps []step
-		found map[string]history.ID // that are retained at the end
+		found map[string]history.ID // the retained messages at the end
 		want  []history.Kind
 	}{
 		{"all arrives", []step{subscribed("s", "", "#", 2),

@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// Log is a history while it is made. Its methods may be called from any goroutine.
+// Log is a history in progress. Its methods are safe for concurrent use.
 type Log struct {
 	began time.Time
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	trace    *bufio.Writer
 	now      Moment
-	messages []*Message // in the order in which they were sent
+	messages []*Message // in the order of their sending
 	index    map[ID]int // of messages
 	holders  []*holder
 	byClient map[string]*holder
@@ -24,16 +24,16 @@ type Log struct {
 	stats    Stats
 }
 
-// Stats are counts of what happened.
+// Stats are the counts of a history.
 type Stats struct {
 	Sent, Acked, Refused uint64 // messages
 	Resent               uint64 // PUBLISH with DUP
 	Received             uint64 // deliveries, each message once per subscription
-	Duplicates           uint64 // more deliveries, of QoS 1
-	SharedTwice          uint64 // deliveries to a second member of a group, of any QoS
+	Duplicates           uint64 // further deliveries at QoS 1
+	SharedTwice          uint64 // deliveries to a second member of a group, at any QoS
 }
 
-// New makes an empty history. Every packet that is told to Trace is written to trace.
+// New returns an empty history. Calls of Trace are written to trace.
 func New(trace io.Writer) *Log {
 	return &Log{
 		began:    time.Now(),
@@ -43,43 +43,43 @@ func New(trace io.Writer) *Log {
 	}
 }
 
-// BeginRound notes that the broker begins another life.
+// BeginRound records the start of the broker's next life.
 func (l *Log) BeginRound(n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.now.Round = n
 }
 
-// Trace writes a line to the trace: the time since the beginning, the round, who, and what.
+// Trace writes a line to the trace: the time since the start, the round, who, and the text.
 func (l *Log) Trace(who, format string, args ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	fmt.Fprintf(l.trace, "%10.4f r%03d %-4s ", time.Since(l.began).Seconds(), l.now.Round, who)
 	fmt.Fprintf(l.trace, format, args...)
-	l.trace.WriteByte('\n') // an error stays, and is Flush's
+	l.trace.WriteByte('\n') // Flush returns an error
 }
 
-// Flush writes all of the trace that is still held back.
+// Flush writes the buffered part of the trace.
 func (l *Log) Flush() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.trace.Flush()
 }
 
-// Stats are the counts so far.
+// Stats returns the counts so far.
 func (l *Log) Stats() Stats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.stats
 }
 
-// tick is the next moment. l.mu is held.
+// tick returns the next moment. l.mu is held.
 func (l *Log) tick() Moment {
 	l.now.Event++
 	return l.now
 }
 
-// Send notes a message that is about to be sent for the first time.
+// Send records a message just before its first sending.
 func (l *Log) Send(m Message) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -89,14 +89,14 @@ func (l *Log) Send(m Message) {
 	l.stats.Sent++
 }
 
-// Resend notes that a message is sent again.
+// Resend records that a message is sent again.
 func (l *Log) Resend() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.stats.Resent++
 }
 
-// Ack notes that the broker has taken a message.
+// Ack records the broker's acknowledgement of a message.
 func (l *Log) Ack(id ID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -104,7 +104,7 @@ func (l *Log) Ack(id ID) {
 	l.stats.Acked++
 }
 
-// Refuse notes that the broker has refused a message. Its publisher gives it up.
+// Refuse records the broker's refusal of a message. Its publisher gives it up.
 func (l *Log) Refuse(id ID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -112,7 +112,7 @@ func (l *Log) Refuse(id ID) {
 	l.stats.Refused++
 }
 
-// Subscribe notes that a client is about to ask for filters. Clients that name the same group are members of one shared
+// Subscribe records a client's SUBSCRIBE before it is sent. Clients with the same group are members of one shared
 // subscription.
 func (l *Log) Subscribe(client, group string, filters []Filter) {
 	l.mu.Lock()
@@ -122,7 +122,7 @@ func (l *Log) Subscribe(client, group string, filters []Filter) {
 	h.asked = append(h.asked, filters...)
 }
 
-// Subscribed notes that filters which a client has asked for were granted.
+// Subscribed records the granted filters of a client.
 func (l *Log) Subscribed(client string, filters []Filter) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -131,7 +131,7 @@ func (l *Log) Subscribed(client string, filters []Filter) {
 	}
 }
 
-// holder finds or makes the holder of a client's subscriptions.
+// holder returns the holder of a client's subscriptions, a new one if needed.
 func (l *Log) holder(client, group string) *holder {
 	name := client
 	if group != "" {
@@ -147,14 +147,14 @@ func (l *Log) holder(client, group string) *holder {
 	return h
 }
 
-// Arrival is a message as a subscriber received it. What it received with QoS 2 is noted once for each handshake.
+// Arrival is a received message. A QoS 2 message arrives once per handshake.
 type Arrival struct {
 	Topic, Payload string
 	QoS            byte
-	Retain         bool // a copy of what is retained, which no promise is about
+	Retain         bool // a retained message; no promise covers it
 }
 
-// Receive notes an arrival and what is wrong with it, and returns which message it was.
+// Receive records an arrival and its faults, and returns the message's ID.
 func (l *Log) Receive(client string, a Arrival) ID {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -181,7 +181,7 @@ func (l *Log) receive(client string, h *holder, i int, a Arrival) {
 	count := h.count(i)
 	if *count == 0 {
 		l.stats.Received++
-		// What was sent before there was a subscription may come behind what was sent after: when it is sent again.
+		// A message sent before the subscription may arrive behind later ones: when it is resent.
 		if late := h.first(m); late != nil && !h.shared && !m.Will && h.promised(m) > 0 {
 			l.fault(Order, client, m, "arrived after %v, which was sent %v to the same topic with the same QoS", late.ID, late.Sent)
 		}

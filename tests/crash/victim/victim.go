@@ -1,4 +1,4 @@
-// Package victim runs the broker that a crash test kills: the real program with a data folder that outlives it.
+// Package victim runs the broker of a crash test: the real program with a data folder that outlives it.
 package victim
 
 import (
@@ -15,14 +15,14 @@ import (
 	"time"
 )
 
-// Victim says how a broker is started. Its first life binds free ports, the later ones the same.
+// Victim is a broker's configuration. Its first life binds free ports, later ones the same.
 type Victim struct {
-	Binary string   // outcry
-	Folder string   // for the log and the address file; must be there
-	Data   string   // folder of the broker's data
-	Args   []string // more, for "outcry serve"
+	Binary string   // path of outcry
+	Folder string   // for the log and the address file; must exist
+	Data   string   // data folder of the broker
+	Args   []string // further arguments of "outcry serve"
 
-	// Start, if not nil, starts the command in place of its own Start.
+	// Start, if not nil, replaces the command's own Start.
 	Start func(*exec.Cmd) error
 
 	addresses map[string]string // by listener
@@ -34,13 +34,13 @@ type Life struct {
 	cmd     *exec.Cmd
 	began   time.Time
 	exited  chan struct{}
-	address string // of the file that says when it is ready
+	address string // of the file that is written when the broker is ready
 }
 
-// LogFile is where all lives write their standard output and error.
+// LogFile returns the path of all lives' standard output and error.
 func (v *Victim) LogFile() string { return filepath.Join(v.Folder, "broker.log") }
 
-// Address is that of a listener, tcp or http, once the first life was ready.
+// Address returns the address of a listener, tcp or http, after the first life was ready.
 func (v *Victim) Address(listener string) string { return v.addresses[listener] }
 
 // Begin starts a life. round is for the log.
@@ -79,7 +79,7 @@ func (v *Victim) command(addressFile string) *exec.Cmd {
 	}
 	args := []string{"serve", "--open", "--tcp", tcp, "--ws", "", "--http", http, "--data", v.Data, "--addr-file", addressFile}
 	cmd := exec.Command(v.Binary, append(args, v.Args...)...)
-	cmd.Dir = v.Folder // where there is no config.yaml
+	cmd.Dir = v.Folder // a folder without a config.yaml
 	for _, entry := range os.Environ() {
 		if !strings.HasPrefix(entry, "OUTCRY_") {
 			cmd.Env = append(cmd.Env, entry)
@@ -88,7 +88,7 @@ func (v *Victim) command(addressFile string) *exec.Cmd {
 	return cmd
 }
 
-// loopback is an address that probably nobody else uses, so that a broker which starts again finds its port free.
+// loopback returns a probably unused address, so that a restarted broker finds its port free.
 func loopback() string {
 	if runtime.GOOS != "linux" {
 		return "127.0.0.1"
@@ -97,8 +97,8 @@ func loopback() string {
 	return fmt.Sprintf("127.%d.%d.%d", 16+pid>>16&63, pid>>8&255, 1+pid&127)
 }
 
-// Ready waits until the broker takes clients, and returns how long that took since it was started. If the process ends
-// or ctx does, it returns an error.
+// Ready waits until the broker accepts clients, and returns the duration of its start. If the process ends or ctx
+// does, it returns an error.
 func (l *Life) Ready(ctx context.Context) (time.Duration, error) {
 	for {
 		text, err := os.ReadFile(l.address)
@@ -116,13 +116,13 @@ func (l *Life) Ready(ctx context.Context) (time.Duration, error) {
 	}
 }
 
-// Exited is closed when the process has ended.
+// Exited returns a channel that is closed when the process has ended.
 func (l *Life) Exited() <-chan struct{} { return l.exited }
 
-// Outcome says how the process ended, once it has.
+// Outcome describes the end of the process.
 func (l *Life) Outcome() string { return l.cmd.ProcessState.String() }
 
-// Pid is the process's.
+// Pid returns the process's id.
 func (l *Life) Pid() int { return l.cmd.Process.Pid }
 
 // Kill ends the process with SIGKILL, and waits for its end. It reports whether the process was still alive.
@@ -133,10 +133,10 @@ func (l *Life) Kill() bool {
 	return err == nil && ok && status.Signaled()
 }
 
-// Terminate sends SIGTERM, and waits for nothing.
+// Terminate sends SIGTERM, without waiting.
 func (l *Life) Terminate() error { return l.cmd.Process.Signal(syscall.SIGTERM) }
 
-// Stop ends the process with SIGTERM. It has to end with status 0 before ctx does.
+// Stop ends the process with SIGTERM. It must exit with status 0 before ctx ends.
 func (l *Life) Stop(ctx context.Context) error {
 	if err := l.Terminate(); err != nil {
 		return fmt.Errorf("SIGTERM: %w", err)

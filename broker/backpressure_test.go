@@ -1,0 +1,116 @@
+package broker_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/outcry-mqtt/outcry/broker"
+	"github.com/outcry-mqtt/outcry/broker/conformance/raw"
+	"github.com/outcry-mqtt/outcry/broker/storage"
+)
+
+// many is n filters that begin with a name.
+func many(name string, n int) []string {
+	all := make([]string, n)
+	for i := range all {
+		all[i] = fmt.Sprint(name, "/", i)
+	}
+	return all
+}
+
+func subscribeTo(filters []string) []byte {
+	s := raw.Subscribe{ID: 9}
+	for _, f := range filters {
+		s.Filters = append(s.Filters, raw.Filter{Name: f, Options: 1})
+	}
+	return s.Bytes(raw.V5)
+}
+
+// replaying is the number of stored subscriptions with an unfinished replay of retained messages.
+func (s *memoryStore) replaying() (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, value := range s.values[storage.SpaceSubscriptions] {
+		if value[1]&64 != 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// TestSubscribersWaitForTheStore has durable sessions subscribe to, and unsubscribe from, more filters than may wait for a
+// store that stands still: they are held, and others are not.
+func TestSubscribersWaitForTheStore(t *testing.T) {
+	t.Parallel()
+	const clients, each = 4, 5000
+	disk := newDisk()
+	s := start(t, broker.Options{Store: disk, Shards: 1})
+	t.Cleanup(disk.flow)
+	var all []*raw.Client
+	for i := range clients {
+		all = append(all, s.connect(v5Durable(fmt.Sprint("many", i))))
+	}
+	few, publisher := s.connect(v5Durable("few")), s.connect(v5Durable("publisher"))
+	few.Subscribe(1, "few/0")
+	publisher.Subscribe(1, "own") // from now on it waits for the store where others do
+	held := func() {
+		t.Helper()
+		s.eventually("held", func(broker.Stats) bool { return s.HeldForStore() == clients })
+		if n := s.StoringOps(); n > broker.MostStoringUnits+16*1000 {
+			t.Errorf("%d operations wait for the store", n)
+		}
+	}
+	disk.stall(0)
+	for i, c := range all {
+		c.Send(subscribeTo(many(fmt.Sprint("topic", i), each)))
+	}
+	held()
+	before := s.Stats().Subscriptions
+	few.Send(subscribeTo(many("few", 10)))
+	s.eventually("a few filters", func(st broker.Stats) bool { return st.Subscriptions == before+9 })
+	publisher.Send(raw.Publish{Topic: "few/1", Payload: "x", QoS: 1, ID: 1}.Bytes(raw.V5))
+	few.ExpectPublish("few/1", "x")
+	disk.flow()
+	few.ExpectAck(raw.SUBACK, 9)
+	publisher.ExpectAck(raw.PUBACK, 1)
+	for _, c := range all {
+		if codes := c.ExpectAck(raw.SUBACK, 9).Codes; len(codes) != each || strings.Count(string(codes), "\x01") != each {
+			t.Errorf("%d codes, of %d filters", len(codes), each)
+		}
+	}
+	if n := disk.count(storage.SpaceSubscriptions); n != clients*each+11 {
+		t.Errorf("%d subscriptions are stored when they are acknowledged", n)
+	}
+	s.eventually("stored again after the replay", func(broker.Stats) bool { return disk.replaying() == 0 })
+
+	s.eventually("the store rests", func(broker.Stats) bool { return s.StoringOps() == 0 })
+	disk.stall(0)
+	for i, c := range all {
+		c.Send(raw.Unsubscribe{ID: 10, Filters: many(fmt.Sprint("topic", i), each)}.Bytes(raw.V5))
+	}
+	held()
+	disk.flow()
+	for _, c := range all {
+		c.ExpectAck(raw.UNSUBACK, 10)
+	}
+	if n := disk.count(storage.SpaceSubscriptions); n != 11 {
+		t.Errorf("%d subscriptions are stored when the others' end is acknowledged", n)
+	}
+}
+
+// TestSubscribeThatFailsInPart has a store fail for the first part of a SUBSCRIBE and work again for the rest.
+func TestSubscribeThatFailsInPart(t *testing.T) {
+	t.Parallel()
+	disk := newDisk()
+	s := start(t, broker.Options{Store: disk, Shards: 1})
+	t.Cleanup(disk.flow)
+	c := s.connect(v5Durable("c"))
+	s.eventually("the store rests", func(broker.Stats) bool { return s.StoringOps() == 0 })
+	disk.stall(0)
+	c.Send(subscribeTo(many("topic", 5000)))
+	s.eventually("held", func(broker.Stats) bool { return s.HeldForStore() == 1 })
+	disk.failWaiting(errors.New("no"))
+	c.ExpectEnd(0x89)
+}

@@ -1,0 +1,113 @@
+package broker
+
+import "github.com/outcry-mqtt/outcry/internal/wire"
+
+const (
+	// largeMessage is the size of payload and properties from which a message is not copied into outboxes.
+	largeMessage = 64 << 10
+	// largeProps is the size from which properties are written without a copy.
+	largeProps = 16 << 10
+	// lentRest is the number of bytes from which a blocked connection may refer to the unsent rest of a turn's frames; a shorter
+	// rest is copied.
+	lentRest = 16 << 10
+)
+
+// isLarge reports whether the message is written without a copy.
+func (m *message) isLarge() bool { return len(m.payload)+len(m.props) >= largeMessage }
+
+// sendLarge writes a large message at once. Unsent bytes refer to a copy of the message that all connections share.
+func (c *conn) sendLarge(d *delivery, o *wire.Outgoing) {
+	if c.flush(); !c.isUp() {
+		return
+	}
+	blocks := c.largeBlocks(d)
+	head, data := c.largeHead(o, blocks), o.Payload
+	if blocks != nil {
+		data = blocks
+		c.shard.stats.bytesSaved += uint64(max(len(o.Payload)-len(blocks), 0))
+	}
+	if blocked := c.out.wire.len() > 0; blocked || len(data) == 0 || c.sharesProps(o) {
+		c.blockLarge(d, head, blocks != nil, 0)
+		if !blocked {
+			c.flushWire()
+		}
+		return
+	}
+	if c.carrier != nil { // the carrier refers to the bytes later
+		data = c.shard.ownBytes(d.m, blocks != nil)
+	}
+	n, err := c.writeShared(head, data)
+	if err != nil {
+		c.writeFailed()
+		return
+	}
+	c.wrote(n)
+	if n < len(head)+len(data) {
+		c.blockLarge(d, head, blocks != nil, n)
+		c.block()
+	}
+}
+
+// largeBlocks returns the payload in DEFLATE blocks, without the bytes that end a message (emptyBlock); nil: it is sent
+// uncompressed.
+func (c *conn) largeBlocks(d *delivery) []byte {
+	if !c.output.deflates || d.m != c.shard.enc.current || len(d.m.props) >= largeProps {
+		return nil
+	}
+	blocks := c.shard.enc.packer.packed(c.shard)
+	if len(blocks) == 0 {
+		return nil
+	}
+	return blocks[:len(blocks)-emptyBlock]
+}
+
+// sharesProps reports whether the properties are written without a copy, as the payload is.
+func (c *conn) sharesProps(o *wire.Outgoing) bool {
+	return c.version == wire.V5 && len(o.Props) >= largeProps
+}
+
+// largeHead returns all bytes before the shared ones, valid until the next call. blocks is nil for an uncompressed payload.
+func (c *conn) largeHead(o *wire.Outgoing, blocks []byte) []byte {
+	s := c.shard
+	b := s.enc.head[:0]
+	b = append(b, s.enc.wsHeader[:]...) // room for the frame's header
+	opcode, rest := byte(opBinary), len(o.Payload)
+	if c.sharesProps(o) {
+		rest += len(o.Props)
+	}
+	if blocks != nil {
+		opcode, rest = opBinary|rsv1, len(blocks)
+		b = append(b, make([]byte, storedHead)...)
+	}
+	b = wire.AppendPublishHead(b, c.version, o)
+	if c.version == wire.V5 && !c.sharesProps(o) {
+		b = append(b, o.Props...)
+	}
+	if blocks != nil {
+		b = sealStored(b, wsHeaderBytes)
+	}
+	s.enc.head = b
+	if c.ws == nil {
+		return b[wsHeaderBytes:]
+	}
+	h := c.ws.header(&s.enc.wsHeader, opcode, len(b)-wsHeaderBytes+rest)
+	return b[wsHeaderBytes-copy(b[wsHeaderBytes-len(h):], h):]
+}
+
+// blockLarge keeps the unsent bytes of a message of which the socket has accepted n bytes.
+func (c *conn) blockLarge(d *delivery, head []byte, packed bool, n int) {
+	u := c.backlog()
+	u.add(c.shard, head[min(n, len(head)):])
+	if c.version == wire.V5 && len(d.m.props) >= largeProps { // then n is 0
+		u.share(d.m.ownCopy().props)
+	}
+	u.share(c.shard.ownBytes(d.m, packed)[max(n-len(head), 0):])
+}
+
+// ownBytes returns the shared copy of a message's payload, or of its blocks if packed.
+func (s *shard) ownBytes(m *message, packed bool) []byte {
+	if packed {
+		return s.enc.packer.ownPayload()
+	}
+	return m.ownCopy().payload
+}

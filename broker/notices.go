@@ -1,0 +1,63 @@
+package broker
+
+import "github.com/outcry-mqtt/outcry/internal/wheel"
+
+import "time"
+
+// Topics that begin with $me/ are private to a client: the broker uses them to inform the client about itself. No other
+// client receives them, only wildcards that begin with $me/ match them, and no client may publish to them.
+const (
+	meTopics     = "$me"
+	droppedTopic = "$me/dropped"
+)
+
+// noticeEvery is the minimum interval between two notices to one client.
+const noticeEvery = time.Second
+
+// notices lists the sessions of a shard whose clients must be told of losses.
+type notices struct {
+	sessions []*session
+	timer    wheel.Timer // one for all sessions
+}
+
+// listLosses schedules the next notice to the client if its losses have changed.
+func (ss *session) listLosses() {
+	s, g := ss.shard, ss.losses
+	if g == nil || !g.isNews() || g.listed {
+		return
+	}
+	g.listed = true
+	s.notices.sessions = append(s.notices.sessions, ss)
+	if !s.notices.timer.Armed() {
+		s.wheel.Arm(&s.notices.timer, deadline(s.now, noticeEvery))
+	}
+}
+
+// isNews reports whether there are losses of which the client has not been told.
+func (g *losses) isNews() bool { return g.changed || g.denied != nil && g.denied.changed }
+
+// tellLosses sends the listed clients their losses since the last notice.
+func (s *shard) tellLosses() {
+	gaps := s.notices.sessions
+	s.notices.sessions = nil // a session may be listed again while these are sent
+	for _, ss := range gaps {
+		ss.losses.listed = false
+		ss.tellLosses()
+	}
+}
+
+// tellLosses sends the client its losses if it is connected and has subscribed to the topic. A client with blocked output is
+// told once it reads again: until then each notice would displace a message and so cause the next notice.
+func (ss *session) tellLosses() {
+	if ss.losses == nil || ss.conn == nil || ss.conn.output.blocked != nil {
+		return
+	}
+	if ss.losses.changed {
+		ss.losses.changed = false
+		ss.tell(droppedTopic, ss.losses.encode())
+	}
+	if d := ss.losses.denied; d != nil && d.changed {
+		d.changed = false
+		ss.tell(deniedTopic, d.encode())
+	}
+}

@@ -1,0 +1,91 @@
+package access
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/outcry-mqtt/outcry/cmd/outcry/config"
+	"github.com/outcry-mqtt/outcry/hooks/rules"
+)
+
+// aclAnswer is the output of acl test.
+type aclAnswer struct {
+	config *config.Loaded
+
+	Allow      bool        `json:"allow"`
+	Action     string      `json:"action"`
+	Topic      string      `json:"topic,omitempty"`
+	QoS        uint8       `json:"qos"`
+	Retain     bool        `json:"retain"`
+	GrantedQoS *uint8      `json:"granted_qos,omitempty"` // of an allowed subscription
+	User       string      `json:"user"`
+	Client     string      `json:"client,omitempty"`
+	Rule       string      `json:"rule,omitempty"` // the deciding rule, such as rooms[2].join[0], or the nearest one
+	At         string      `json:"at,omitempty"`   // its position, such as config.yaml:12:5
+	Topics     string      `json:"topics,omitempty"`
+	Reason     string      `json:"reason"`
+	Passed     []aclPassed `json:"passed"`
+}
+
+// aclPassed is a rule that did not decide.
+type aclPassed struct {
+	Rule   string `json:"rule"`
+	At     string `json:"at"`
+	Reason string `json:"reason"`
+}
+
+// setDecision copies a decision.
+func (a *aclAnswer) setDecision(d rules.Decision) {
+	a.Allow, a.Rule, a.Topics, a.Reason = d.Allow, d.Path, d.Topics, d.Reason
+	if d.Allow && a.Action == "subscribe" {
+		a.GrantedQoS = &d.QoS
+	}
+	if a.Rule == "" {
+		a.Rule = d.Nearest
+	}
+	if a.Rule != "" {
+		a.At = a.where(a.Rule)
+	}
+	a.Passed = []aclPassed{}
+	for _, p := range d.Passed {
+		a.Passed = append(a.Passed, aclPassed{p.Path, a.where(p.Path), p.Reason})
+	}
+}
+
+// where returns the position of a rule.
+func (a *aclAnswer) where(path string) string {
+	if strings.HasPrefix(path, "claims.") {
+		return "the client's claims"
+	}
+	return a.config.Where(path).String()
+}
+
+func (f *aclFlags) print(w io.Writer, a *aclAnswer) error {
+	if f.json {
+		e := json.NewEncoder(w)
+		e.SetEscapeHTML(false)
+		return e.Encode(a)
+	}
+	if f.verbose {
+		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+		for _, p := range a.Passed {
+			fmt.Fprintf(t, "passed   %s\t%s\t%s\n", p.Rule, p.At, p.Reason)
+		}
+		if err := t.Flush(); err != nil {
+			return err
+		}
+	}
+	verdict := "denied "
+	if a.Allow {
+		verdict = "allowed"
+	}
+	text := a.Reason
+	if a.At != "" {
+		text += " (" + a.At + ")"
+	}
+	_, err := fmt.Fprintln(w, verdict+"  "+text)
+	return err
+}
