@@ -150,13 +150,10 @@ func (ss *session) leaveMissed() {
 
 // catchUp sends the client one missed retained message, or starts a replay of them. It returns false if it must wait for acknowledgements.
 func (s *shard) catchUp(ss *session) bool {
-	x := ss.losses.missed
-	if x.behind {
-		ss.recover(x)
-		x.behind = false
-		ss.endMissed()
+	if ss.recoverMissed() {
 		return true
 	}
+	x := ss.losses.missed
 	began := s.b.clock.now()
 	defer func() { s.replayer.spent += s.b.clock.now() - began }()
 	for name, t := range x.topics {
@@ -174,16 +171,27 @@ func (s *shard) catchUp(ss *session) bool {
 	return true
 }
 
-// recover adds the retained messages since the oldest missed one to the session's replay, for each subscription that does not
-// get all of them anyway. After a restart the oldest one is unknown: a subscription with Retain Handling 2 then gets none.
-func (ss *session) recover(x *missed) {
+// recoverMissed adds the retained messages since the oldest missed one to the session's replay, for each subscription that does
+// not get all of them anyway. After a restart the oldest one is unknown: a subscription with Retain Handling 2 then gets none.
+// It returns false if every missed message is noted by its topic.
+func (ss *session) recoverMissed() bool {
+	if !ss.misses() || !ss.losses.missed.behind {
+		return false
+	}
+	x := ss.losses.missed
 	until := ss.shard.b.retained.last.Load()
 	ss.subs.each(func(sub *subscription) {
 		if sub.group() == nil && !sub.isOwn() && !sub.replays && (x.since > 0 || sub.handling != 2) {
+			if ss.replay == nil {
+				ss.replay = new(replay)
+			}
 			ss.replay.wait(sub, serialRange{from: x.since, until: until, qos: x.qos})
 			ss.replay.recovers = true
 		}
 	})
+	x.behind = false
+	ss.endMissed()
+	return true
 }
 
 // missedDelivery returns the delivery for a missed topic, once for all subscriptions of the session. d.m is nil if there is

@@ -216,6 +216,7 @@ func (ss *session) abandon() {
 func (ss *session) resume() {
 	ss.recheck() // the rules or the identity's claims may have changed
 	ss.shareOnline()
+	ss.recoverMissed() // now, while the subscriptions below still count as not replayed
 	ss.pump()
 	ss.subs.each(func(sub *subscription) {
 		if sub.replays && (ss.replay == nil || !ss.replay.has(sub)) { // interrupted by a crash
