@@ -29,6 +29,7 @@ type turnState struct {
 	oldest     int64          // when this turn's oldest message was read, on the broker's clock
 	sent       uint64         // messages sent in this turn
 	writes     int            // connections written to in this turn
+	large      int64          // time spent in this turn on writing large messages, in ns
 }
 
 // budget is the time and work left to the current slice.

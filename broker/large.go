@@ -1,6 +1,10 @@
 package broker
 
-import "github.com/outcry-mqtt/outcry/internal/wire"
+import (
+	"time"
+
+	"github.com/outcry-mqtt/outcry/internal/wire"
+)
 
 const (
 	// largeMessage is the size of payload and properties from which a message is not copied into outboxes.
@@ -10,13 +14,18 @@ const (
 	// lentRest is the number of bytes from which a blocked connection may refer to the unsent rest of a turn's frames; a shorter
 	// rest is copied.
 	lentRest = 16 << 10
+	// largeTime is a shard's time in a turn for writing large messages as they are delivered. The kernel copies a megabyte for each
+	// subscriber, and other clients must not wait for all of them.
+	largeTime = 10 * time.Millisecond
 )
 
 // isLarge reports whether the message is written without a copy.
 func (m *message) isLarge() bool { return len(m.payload)+len(m.props) >= largeMessage }
 
-// sendLarge writes a large message at once. Unsent bytes refer to a copy of the message that all connections share.
+// sendLarge writes a large message at once, or when the socket is next found writable if the turn's largeTime is used up. Unsent
+// bytes refer to a copy of the message that all connections share.
 func (c *conn) sendLarge(d *delivery, o *wire.Outgoing) {
+	s := c.shard
 	if c.flush(); !c.isUp() {
 		return
 	}
@@ -24,7 +33,7 @@ func (c *conn) sendLarge(d *delivery, o *wire.Outgoing) {
 	head, data := c.largeHead(o, blocks), o.Payload
 	if blocks != nil {
 		data = blocks
-		c.shard.stats.bytesSaved += uint64(max(len(o.Payload)-len(blocks), 0))
+		s.stats.bytesSaved += uint64(max(len(o.Payload)-len(blocks), 0))
 	}
 	if blocked := c.out.wire.len() > 0; blocked || len(data) == 0 || c.sharesProps(o) {
 		c.blockLarge(d, head, blocks != nil, 0)
@@ -34,14 +43,18 @@ func (c *conn) sendLarge(d *delivery, o *wire.Outgoing) {
 		return
 	}
 	if c.carrier != nil { // the carrier refers to the bytes later
-		data = c.shard.ownBytes(d.m, blocks != nil)
+		data = s.ownBytes(d.m, blocks != nil)
 	}
-	n, err := c.writeShared(head, data)
-	if err != nil {
-		c.writeFailed()
-		return
+	n, began := 0, s.b.clock.now()
+	if c.carrier != nil || s.turns.large < int64(largeTime) {
+		var err error
+		if n, err = c.writeShared(head, data); err != nil {
+			c.writeFailed()
+			return
+		}
+		c.wrote(n)
+		s.turns.large += s.b.clock.now() - began
 	}
-	c.wrote(n)
 	if n < len(head)+len(data) {
 		c.blockLarge(d, head, blocks != nil, n)
 		c.block()

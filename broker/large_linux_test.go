@@ -75,6 +75,40 @@ func TestStalledClientsShareLargeMessages(t *testing.T) {
 	}
 }
 
+// TestLargeMessagesToManyAreWhole publishes to more clients than a shard has time for in a turn, so that most of them are written
+// to in later turns.
+func TestLargeMessagesToManyAreWhole(t *testing.T) {
+	const clients, messages, size = 300, 3, 1 << 20
+	for _, k := range carriages[:3] { // a stream writes in a goroutine of its own
+		t.Run(k.name, func(t *testing.T) {
+			s := start(t, broker.Options{Limits: broker.Limits{MaxPacketBytes: 2 * size, MaxParkedBytes: 2 * messages * size}})
+			addr := s.listen(k.link, k.wrap)
+			var all []*raw.Client
+			for i := range clients {
+				conn := s.conn(addr)
+				if k.link.Framed {
+					f := raw.NewFrames(conn)
+					f.Deflate = k.deflate
+					conn = f
+				}
+				c := raw.New(t, conn, raw.V5)
+				c.Connect(raw.Connect{Version: raw.V5, ID: fmt.Sprint("reader", i), Clean: true})
+				c.Subscribe(byte(i%2), "large/#")
+				all = append(all, c)
+			}
+			p := s.connect(raw.Connect{Version: raw.V5, ID: "publisher", Clean: true})
+			r := rand.New(rand.NewPCG(1, 3))
+			payloads := []string{noise(r, size), quote(r, size), noise(r, size)}
+			for i, payload := range payloads {
+				p.Publish(raw.Publish{Topic: fmt.Sprint("large/", i), Payload: payload, QoS: 1})
+			}
+			for i, c := range all {
+				hearLarge(t, c, payloads, byte(i%2))
+			}
+		})
+	}
+}
+
 // hearLarge reads large messages, in order, and acknowledges them.
 func hearLarge(t *testing.T, c *raw.Client, payloads []string, qos byte) {
 	t.Helper()

@@ -142,7 +142,7 @@ func (s *shard) dueAt() int64 {
 func (s *shard) turn(events []poller.Event) {
 	s.now = s.b.clock.now()
 	began := s.now
-	s.turns.oldest = began
+	s.turns.oldest, s.turns.large = began, 0
 	s.sched.hadTurn = true
 	s.resumeReplays()
 	s.handleEvents(events)

@@ -42,6 +42,7 @@ func (b *batch) isEmpty() bool {
 func (s *Store) next() (*batch, bool) {
 	for {
 		s.mu.Lock()
+		s.takeSorted()
 		now := time.Now()
 		at, something := s.nextDue(now)
 		if s.closed && !something {
@@ -52,7 +53,7 @@ func (s *Store) next() (*batch, bool) {
 			b, ended := s.take(now)
 			s.mu.Unlock()
 			if ended != nil {
-				s.window = newWindow(ended)
+				s.sort(ended)
 			}
 			if b.refuse == nil {
 				b.later = s.window.chunk()
@@ -94,7 +95,7 @@ func (s *Store) nextDue(now time.Time) (at time.Time, something bool) {
 	if s.broken {
 		return at, something
 	}
-	if len(s.later)+len(s.window) > 0 {
+	if len(s.later)+len(s.window) > 0 && s.sorting == nil {
 		earliest(s.laterDue(now))
 	}
 	if s.failure != nil && !s.closed {
@@ -122,6 +123,31 @@ func (s *Store) laterDue(now time.Time) time.Time {
 	return s.windowEnd
 }
 
+// sort makes a window of the later ops. Another goroutine sorts a long one, so that no commit waits for that.
+func (s *Store) sort(ended map[laterKey]laterOp) {
+	if len(ended) <= chunkOps {
+		s.window = newWindow(ended)
+		return
+	}
+	s.sorting = make(chan window, 1)
+	go func(sorted chan<- window) {
+		sorted <- newWindow(ended)
+		s.rouse()
+	}(s.sorting)
+}
+
+// takeSorted takes over a window that another goroutine has sorted, and waits for it at the end. s.mu is held.
+func (s *Store) takeSorted() {
+	if s.sorting == nil || len(s.sorting) == 0 && !s.closed {
+		return
+	}
+	s.window, s.sorting = <-s.sorting, nil
+	for _, o := range s.overtaken {
+		s.window.overtake(o.op, o.seq)
+	}
+	s.overtaken = nil
+}
+
 // take removes the due commits from the queue, and the later ops if their window has ended and the one before is
 // written. s.mu is held.
 func (s *Store) take(now time.Time) (b *batch, ended map[laterKey]laterOp) {
@@ -136,7 +162,7 @@ func (s *Store) take(now time.Time) (b *batch, ended map[laterKey]laterOp) {
 		s.stats.Refused += uint64(len(b.commits))
 		return b, nil
 	}
-	if len(s.window) == 0 && len(s.later) > 0 && !s.laterDue(now).After(now) {
+	if s.windowOps == 0 && len(s.later) > 0 && !s.laterDue(now).After(now) {
 		ended, s.later = s.later, make(map[laterKey]laterOp)
 		s.windowOps = len(ended)
 		s.windowEnd = time.Time{}

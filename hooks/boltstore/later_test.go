@@ -59,6 +59,32 @@ func TestCommitWinsOverAnEarlierLater(t *testing.T) {
 	})
 }
 
+// A long window is sorted while commits go on; they win over its ops of the same keys.
+func TestCommitsWinOverALongWindow(t *testing.T) {
+	const keys = 100_000
+	path := tempPath(t)
+	s := mustOpen(t, boltstore.Options{Path: path, Window: 100 * time.Millisecond})
+	for i := range keys {
+		s.Later(put(fmt.Sprint(i), "later"))
+	}
+	commits := 0
+	for ; s.Stats().Pending > 0; commits++ { // before, while and after it is sorted
+		mustCommit(t, s, put(fmt.Sprint(commits), "commit"))
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	got := load(t, mustOpen(t, boltstore.Options{Path: path}))
+	for i := range commits {
+		if v := got[fmt.Sprint(i)]; v != "commit" {
+			t.Fatalf("of %d commits number %d was replaced by an earlier op, %q", commits, i, v)
+		}
+	}
+	if len(got) != keys {
+		t.Errorf("%d keys, want %d", len(got), keys)
+	}
+}
+
 func TestLaterWinsOverAnEarlierCommit(t *testing.T) {
 	path := tempPath(t)
 	synctest.Test(t, func(t *testing.T) {

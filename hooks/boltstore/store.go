@@ -26,12 +26,14 @@ type Store struct {
 	current atomic.Pointer[handle] // changed by the writer only
 
 	// Owned by the writer.
-	window  window // later ops whose window has ended
-	renamed string // folder of a compacted file whose new name is not synced yet
-	suspect bool   // the last transaction failed: the meta pages must be rewritten first
-	wanted  int64  // bytes that the largest value refused by a full disk needs
-	piece   int    // messages in the last deletion from a full disk
-	arena   []byte // values in file format, for one transaction
+	window    window      // later ops whose window has ended
+	sorting   chan window // delivers the next window, while another goroutine sorts it; nil: none
+	overtaken []laterOp   // commits since sorting began, which win over the same keys of that window
+	renamed   string      // folder of a compacted file whose new name is not synced yet
+	suspect   bool        // the last transaction failed: the meta pages must be rewritten first
+	wanted    int64       // bytes that the largest value refused by a full disk needs
+	piece     int         // messages in the last deletion from a full disk
+	arena     []byte      // values in file format, for one transaction
 
 	fileBytes atomic.Int64 // as last measured
 	full      atomic.Bool  // failure is a full disk; changed with mu held
@@ -52,7 +54,7 @@ type Store struct {
 	later      map[laterKey]laterOp // the newest of each key
 	laterBytes int64                // of later and the writer's window
 	windowEnd  time.Time            // when later is due; zero while it is empty
-	windowOps  int                  // in the writer's window
+	windowOps  int                  // in the writer's window, also while it is sorted
 
 	compacting *compaction // waits for the writer, or runs
 

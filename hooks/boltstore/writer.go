@@ -186,10 +186,11 @@ func (s *Store) failed(err error) {
 	}
 	s.retryAt = time.Now().Add(s.backoff)
 	if s.closed || s.broken {
-		s.lost = len(s.later) + len(s.window)
+		s.lost = len(s.later) + s.windowOps
 		s.stats.Dropped += uint64(s.lost)
 		clear(s.later)
 		s.window, s.windowOps, s.laterBytes = nil, 0, 0
+		s.sorting, s.overtaken = nil, nil
 	}
 }
 
@@ -202,7 +203,7 @@ func (s *Store) written(b *batch) {
 	}
 	s.laterBytes -= b.later.bytes()
 	s.window = s.window[len(b.later):]
-	s.windowOps = len(s.window)
+	s.windowOps -= len(b.later)
 	s.applied(b)
 	if len(s.later) == 0 {
 		s.windowEnd = time.Time{}
@@ -232,6 +233,9 @@ func (s *Store) applied(b *batch) {
 
 // overtake drops the queued op with op's key, unless it is newer than seq.
 func (s *Store) overtake(op storage.Op, seq uint64) {
+	if s.sorting != nil {
+		s.overtaken = append(s.overtaken, laterOp{op, seq})
+	}
 	s.window.overtake(op, seq)
 	if len(s.later) == 0 {
 		return
