@@ -2,12 +2,12 @@ package broker
 
 import (
 	"crypto/tls"
-	"github.com/outcry-mqtt/outcry/internal/wheel"
 	"log/slog"
 	"net/http"
 	"time"
 
 	"github.com/outcry-mqtt/outcry/internal/poller"
+	"github.com/outcry-mqtt/outcry/internal/wheel"
 	"github.com/outcry-mqtt/outcry/internal/wire"
 )
 

@@ -1,8 +1,10 @@
 package broker
 
-import "github.com/outcry-mqtt/outcry/internal/wheel"
+import (
+	"time"
 
-import "time"
+	"github.com/outcry-mqtt/outcry/internal/wheel"
+)
 
 // due is an entry of deadlines: an item and its expiry on the broker's clock.
 type due[T any] struct {

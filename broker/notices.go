@@ -1,8 +1,10 @@
 package broker
 
-import "github.com/outcry-mqtt/outcry/internal/wheel"
+import (
+	"time"
 
-import "time"
+	"github.com/outcry-mqtt/outcry/internal/wheel"
+)
 
 // Topics that begin with $me/ are private to a client: the broker uses them to inform the client about itself. No other
 // client receives them, only wildcards that begin with $me/ match them, and no client may publish to them.

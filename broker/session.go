@@ -1,9 +1,9 @@
 package broker
 
 import (
-	"github.com/outcry-mqtt/outcry/internal/wheel"
 	"time"
 
+	"github.com/outcry-mqtt/outcry/internal/wheel"
 	"github.com/outcry-mqtt/outcry/internal/wire"
 )
 

@@ -2,12 +2,12 @@ package broker
 
 import (
 	"fmt"
-	"github.com/outcry-mqtt/outcry/internal/wheel"
 	"math"
 	"runtime"
 	"time"
 
 	"github.com/outcry-mqtt/outcry/internal/poller"
+	"github.com/outcry-mqtt/outcry/internal/wheel"
 )
 
 const (

@@ -2,13 +2,13 @@ package broker
 
 import (
 	"errors"
-	"github.com/outcry-mqtt/outcry/internal/wheel"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/outcry-mqtt/outcry/broker/storage"
+	"github.com/outcry-mqtt/outcry/internal/wheel"
 	"github.com/outcry-mqtt/outcry/internal/wire"
 )
 
