@@ -88,7 +88,7 @@ acme: ## get certificates from Pebble, Let's Encrypt's authority for tests; take
 fuzz: ## run every fuzz target for FUZZTIME (20s)
 	.ci/fuzz $(FUZZTIME)
 
-corpus: ## choose a few seeds of each fuzz target, with what make fuzz has found
+corpus: ## keep failures and a few other inputs that make fuzz has found
 	.ci/corpus
 
 test-fuzz:

@@ -156,6 +156,7 @@ func TestUpgradeAnswers(t *testing.T) {
 
 // No input from a broker panics.
 func FuzzTake(f *testing.F) {
+	addCorpus(f)
 	w, _, b := receiving(f, 3, 64)
 	f.Add(b, byte(up), false)
 	f.Add(frames(b, 20), byte(up), true)
@@ -193,6 +194,7 @@ func BenchmarkReceive(b *testing.B) {
 
 // No input from an adapter panics.
 func FuzzListen(f *testing.F) {
+	addCorpus(f)
 	for _, text := range []string{"j", "m0123456789abcdef", `42["m","00000000000000000000000000000000"]`, "0{}", "40", "430[]", "2", `42["m",""]`} {
 		f.Add([]byte(text), byte(up), false)
 	}

@@ -16,6 +16,7 @@ import (
 // FuzzConnection sends whatever bytes to a broker that another client uses: on a new connection, behind a CONNECT of
 // each version, and in WebSocket frames or instead of them. Nothing may make it panic or keep the other client waiting.
 func FuzzConnection(f *testing.F) {
+	addCorpus(f)
 	for way := range byte(8) {
 		for _, seed := range seeds() {
 			f.Add(way, seed)
@@ -127,6 +128,7 @@ func seeds() [][]byte {
 
 // FuzzStoreRecord starts a broker on a store with a record of any bytes: it is refused, or nothing is wrong with it.
 func FuzzStoreRecord(f *testing.F) {
+	addCorpus(f)
 	store := newMemoryStore()
 	runOn(f, store, func(b *broker.Broker) {
 		b.AddSessions(3, func(int) string { return "t" })

@@ -206,6 +206,7 @@ func ends(t *testing.T, f *raw.Frames, frames []byte, code int) {
 // FuzzInflate sends whatever is compressed, in fragments of any size, before CONNECT or behind it. Nothing may make the broker
 // panic or keep another client waiting, and the connection comes to its end.
 func FuzzInflate(f *testing.F) {
+	addCorpus(f)
 	for _, seed := range seeds() {
 		f.Add(true, byte(0), raw.Deflate(seed))
 		f.Add(false, byte(3), raw.Deflate(seed))

@@ -12,6 +12,7 @@ import (
 // FuzzShareGroups has members join, leave, go and come back while messages are published: each message comes to one member of each group
 // that matches, once, if the group had a member from its publication on.
 func FuzzShareGroups(f *testing.F) {
+	addCorpus(f)
 	f.Add([]byte("\x00\x01\x02\x80\x81\xc0\x00\x80\xc0"))
 	f.Add([]byte("abcdefghijklmnopqrstuvwxyz"))
 	f.Add([]byte("\x00\x40\x80\x00\x80\x40\x80\x44\x84\x04\x84\xf0\x80"))

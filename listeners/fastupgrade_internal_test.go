@@ -12,6 +12,7 @@ import (
 
 // FuzzAtOnce compares the requests that are upgraded at once with net/http's reading of the same bytes.
 func FuzzAtOnce(f *testing.F) {
+	addCorpus(f)
 	const whole = "GET /mqtt?a=b HTTP/1.1\r\nHost: a.com:8083\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nCookie: a=b\r\nCookie: c\r\n\r\n"
 	for _, seed := range []struct{ from, to string }{

@@ -64,6 +64,7 @@ func TestForwarded(t *testing.T) {
 // A client cannot change the hop added by the last proxy, in either header, unless it makes the header malformed;
 // then the proxy's own address counts.
 func FuzzForwarded(f *testing.F) {
+	addCorpus(f)
 	for _, text := range []string{
 		"", "for=1.2.3.4", `for="[2001:db8::1]:80";proto=https`, "10.0.0.1, 1.2.3.4", `for="a`, `a="\"`, ",,;=", "for=10.1.1.1",
 	} {

@@ -8,6 +8,7 @@ import (
 
 // FuzzOrigin looks for an accepted header that is not one of the allowed origins.
 func FuzzOrigin(f *testing.F) {
+	addCorpus(f)
 	for _, seed := range []string{
 		"https://x.b.com", "https://b.com", "http://a.com:8083", "HTTPS://X.B.COM:443", "https://evil.com#.b.com",
 		"https://evil.com/.b.com", "https://u@.b.com", "https://evil.com\\.b.com", "https://[::1]", "null", "",

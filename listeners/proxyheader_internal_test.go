@@ -96,6 +96,7 @@ func proxyHeader(client netip.AddrPort) string {
 
 // No input is read beyond the longest header, and a valid header is read exactly.
 func FuzzProxyHeader(f *testing.F) {
+	addCorpus(f)
 	for _, test := range proxyHeaders {
 		f.Add([]byte(test.header))
 	}

@@ -11,6 +11,7 @@ import (
 // FuzzRecord parses any bytes as a record of each kind: it is refused, or it is the same after it was written and read again. Its
 // lists are no longer than the bytes that they were read from.
 func FuzzRecord(f *testing.F) {
+	addCorpus(f)
 	for _, g := range goldens {
 		f.Add(uint8(g.space), string(unhex(f, g.key)), unhex(f, g.value))
 	}

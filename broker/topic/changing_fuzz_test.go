@@ -11,6 +11,7 @@ import (
 // entry present from the first step to the last is found once, every result matches, and no filter is found twice.
 // After every search the trees agree with Match.
 func FuzzSearchesInSteps(f *testing.F) {
+	addCorpus(f)
 	f.Add([]byte("\x00\x01\x02\x03\x10\x21\x32\x43\x54\x65\x76\x07"))
 	f.Add([]byte("aaaabbbb++++####aa+ab+#ba"))
 	f.Add([]byte(strings.Repeat("\x11\x92\x13\x84", 12)))

@@ -30,6 +30,7 @@ func TestIsControl(t *testing.T) {
 }
 
 func FuzzHasControls(f *testing.F) {
+	addCorpus(f)
 	for _, s := range []string{"a/b", "a\nb", "a\x7fb", "a\u0085b", "a\uffffb", "\U0010fffe", "\ufdd0", "\xff", "żółw/€/😀"} {
 		f.Add(s)
 	}

@@ -188,6 +188,7 @@ func TestNamesMatchStops(t *testing.T) {
 }
 
 func FuzzTrees(f *testing.F) {
+	addCorpus(f)
 	f.Add("a/+/c", "a/b/c")
 	f.Add("#", "$SYS")
 	f.Fuzz(func(t *testing.T, filter, name string) {

@@ -172,6 +172,7 @@ func loadDamaged(t *testing.T, path string) error {
 
 // FuzzDamage writes patch over a store's file at offset at, and truncates it to size bytes if it is longer.
 func FuzzDamage(f *testing.F) {
+	addCorpus(f)
 	whole := storeFile(f)
 	pageSize := os.Getpagesize()
 	f.Add(0, []byte{}, len(whole))

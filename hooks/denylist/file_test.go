@@ -97,6 +97,7 @@ func TestEveryErrorIsTold(t *testing.T) {
 
 // Every parsed entry can be written and parsed again.
 func FuzzParse(f *testing.F) {
+	addCorpus(f)
 	for _, seed := range []string{
 		"user ann", `client "a b" until 2026-12-01T12:00:00Z # why`, "# x\n\ntoken 1\r\n", `user "\x00"`, "user \"a\u2028b\"",
 		"token a until 9999-12-31T23:59:59.5+14:00 #", "user ann #  #", `user "#"`,

@@ -185,6 +185,7 @@ func TestSignedNull(t *testing.T) {
 // FuzzAuthenticate checks that no token panics: each is refused, left to other authenticators, or accepted with
 // exactly the claims that were signed.
 func FuzzAuthenticate(f *testing.F) {
+	addCorpus(f)
 	good := sign(f, valid(nil))
 	f.Add(good)
 	f.Add(strings.Replace(good, ".", "..", 1))

@@ -107,6 +107,7 @@ func TestCookieOfAnotherName(t *testing.T) {
 
 // FuzzHeaders checks that no upgrade headers are accepted without a signed token.
 func FuzzHeaders(f *testing.F) {
+	addCorpus(f)
 	good := sign(f, valid(nil))
 	f.Add("Bearer "+good, "outcry_token="+good, "")
 	f.Add("bearer  "+good+",x", `a=b; outcry_token="`+good+`"; outcry_token=`, "user")

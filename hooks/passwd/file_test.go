@@ -99,6 +99,7 @@ func TestNoFile(t *testing.T) {
 
 // FuzzFile checks that an edit of an accepted file leaves other users unchanged.
 func FuzzFile(f *testing.F) {
+	addCorpus(f)
 	f.Add("ann:"+argonHash, "bob")
 	f.Add("# c\n\nann:"+argonShortHash+":{\"a\":[1,{}]}\r\nbob:"+bcryptHash(f, "x", "2b"), "ann")
 	f.Add("ann:$argon2id$v=19$m=1,t=1,p=1$c29tZXNhbHQ$MEVaC3Buk/M2VALQU0tIDA:{}", "x:y")

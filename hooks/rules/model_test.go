@@ -154,6 +154,7 @@ func expand(pattern string, values map[string][]string) []string {
 
 // FuzzPlaceholders compares a pattern with all filters it stands for.
 func FuzzPlaceholders(f *testing.F) {
+	addCorpus(f)
 	f.Add([]byte{5, 4}, []byte{0, 4}, []byte{0})
 	f.Add([]byte{0, 5, 4}, []byte{0, 3}, []byte{3, 4})
 	f.Add([]byte{0, 6, 5}, []byte{4}, []byte{1, 5, 6})
@@ -202,6 +203,7 @@ func spell(alphabet []string, bytes []byte) (string, bool) {
 
 // FuzzOptions checks that every rule compiles or has a problem, and that no topic makes it panic.
 func FuzzOptions(f *testing.F) {
+	addCorpus(f)
 	for _, source := range []string{"a/+/#", "{client}/#", "x/{claim.r}", "{", "a/{}/b", "{claim.a/b}/c", "$share/g/t", "+a"} {
 		f.Add(source, "claim:r", "a/b")
 	}

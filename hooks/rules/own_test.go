@@ -134,6 +134,7 @@ func TestOwnRulesFollowTheConfiguration(t *testing.T) {
 
 // FuzzOwnRules checks that no claim panics, and that invalid ones grant no more than the operator's rules.
 func FuzzOwnRules(f *testing.F) {
+	addCorpus(f)
 	for _, acl := range []string{
 		`[{"access":"allow","topics":["a/{client}/#"],"actions":["publish"],"max_qos":1,"retain":false}]`,
 		`[{"access":"deny","topics":["#"]}]`, `[[]]`, `{"a":1}`, `[{"access":{},"topics":{}}]`, `[{"max_qos":1e99}]`,

@@ -23,6 +23,7 @@ func add(f *testing.F, types ...wire.Type) {
 func clipped(b []byte) []byte { return slices.Clip(slices.Clone(b)) }
 
 func FuzzParseHeader(f *testing.F) {
+	addCorpus(f)
 	f.Add([]byte{0x30, 0x80, 1})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		h, ok, err := wire.ParseHeader(clipped(b))
@@ -45,6 +46,7 @@ func FuzzParseHeader(f *testing.F) {
 }
 
 func FuzzDecodeConnect(f *testing.F) {
+	addCorpus(f)
 	add(f, wire.TypeConnect)
 	f.Fuzz(func(t *testing.T, _, _, _ byte, body []byte) {
 		var c wire.Connect
@@ -75,6 +77,7 @@ func FuzzDecodeConnect(f *testing.F) {
 
 // FuzzDecodePublish encodes a decoded packet again and compares.
 func FuzzDecodePublish(f *testing.F) {
+	addCorpus(f)
 	add(f, wire.TypePublish)
 	f.Fuzz(func(t *testing.T, _, flags, version byte, body []byte) {
 		version = wire.V31 + version%3
@@ -107,6 +110,7 @@ func FuzzDecodePublish(f *testing.F) {
 }
 
 func FuzzDecodeAck(f *testing.F) {
+	addCorpus(f)
 	add(f, acks...)
 	f.Fuzz(func(t *testing.T, typ, _, version byte, body []byte) {
 		kind := acks[typ%4]
@@ -124,6 +128,7 @@ func FuzzDecodeAck(f *testing.F) {
 }
 
 func FuzzDecodeSubscribe(f *testing.F) {
+	addCorpus(f)
 	add(f, wire.TypeSubscribe)
 	f.Fuzz(func(t *testing.T, _, _, version byte, body []byte) {
 		version = wire.V31 + version%3
@@ -144,6 +149,7 @@ func FuzzDecodeSubscribe(f *testing.F) {
 }
 
 func FuzzDecodeUnsubscribe(f *testing.F) {
+	addCorpus(f)
 	add(f, wire.TypeUnsubscribe)
 	f.Fuzz(func(t *testing.T, _, _, version byte, body []byte) {
 		var u wire.Unsubscribe
@@ -157,6 +163,7 @@ func FuzzDecodeUnsubscribe(f *testing.F) {
 }
 
 func FuzzDecodeDisconnect(f *testing.F) {
+	addCorpus(f)
 	add(f, wire.TypeDisconnect)
 	f.Fuzz(func(t *testing.T, _, _, version byte, body []byte) {
 		version = wire.V31 + version%3
@@ -172,6 +179,7 @@ func FuzzDecodeDisconnect(f *testing.F) {
 
 // FuzzDecodeAuth encodes a decoded packet again and compares.
 func FuzzDecodeAuth(f *testing.F) {
+	addCorpus(f)
 	add(f, wire.TypeAuth)
 	f.Fuzz(func(t *testing.T, _, _, _ byte, body []byte) {
 		var a, again wire.Auth
@@ -190,6 +198,7 @@ func FuzzDecodeAuth(f *testing.F) {
 
 // FuzzDecodeProps encodes decoded properties again and compares.
 func FuzzDecodeProps(f *testing.F) {
+	addCorpus(f)
 	f.Add(cat(1, 1, 3, "text", 8, "r", 9, "\x00", 0x26, "k", "v"))
 	f.Fuzz(func(t *testing.T, props []byte) {
 		p, err := wire.DecodeProps(clipped(props))
@@ -208,6 +217,7 @@ func FuzzDecodeProps(f *testing.F) {
 }
 
 func FuzzValidUTF8(f *testing.F) {
+	addCorpus(f)
 	f.Add([]byte("a\xED\xA0\x80"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		want := true

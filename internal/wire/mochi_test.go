@@ -160,6 +160,7 @@ func TestAgainstMochi(t *testing.T) {
 }
 
 func FuzzAgainstMochi(f *testing.F) {
+	addCorpus(f)
 	for _, s := range seeds() {
 		f.Add(byte(s.typ), s.flags, s.version, s.body)
 	}

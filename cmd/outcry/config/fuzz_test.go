@@ -10,6 +10,7 @@ import (
 
 // FuzzLoad checks that Load accepts every file or returns problems.
 func FuzzLoad(f *testing.F) {
+	addCorpus(f)
 	whole, err := os.ReadFile(shipped)
 	if err != nil {
 		f.Fatal(err)

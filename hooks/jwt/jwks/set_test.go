@@ -178,6 +178,7 @@ func TestFile(t *testing.T) {
 
 // FuzzParse checks that accepted keys are valid, strong and public, and that nothing panics.
 func FuzzParse(f *testing.F) {
+	addCorpus(f)
 	k := keys()
 	f.Add([]byte(set(f, member(f, &k.rsa.PublicKey, "r", "", nil), member(f, &k.p256.PublicKey, "e", "", nil), member(f, k.ed.Public(), "d", "", nil))))
 	f.Add([]byte(set(f, member(f, k.p384, "private", "", nil), member(f, secret, "s", "HS256", nil))))
