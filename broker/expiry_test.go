@@ -3,6 +3,7 @@ package broker_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -178,5 +179,176 @@ func TestSharedMessagesOfASessionThatExpiredWhileTheBrokerWasDown(t *testing.T) 
 		if got := receive(s.connect(v5Durable(id)), 3); len(got) != 3 {
 			t.Errorf("got %v", got)
 		}
+	}
+}
+
+// TestParkedMessagesExpire has messages that have expired give their room back while a socket is full: by time, and at the
+// limit, so that nothing is lost and nobody disconnected for their sake.
+func TestParkedMessagesExpire(t *testing.T) {
+	t.Parallel()
+	for name, wait := range map[string]func(*server, time.Duration){
+		"by time":      func(s *server, d time.Duration) { s.Advance(d) },
+		"at the limit": func(s *server, d time.Duration) { s.Skip(d) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			limits := broker.Limits{MaxParkedMessages: 200, MaxParkedBytes: 1 << 30}
+			s := start(t, broker.Options{Shards: 1, Limits: limits, Hooks: []any{policy(broker.Disconnect)}})
+			reader, _ := s.slow(raw.Connect{Version: raw.V5, ID: "slow", Clean: true})
+			reader.Subscribe(0, "t/#")
+			pub := s.connect(raw.Connect{Version: raw.V5, ID: "pub", Clean: true})
+			sent := 0
+			publish := func(m raw.Publish) {
+				m.Topic = fmt.Sprint("t/", sent)
+				pub.Publish(m)
+				sent++
+			}
+			large := raw.Publish{Payload: strings.Repeat("x", 100<<10)}
+			for s.Stats().Parked == 0 { // until the socket is full
+				publish(large)
+			}
+			for range 20 { // behind which the others wait, if the socket takes a little more
+				publish(large)
+			}
+			first := sent
+			for range 100 {
+				publish(raw.Publish{Payload: "old", Props: raw.Props{raw.Num(raw.MessageExpiry, 10)}})
+			}
+			pub.Send(raw.Plain(raw.PINGREQ))
+			pub.Expect(raw.PINGRESP)
+			wait(s, 10*time.Second)
+			if name == "by time" {
+				s.eventually("expired", func(st broker.Stats) bool { return st.Dropped["expired"] == 100 })
+			}
+			for range 150 {
+				publish(raw.Publish{Payload: "new"})
+			}
+			for i := range sent {
+				if i >= first && i < first+100 {
+					continue
+				}
+				if p := reader.Expect(raw.PUBLISH); p.Topic != fmt.Sprint("t/", i) {
+					t.Fatalf("got %s, want t/%d", p.Topic, i)
+				}
+			}
+			if st := s.Stats(); st.Dropped["expired"] != 100 || st.Dropped["parked_full"] != 0 {
+				t.Errorf("dropped %v", st.Dropped)
+			}
+		})
+	}
+}
+
+// TestPacedMessagesExpire holds back what a subscription with a maximum rate is not sent yet, until it has expired: it takes
+// no room, and is not sent when its turn comes.
+func TestPacedMessagesExpire(t *testing.T) {
+	t.Parallel()
+	s := start(t, broker.Options{Shards: 1, Limits: broker.Limits{MaxParkedBytes: 4000}})
+	reader := s.connect(raw.Connect{Version: raw.V5, ID: "reader", Clean: true})
+	subscribeAt(reader, "0.001", 0, "t/#")
+	pub := s.connect(raw.Connect{Version: raw.V5, ID: "pub", Clean: true})
+	large := strings.Repeat("x", 3000)
+	for _, topic := range []string{"t/a", "t/b"} {
+		pub.Publish(raw.Publish{Topic: topic, Payload: "at once"})
+		reader.ExpectPublish(topic, "at once")
+	}
+	pub.Publish(raw.Publish{Topic: "t/a", Payload: large, Props: raw.Props{raw.Num(raw.MessageExpiry, 10)}})
+	s.Advance(time.Second)
+	s.Skip(10 * time.Second)
+	pub.Publish(raw.Publish{Topic: "t/c", Payload: "now"}) // a turn
+	reader.ExpectPublish("t/c", "now")
+	s.eventually("expired", func(st broker.Stats) bool { return st.Dropped["expired"] == 1 })
+	pub.Publish(raw.Publish{Topic: "t/b", Payload: large}) // there is room for it to wait
+	reader.ExpectNothing()
+	s.Skip(1000 * time.Second)
+	pub.Publish(raw.Publish{Topic: "t/d", Payload: "now"})
+	for range 2 {
+		if p := reader.Expect(raw.PUBLISH); p.Topic != "t/b" && p.Topic != "t/d" {
+			t.Errorf("got %s", p.Topic)
+		}
+	}
+}
+
+// retainBriefly retains n messages that expire after 10 seconds, and returns when they are acknowledged.
+func retainBriefly(c *raw.Client, n int, qos byte) {
+	for i := range n {
+		c.Publish(raw.Publish{Topic: fmt.Sprint("brief/", i), Payload: "x", QoS: qos, Retain: true, Props: raw.Props{raw.Num(raw.MessageExpiry, 10)}})
+	}
+	c.Send(raw.Plain(raw.PINGREQ))
+	c.Expect(raw.PINGRESP)
+}
+
+// TestExpiredRetainedMessagesGo has them go by time, from memory and from the store, though nobody asks for them
+// (MQTT 5 3.3.2.3.3).
+func TestExpiredRetainedMessagesGo(t *testing.T) {
+	t.Parallel()
+	for _, qos := range []byte{0, 1} {
+		t.Run(fmt.Sprint("QoS ", qos), func(t *testing.T) {
+			d := newStopped(t)
+			s := start(t, d.options())
+			for i := range 2 { // on both shards
+				c := s.connect(raw.Connect{Version: raw.V5, ID: s.idOn(i, "pub"), Clean: true})
+				retainBriefly(c, 300, qos)
+				c.Publish(raw.Publish{Topic: "lasting", Payload: "x", QoS: qos, Retain: true})
+			}
+			s.eventually("retained", func(st broker.Stats) bool { return st.Retained == 301 })
+			s.Advance(9 * time.Second)
+			if st := s.Stats(); st.Retained != 301 {
+				t.Fatalf("%d retained after 9 s", st.Retained)
+			}
+			s.Advance(time.Second)
+			s.eventually("expired", func(st broker.Stats) bool { return st.Retained == 1 && st.RetainedBytes < 200 })
+			s.eventually("gone from the store", func(broker.Stats) bool { return d.store.count(storage.SpaceRetained) == 1 })
+		})
+	}
+}
+
+// TestRetainedMessagesExpireAfterARestart has those that expire while the broker is down not come back, and the others
+// expire when it runs again.
+func TestRetainedMessagesExpireAfterARestart(t *testing.T) {
+	t.Parallel()
+	for name, down := range map[string]time.Duration{"while it is down": 11 * time.Second, "when it runs again": 5 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			d := newStopped(t)
+			s := start(t, d.options())
+			retainBriefly(s.connect(raw.Connect{Version: raw.V5, ID: "pub", Clean: true}), 100, 1)
+			d.gone.Store(int64(down))
+			b, err := broker.New(d.options())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if st := b.Stats(); st.Retained != 0 != (down < 10*time.Second) {
+				t.Errorf("%d retained before it runs", st.Retained)
+			}
+			if err := b.Shutdown(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			s = start(t, d.options())
+			s.Advance(6 * time.Second)
+			s.eventually("expired", func(st broker.Stats) bool { return st.Retained == 0 && st.RetainedBytes == 0 })
+			s.eventually("gone from the store", func(broker.Stats) bool { return d.store.count(storage.SpaceRetained) == 0 })
+		})
+	}
+}
+
+// TestExpiredRetainedMessagesHoldNoLimit retains a message in the very turn in which others have expired.
+func TestExpiredRetainedMessagesHoldNoLimit(t *testing.T) {
+	t.Parallel()
+	for name, l := range map[string]broker.Limits{"messages": {MaxRetainedMessages: 100}, "bytes": {MaxRetainedBytes: 100 * 170}} {
+		t.Run(name, func(t *testing.T) {
+			s := start(t, broker.Options{Shards: 1, Limits: l})
+			c := s.connect(raw.Connect{Version: raw.V5, ID: "pub", Clean: true})
+			retainBriefly(c, 100, 1)
+			before := s.Stats()
+			if before.Retained < 95 {
+				t.Fatalf("%d retained", before.Retained)
+			}
+			s.Skip(10 * time.Second)
+			for i := range 20 {
+				c.Publish(raw.Publish{Topic: fmt.Sprint("lasting/", i), Payload: "x", QoS: 1, Retain: true})
+			}
+			s.eventually("expired", func(st broker.Stats) bool { return st.Retained == 20 })
+			if st := s.Stats(); st.Dropped["retained_full"] != before.Dropped["retained_full"] {
+				t.Errorf("%d not retained", st.Dropped["retained_full"]-before.Dropped["retained_full"])
+			}
+		})
 	}
 }

@@ -2,6 +2,7 @@ package listeners
 
 import (
 	"errors"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
@@ -131,4 +132,15 @@ func addrPort(from unix.Sockaddr) netip.AddrPort {
 		return netip.AddrPortFrom(ip, uint16(a.Port))
 	}
 	return netip.AddrPort{}
+}
+
+// limitMode sets the mode of an unbound socket. Linux gives the file created by bind this mode minus the umask, so
+// that a stranger can connect at no moment.
+func limitMode(c syscall.RawConn, mode fs.FileMode) error {
+	var failed error
+	err := c.Control(func(fd uintptr) { failed = syscall.Fchmod(int(fd), uint32(mode.Perm())) })
+	if err != nil {
+		return err
+	}
+	return failed
 }

@@ -4,6 +4,7 @@ package listeners
 
 import (
 	"errors"
+	"io/fs"
 	"net"
 	"net/netip"
 	"syscall"
@@ -26,3 +27,6 @@ func inherited(net.KeepAliveConfig) func(network, address string, c syscall.RawC
 func (*sockets) close() {}
 
 func (*sockets) accept() ([]socket, error) { return nil, errors.ErrUnsupported }
+
+// limitMode does nothing: only Linux supports it.
+func limitMode(syscall.RawConn, fs.FileMode) error { return nil }

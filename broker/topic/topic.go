@@ -123,3 +123,53 @@ func Match(filter, name string) bool {
 		filter, name = frest, nrest
 	}
 }
+
+// HasControls tells whether s has a code point that MQTT advises against and lets a receiver refuse; see IsControl.
+func HasControls(s string) bool { return strings.ContainsFunc(s, IsControl) }
+
+// IsControl tells whether r is a control character (U+0000 to U+001F, U+007F to U+009F) or a non-character of Unicode
+// (U+FDD0 to U+FDEF, and the last two code points of each plane). Clients that check what they receive close their
+// connection when they get a topic with one (MQTT 5 1.5.4, MQTT 3.1.1 1.5.3).
+func IsControl(r rune) bool {
+	switch {
+	case r < 0x20, r >= 0x7F && r <= 0x9F:
+		return true
+	case r < 0xFDD0:
+		return false
+	}
+	return r <= 0xFDEF || r&0xFFFE == 0xFFFE
+}
+
+// first returns the first level of the rest of a name or filter.
+func first(rest string) string {
+	if i := strings.IndexByte(rest, '/'); i >= 0 {
+		return rest[:i]
+	}
+	return rest
+}
+
+// untilWildcard returns the length of the levels before the first wildcard, without the last "/".
+func untilWildcard(filter string) int {
+	for i := 0; i < len(filter); i++ {
+		if c := filter[i]; (c == '+' || c == '#') && (i == 0 || filter[i-1] == '/') {
+			return max(i-1, 0)
+		}
+	}
+	return len(filter)
+}
+
+// commonLevels returns the length of the leading levels that a and b share, without the last "/".
+func commonLevels(a, b string) (n int) {
+	for i := 0; ; i++ {
+		endA, endB := i == len(a), i == len(b)
+		switch {
+		case (endA || a[i] == '/') && (endB || b[i] == '/'):
+			n = i
+		case endA, endB, a[i] != b[i]:
+			return n
+		}
+		if endA || endB {
+			return n
+		}
+	}
+}

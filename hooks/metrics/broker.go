@@ -140,3 +140,50 @@ func send(ch chan<- prometheus.Metric, desc *prometheus.Desc, kind prometheus.Va
 	}
 	ch <- prometheus.MustNewConstMetric(desc, kind, v, labels...)
 }
+
+// DenyStats are the counters of a deny list, by kind of entry: user, token or client.
+type DenyStats struct {
+	Entries map[string]int    // gauge
+	Refused map[string]uint64 // refused or disconnected clients
+}
+
+var (
+	denyEntries = describe("outcry_deny_entries", "Entries of the deny file that are not over.", "kind")
+	denyRefused = describe("outcry_deny_refused_total", "Clients that were refused or disconnected for an entry of the deny file.", "kind")
+)
+
+func describeDenied(ch chan<- *prometheus.Desc) {
+	ch <- denyEntries
+	ch <- denyRefused
+}
+
+func collectDenied(ch chan<- prometheus.Metric, s DenyStats) {
+	for kind, n := range s.Entries {
+		send(ch, denyEntries, prometheus.GaugeValue, float64(n), kind)
+	}
+	sendCounts(ch, denyRefused, s.Refused)
+}
+
+// storeValues are the store's metrics without labels, except storeDuration.
+var storeValues = []value[StoreStats]{
+	counter("outcry_store_commits_total", "Transactions that were written and synced.",
+		func(s *StoreStats) float64 { return float64(s.Commits) }),
+	counter("outcry_store_ops_total", "Changes that were written.",
+		func(s *StoreStats) float64 { return float64(s.Ops) }),
+	counter("outcry_store_written_bytes_total", "Bytes of keys and values that were written.",
+		func(s *StoreStats) float64 { return float64(s.Bytes) }),
+	counter("outcry_store_failures_total", "Transactions that failed.",
+		func(s *StoreStats) float64 { return float64(s.Failures) }),
+	counter("outcry_store_refused_total", "Groups of changes that were refused, because too much was waiting or the disk was failing.",
+		func(s *StoreStats) float64 { return float64(s.Refused) }),
+	counter("outcry_store_dropped_total", "Write-behind changes that were dropped, because too much was waiting.",
+		func(s *StoreStats) float64 { return float64(s.Dropped) }),
+	gauge("outcry_store_pending_ops", "Changes that wait to be written.",
+		func(s *StoreStats) float64 { return float64(s.Pending) }),
+	gauge("outcry_store_pending_bytes", "Bytes of the changes that wait to be written.",
+		func(s *StoreStats) float64 { return float64(s.PendingBytes) }),
+	gauge("outcry_store_file_bytes", "The size of the store's file.",
+		func(s *StoreStats) float64 { return float64(s.FileBytes) }),
+}
+
+var storeDuration = describe("outcry_store_commit_seconds", "Time that a transaction took, its sync included.")

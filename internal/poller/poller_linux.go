@@ -155,3 +155,12 @@ func (p *Poller) wait(ms int, busy bool) (int, unix.Errno) {
 func (p *Poller) Close() error {
 	return errors.Join(unix.Close(p.epoll), unix.Close(p.wake))
 }
+
+// ProcessorTime returns the processor time used by the program since its start; 0 if it cannot be read.
+func ProcessorTime() time.Duration {
+	var t unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &t) != nil {
+		return 0
+	}
+	return time.Duration(t.Nano())
+}

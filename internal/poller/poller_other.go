@@ -62,3 +62,6 @@ func (p *Poller) Wait(timeout time.Duration, _ bool) ([]Event, error) {
 
 // Close releases the poller.
 func (p *Poller) Close() error { return nil }
+
+// ProcessorTime returns 0: it is unknown on this system, and no shard is hosted.
+func ProcessorTime() time.Duration { return 0 }

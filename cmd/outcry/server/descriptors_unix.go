@@ -5,6 +5,8 @@ package server
 import (
 	"math"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // openFiles returns the limit of open files; 0: unknown.
@@ -15,3 +17,6 @@ func openFiles() int {
 	}
 	return int(limit.Cur)
 }
+
+// mayWrite reports whether this process may create files in a folder.
+func mayWrite(folder string) bool { return unix.Access(folder, unix.W_OK|unix.X_OK) == nil }

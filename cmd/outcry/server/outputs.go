@@ -2,8 +2,13 @@ package server
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
 	"io"
+	"io/fs"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/outcry-mqtt/outcry/cmd/outcry/command"
@@ -46,4 +51,28 @@ func (o *outputs) end(err error) error {
 		return nil
 	}
 	return &command.ExitError{Code: code}
+}
+
+// writeAddresses writes the bound addresses atomically, as JSON by the listeners' names.
+func writeAddresses(path string, addresses map[string]string) error {
+	text, err := json.MarshalIndent(addresses, "", "  ")
+	if err != nil {
+		return err
+	}
+	return writeFile(path, append(text, '\n'), 0o644)
+}
+
+// writeFile replaces a file atomically.
+func writeFile(path string, content []byte, mode fs.FileMode) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(content)
+	err = errors.Join(err, f.Chmod(mode), f.Close())
+	if err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
 }

@@ -1,10 +1,79 @@
 package listeners
 
 import (
+	"fmt"
 	"net/http"
 	"net/netip"
+	"strings"
 	"testing"
+	"time"
 )
+
+func TestFailuresAreForgottenAndBounded(t *testing.T) {
+	now := time.Unix(1_000_000, 0)
+	f := failures{now: func() time.Time { return now }, byNetwork: map[netip.Prefix]*failure{}}
+	guesser := network("192.0.2.1:5")
+	for range failuresAllowed {
+		if f.tooMany(guesser) {
+			t.Fatal("refused too early")
+		}
+		f.add(guesser)
+	}
+	if !f.tooMany(guesser) || f.tooMany(network("192.0.2.2:5")) {
+		t.Error("not the one who guessed is refused")
+	}
+	now = now.Add(failuresWindow)
+	if f.tooMany(guesser) {
+		t.Error("refused for ever")
+	}
+	for i := range 3 * failuresKept {
+		f.add(network(fmt.Sprintf("[2001:db8:%x::1]:5", i)))
+	}
+	if len(f.byNetwork) > failuresKept {
+		t.Errorf("%d networks are remembered", len(f.byNetwork))
+	}
+}
+
+func TestNetwork(t *testing.T) {
+	for remote, want := range map[string]string{
+		"192.0.2.1:5":           "192.0.2.1/32",
+		"[::ffff:192.0.2.1]:5":  "192.0.2.1/32",
+		"[2001:db8:1:2:3::4]:5": "2001:db8:1:2::/64",
+		"[fe80::1%eth0]:5":      "fe80::/64",
+		"nowhere":               "invalid Prefix",
+	} {
+		if got := network(remote).String(); got != want {
+			t.Errorf("%s is of %s, want %s", remote, got, want)
+		}
+	}
+}
+
+// FuzzOrigin looks for an accepted header that is not one of the allowed origins.
+func FuzzOrigin(f *testing.F) {
+	addCorpus(f)
+	for _, seed := range []string{
+		"https://x.b.com", "https://b.com", "http://a.com:8083", "HTTPS://X.B.COM:443", "https://evil.com#.b.com",
+		"https://evil.com/.b.com", "https://u@.b.com", "https://evil.com\\.b.com", "https://[::1]", "null", "",
+		"https://x.b.com:", "http://a.com:8083:", "https://[::1%25.b.com]", "https://x%E3%80%82.b.com",
+	} {
+		f.Add(seed)
+	}
+	list, err := parseOrigins([]string{"self", "https://*.b.com"}, "origins")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, header string) {
+		r := &http.Request{Host: "a.com:8083", Header: http.Header{"Origin": {header}}}
+		if !list.allow(r) {
+			return
+		}
+		plain := strings.ToLower(header)
+		subdomain := strings.HasSuffix(strings.TrimSuffix(plain, ":443"), ".b.com") && strings.HasPrefix(plain, "https://")
+		if !strings.HasSuffix(plain, "://a.com:8083") && !subdomain {
+			t.Errorf("%q is allowed", header)
+		}
+	})
+}
 
 var ours = proxies{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8:1::/48")}
 
