@@ -116,6 +116,10 @@ func forbidden(folder, imported string) string {
 		return "devices are clients, and know nothing of the broker"
 	case inside(folder, "bench") && inside(inner, "broker", "internal", "listeners", "hooks", "web") && inner != "internal/poller":
 		return "the bench is a client, and knows nothing of the broker but how it waits for sockets"
+	case inside(inner, "bench") && !inside(folder, "bench", "cmd"):
+		return "only the program runs the bench"
+	case inside(folder, "broker/guard", "broker/histogram", "broker/topic") && !inside(inner, "internal"):
+		return "the parts of the engine know nothing of it"
 	case inside(folder, "hooks") && inside(inner, "hooks") && !inside(inner, "hooks/internal") && hookOf(folder) != hookOf(inner):
 		return "hooks don't know each other"
 	case inside(folder, "hooks/boltstore") && inner == "broker":
@@ -184,6 +188,11 @@ func TestWhatIsForbidden(t *testing.T) {
 		{"broker", "github.com/goccy/go-yaml", false},
 		{"broker", module + "internal/wire", true},
 		{"broker", module + "internal/wheel", true},
+		{"internal/websocket", module + "internal/wheel", true},
+		{"listeners", module + "internal/websocket", false},
+		{"listeners", module + "bench", false},
+		{"broker/guard", module + "broker", false},
+		{"broker/topic", module + "broker/storage", false},
 		{"broker", module + "broker/storage", true},
 		{"internal/wire", module + "broker/topic", false},
 		{"internal/poller", module + "internal/table", true},

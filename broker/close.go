@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/outcry-mqtt/outcry/internal/poller"
+	"github.com/outcry-mqtt/outcry/internal/websocket"
 	"github.com/outcry-mqtt/outcry/internal/wire"
 )
 
@@ -38,21 +39,21 @@ var closing = [closeReasons]struct {
 	explain string // reason string
 }{
 	closeNone:           {label: "none"},
-	closeClient:         {label: "client_disconnect", frame: wsNormal},
+	closeClient:         {label: "client_disconnect", frame: websocket.Normal},
 	closePeer:           {label: "peer_closed"},
 	closeIO:             {label: "io_error"},
-	closeConnectTimeout: {label: "connect_timeout", frame: wsProtocol},
-	closeKeepAlive:      {label: "keep_alive", code: wire.KeepAliveTimeout, frame: wsProtocol, explain: "nothing was heard for one and a half times the keep alive"},
-	closeRefused:        {label: "refused", frame: wsPolicy},
-	closeProtocol:       {label: "protocol_error", code: wire.ProtocolError, frame: wsProtocol},
-	closeTakenOver:      {label: "session_taken_over", code: wire.SessionTakenOver, frame: wsPolicy, explain: "another connection uses this client identifier"},
-	closeNotAuthorized:  {label: "not_authorized", code: wire.NotAuthorized, frame: wsPolicy},
-	closeExpired:        {label: "token_expired", code: wire.NotAuthorized, frame: wsPolicy, explain: "the token has expired; connect with a fresh one"},
-	closeSlow:           {label: "slow_consumer", code: wire.QuotaExceeded, frame: wsPolicy, explain: "the connection does not read as fast as it is sent to"},
-	closeQueueFull:      {label: "queue_full", code: wire.QuotaExceeded, frame: wsPolicy, explain: "more messages wait for the client than may"},
-	closeStore:          {label: "store_failed", code: wire.ServerBusy, frame: wsInternal, explain: "the message could not be stored; send it again later"},
-	closeShutdown:       {label: "server_shutdown", code: wire.ServerShuttingDown, frame: wsGoingAway},
-	closeAdmin:          {label: "administrative", code: wire.AdministrativeAction, frame: wsPolicy},
+	closeConnectTimeout: {label: "connect_timeout", frame: websocket.Protocol},
+	closeKeepAlive:      {label: "keep_alive", code: wire.KeepAliveTimeout, frame: websocket.Protocol, explain: "nothing was heard for one and a half times the keep alive"},
+	closeRefused:        {label: "refused", frame: websocket.Policy},
+	closeProtocol:       {label: "protocol_error", code: wire.ProtocolError, frame: websocket.Protocol},
+	closeTakenOver:      {label: "session_taken_over", code: wire.SessionTakenOver, frame: websocket.Policy, explain: "another connection uses this client identifier"},
+	closeNotAuthorized:  {label: "not_authorized", code: wire.NotAuthorized, frame: websocket.Policy},
+	closeExpired:        {label: "token_expired", code: wire.NotAuthorized, frame: websocket.Policy, explain: "the token has expired; connect with a fresh one"},
+	closeSlow:           {label: "slow_consumer", code: wire.QuotaExceeded, frame: websocket.Policy, explain: "the connection does not read as fast as it is sent to"},
+	closeQueueFull:      {label: "queue_full", code: wire.QuotaExceeded, frame: websocket.Policy, explain: "more messages wait for the client than may"},
+	closeStore:          {label: "store_failed", code: wire.ServerBusy, frame: websocket.Internal, explain: "the message could not be stored; send it again later"},
+	closeShutdown:       {label: "server_shutdown", code: wire.ServerShuttingDown, frame: websocket.GoingAway},
+	closeAdmin:          {label: "administrative", code: wire.AdministrativeAction, frame: websocket.Policy},
 }
 
 // lingerTime is the peer's time to read the last bytes before its socket is closed. Closing a socket with unread input resets it,

@@ -1,15 +1,6 @@
 package broker
 
-import "encoding/binary"
-
-// rsv1 is the header bit of a compressed message's first frame (RFC 7692 6).
-const rsv1 = 0x40
-
-const (
-	storedHead  = 5     // bytes of a stored block's header at a byte boundary (RFC 1951 3.2.4)
-	storedBytes = 65535 // most bytes in a stored block
-	emptyBlock  = 4     // the bytes 00 00 FF FF at the end of an empty stored block, which are not sent (RFC 7692 7.2.1)
-)
+import "github.com/outcry-mqtt/outcry/internal/websocket"
 
 // deflation is a WebSocket's permessage-deflate state (RFC 7692), without context takeover.
 //
@@ -37,7 +28,7 @@ func (z *deflation) own(c *conn) *[]byte {
 	buf := c.out.unshare(c.shard, c.shard.enc.packer.blocks)
 	if z.open == 0 {
 		z.open = len(*buf) + 1
-		*buf = append(*buf, make([]byte, storedHead)...)
+		*buf = append(*buf, make([]byte, websocket.StoredHead)...)
 	}
 	return buf
 }
@@ -61,7 +52,7 @@ func (z *deflation) pack(c *conn) {
 		return
 	}
 	buf := c.out.own(c.shard)
-	*buf = insert(*buf, 0, storedHead)
+	*buf = websocket.Insert(*buf, 0, websocket.StoredHead)
 	z.packed, z.open = true, 1
 }
 
@@ -100,32 +91,8 @@ func (z *deflation) seal(o *outbox) {
 	if z.open == 0 {
 		return
 	}
-	o.buf = sealStored(o.buf, z.open-1)
+	o.buf = websocket.SealStored(o.buf, z.open-1)
 	z.open = 0
-}
-
-// sealStored fills in the header at b[at:] of a stored block that extends to the end of b. It splits a block that is larger than
-// storedBytes.
-func sealStored(b []byte, at int) []byte {
-	for {
-		n := len(b) - at - storedHead
-		size := min(n, storedBytes)
-		b[at] = 0
-		binary.LittleEndian.PutUint16(b[at+1:], uint16(size))
-		binary.LittleEndian.PutUint16(b[at+3:], ^uint16(size))
-		if size == n {
-			return b
-		}
-		at += storedHead + size
-		b = insert(b, at, storedHead)
-	}
-}
-
-// insert makes room for n bytes at b[at:].
-func insert(b []byte, at, n int) []byte {
-	b = append(b, make([]byte, n)...)
-	copy(b[at+n:], b[at:])
-	return b
 }
 
 // finish returns the outbox as the payload of a compressed frame. A compressed message ends with an empty stored block without its
@@ -134,9 +101,9 @@ func (z *deflation) finish(c *conn) []byte {
 	o := &c.out
 	switch {
 	case o.shared.end != 0:
-		return c.shard.enc.packer.blocks[o.shared.start : o.shared.end-emptyBlock]
+		return c.shard.enc.packer.blocks[o.shared.start : o.shared.end-websocket.EmptyBlock]
 	case z.open == 0:
-		return o.buf[:len(o.buf)-emptyBlock]
+		return o.buf[:len(o.buf)-websocket.EmptyBlock]
 	}
 	z.seal(o)
 	o.buf = append(o.buf, 0)

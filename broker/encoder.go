@@ -1,19 +1,22 @@
 package broker
 
-import "github.com/outcry-mqtt/outcry/internal/wire"
+import (
+	"github.com/outcry-mqtt/outcry/internal/websocket"
+	"github.com/outcry-mqtt/outcry/internal/wire"
+)
 
 // encoder encodes packets for the shard's clients. A message is encoded once for all subscribers that get the same bytes.
 type encoder struct {
-	current  *message            // message being delivered; nil: none
-	encoded  [8]span             // by form: the current message in frames; empty: not encoded yet
-	frames   []byte              // this turn's packets; outboxes refer to spans of it
-	packer   packer              // compresses for WebSockets with permessage-deflate
-	shared   bool                // unsent bytes refer to frames or to the packer's blocks, so neither is reused
-	pending  int                 // bytes of this turn in the outboxes' own buffers
-	publish  wire.Outgoing       // the PUBLISH being encoded
-	head     []byte              // the current large message without its payload
-	wsHeader [wsHeaderBytes]byte // scratch space
-	sink     uint32              // sink for prefetch, so the compiler cannot drop the reads
+	current  *message                    // message being delivered; nil: none
+	encoded  [8]span                     // by form: the current message in frames; empty: not encoded yet
+	frames   []byte                      // this turn's packets; outboxes refer to spans of it
+	packer   packer                      // compresses for WebSockets with permessage-deflate
+	shared   bool                        // unsent bytes refer to frames or to the packer's blocks, so neither is reused
+	pending  int                         // bytes of this turn in the outboxes' own buffers
+	publish  wire.Outgoing               // the PUBLISH being encoded
+	head     []byte                      // the current large message without its payload
+	wsHeader [websocket.HeaderBytes]byte // scratch space
+	sink     uint32                      // sink for prefetch, so the compiler cannot drop the reads
 }
 
 // begin makes m the current message.

@@ -1,55 +1,25 @@
 package broker
 
 import (
-	"bytes"
-	"errors"
 	"io"
 
-	"github.com/klauspost/compress/flate"
+	"github.com/outcry-mqtt/outcry/internal/websocket"
 )
 
 const (
 	inflateChunk   = 16 << 10 // bytes inflated at once
-	inflateFeed    = 64 << 10 // compressed bytes that may come without any output
 	spareInflaters = 4        // inflaters that a shard keeps for reuse
 )
-
-// inflateTail is appended to a compressed message. It is the end of an empty stored block, omitted by the peer (RFC 7692 7.2.2),
-// and an empty final block, so that the end is not mistaken for truncation.
-const inflateTail = "\x00\x00\xFF\xFF\x01\x00\x00\xFF\xFF"
-
-// errStingy means that a compressed message has many empty blocks.
-var errStingy = errors.New("much is compressed to nothing")
 
 // receiving is the input side of a deflation. A compressed message is buffered until it is complete, and then inflated in pieces. A
 // turn inflates no more than it would read of uncompressed input. Later input waits, and the peer is not read.
 type receiving struct {
-	in         []byte    // the compressed message so far
-	message    *inflater // the message being inflated; nil: none
-	room       int       // bytes that the message may still inflate to
-	budget     int       // bytes that may still be inflated in this turn
-	later      []byte    // input that has to wait
-	compressed bool      // the incoming message is compressed
-	posted     bool      // a post that continues inflating is on its way
-}
-
-// inflater inflates one message at a time.
-type inflater struct {
-	src   source
-	flate io.ReadCloser
-}
-
-// source is compressed bytes. It fails after left bytes without output.
-type source struct {
-	bytes.Reader
-	left int
-}
-
-func (r *source) ReadByte() (byte, error) {
-	if r.left--; r.left < 0 {
-		return 0, errStingy
-	}
-	return r.Reader.ReadByte()
+	in      []byte              // the compressed message so far
+	message *websocket.Inflater // the message being inflated; nil: none
+	room    int                 // bytes that the message may still inflate to
+	budget  int                 // bytes that may still be inflated in this turn
+	later   []byte              // input that has to wait
+	posted  bool                // a post that continues inflating is on its way
 }
 
 // holds buffers input that has to wait, and reports whether it did. Input waits while a message is being inflated, and while
@@ -94,7 +64,7 @@ func (z *deflation) begin(c *conn) {
 	if len(z.in) == 0 {
 		return
 	}
-	z.in = append(z.in, inflateTail...)
+	z.in = append(z.in, websocket.Tail...)
 	z.message = c.shard.inflater(z.in)
 	z.room = c.mostBytes()
 	z.inflate(c)
@@ -111,10 +81,10 @@ func (z *deflation) inflate(c *conn) {
 			z.wait(c)
 			return
 		}
-		n, taken, err := z.message.read(s.input.inflated)
+		n, taken, err := z.message.Read(s.input.inflated)
 		z.budget -= max(n, taken, 1)
 		if z.room -= n; z.room < 0 {
-			z.refuse(c, wsTooBig)
+			z.refuse(c, websocket.TooBig)
 			return
 		}
 		if n > 0 {
@@ -123,12 +93,10 @@ func (z *deflation) inflate(c *conn) {
 		switch {
 		case c.state == stateLingering || c.state == stateClosed:
 			z.end(s)
-		case err == io.EOF && z.message.src.Len() == 0:
-			z.end(s)
 		case err == io.EOF:
-			z.message.next() // a message may continue after a final block (RFC 7692 7.2.3.4)
+			z.end(s)
 		case err != nil:
-			z.refuse(c, wsInvalid)
+			z.refuse(c, websocket.Invalid)
 		}
 	}
 }
@@ -190,38 +158,21 @@ func (c *conn) proceed() {
 	c.handOver()
 }
 
-// inflater returns an inflater for b.
-func (s *shard) inflater(b []byte) *inflater {
+// inflater returns an inflater for a message.
+func (s *shard) inflater(message []byte) *websocket.Inflater {
+	var f *websocket.Inflater
 	if n := len(s.pools.inflaters); n > 0 {
-		f := s.pools.inflaters[n-1]
+		f = s.pools.inflaters[n-1]
 		s.pools.inflaters = s.pools.inflaters[:n-1]
-		f.begin(b)
-		return f
+	} else {
+		f = new(websocket.Inflater)
 	}
-	f := new(inflater)
-	f.src.Reader.Reset(b)
-	f.flate = flate.NewReader(&f.src)
+	f.Begin(message)
 	return f
 }
 
-func (f *inflater) begin(b []byte) {
-	f.src.Reader.Reset(b)
-	f.next()
-}
-
-// next restarts with the remaining input.
-func (f *inflater) next() { _ = f.flate.(flate.Resetter).Reset(&f.src, nil) }
-
-// read inflates into b. taken is the number of compressed bytes consumed.
-func (f *inflater) read(b []byte) (n, taken int, err error) {
-	before := f.src.Len()
-	f.src.left = inflateFeed
-	n, err = f.flate.Read(b)
-	return n, before - f.src.Len(), err
-}
-
-func (s *shard) recycleInflater(f *inflater) {
-	f.src.Reader.Reset(nil)
+func (s *shard) recycleInflater(f *websocket.Inflater) {
+	f.Forget()
 	if len(s.pools.inflaters) < spareInflaters {
 		s.pools.inflaters = append(s.pools.inflaters, f)
 	}

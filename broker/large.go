@@ -3,6 +3,7 @@ package broker
 import (
 	"time"
 
+	"github.com/outcry-mqtt/outcry/internal/websocket"
 	"github.com/outcry-mqtt/outcry/internal/wire"
 )
 
@@ -61,7 +62,7 @@ func (c *conn) sendLarge(d *delivery, o *wire.Outgoing) {
 	}
 }
 
-// largeBlocks returns the payload in DEFLATE blocks, without the bytes that end a message (emptyBlock); nil: it is sent
+// largeBlocks returns the payload in DEFLATE blocks, without the bytes that end a message (websocket.EmptyBlock); nil: it is sent
 // uncompressed.
 func (c *conn) largeBlocks(d *delivery) []byte {
 	if !c.output.deflates || d.m != c.shard.enc.current || len(d.m.props) >= largeProps {
@@ -71,7 +72,7 @@ func (c *conn) largeBlocks(d *delivery) []byte {
 	if len(blocks) == 0 {
 		return nil
 	}
-	return blocks[:len(blocks)-emptyBlock]
+	return blocks[:len(blocks)-websocket.EmptyBlock]
 }
 
 // sharesProps reports whether the properties are written without a copy, as the payload is.
@@ -84,27 +85,27 @@ func (c *conn) largeHead(o *wire.Outgoing, blocks []byte) []byte {
 	s := c.shard
 	b := s.enc.head[:0]
 	b = append(b, s.enc.wsHeader[:]...) // room for the frame's header
-	opcode, rest := byte(opBinary), len(o.Payload)
+	opcode, rest := byte(websocket.Binary), len(o.Payload)
 	if c.sharesProps(o) {
 		rest += len(o.Props)
 	}
 	if blocks != nil {
-		opcode, rest = opBinary|rsv1, len(blocks)
-		b = append(b, make([]byte, storedHead)...)
+		opcode, rest = websocket.Binary|websocket.Compressed, len(blocks)
+		b = append(b, make([]byte, websocket.StoredHead)...)
 	}
 	b = wire.AppendPublishHead(b, c.version, o)
 	if c.version == wire.V5 && !c.sharesProps(o) {
 		b = append(b, o.Props...)
 	}
 	if blocks != nil {
-		b = sealStored(b, wsHeaderBytes)
+		b = websocket.SealStored(b, websocket.HeaderBytes)
 	}
 	s.enc.head = b
 	if c.ws == nil {
-		return b[wsHeaderBytes:]
+		return b[websocket.HeaderBytes:]
 	}
-	h := c.ws.header(&s.enc.wsHeader, opcode, len(b)-wsHeaderBytes+rest)
-	return b[wsHeaderBytes-copy(b[wsHeaderBytes-len(h):], h):]
+	h := websocket.Header(&s.enc.wsHeader, opcode, len(b)-websocket.HeaderBytes+rest)
+	return b[websocket.HeaderBytes-copy(b[websocket.HeaderBytes-len(h):], h):]
 }
 
 // blockLarge keeps the unsent bytes of a message of which the socket has accepted n bytes.

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"github.com/outcry-mqtt/outcry/internal/poller"
+	"github.com/outcry-mqtt/outcry/internal/websocket"
 	"github.com/outcry-mqtt/outcry/internal/wire"
 )
 
@@ -142,7 +143,7 @@ func (c *conn) flush() {
 	lends := o.shared.end != 0
 	opcode, data := c.batch()
 	if c.ws != nil {
-		head = c.ws.header(&s.enc.wsHeader, opcode, len(data))
+		head = websocket.Header(&s.enc.wsHeader, opcode, len(data))
 	}
 	n, err := 0, error(nil)
 	if lends && c.carrier != nil && s.lend(data) { // it keeps a reference to the data
@@ -167,11 +168,11 @@ func (c *conn) batch() (opcode byte, data []byte) {
 	s, o := c.shard, &c.out
 	switch {
 	case c.output.deflates && c.ws.deflation.packed:
-		return opBinary | rsv1, c.ws.deflation.finish(c)
+		return websocket.Binary | websocket.Compressed, c.ws.deflation.finish(c)
 	case o.shared.end != 0:
-		return opBinary, s.enc.frames[o.shared.start:o.shared.end]
+		return websocket.Binary, s.enc.frames[o.shared.start:o.shared.end]
 	}
-	return opBinary, o.buf
+	return websocket.Binary, o.buf
 }
 
 // blockRest stores the unsent rest of a header and data after n bytes were written. lends means that data is the turn's

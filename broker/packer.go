@@ -1,33 +1,22 @@
 package broker
 
 import (
-	"encoding/binary"
 	"slices"
 
-	"github.com/klauspost/compress/flate"
+	"github.com/outcry-mqtt/outcry/internal/websocket"
 )
 
-const (
-	minDeflate   = 256 // smallest payload in bytes that is worth compressing
-	deflateLevel = 5   // costs little more than level 1 for small messages
-)
+// minDeflate is the smallest payload in bytes that is worth compressing.
+const minDeflate = 256
 
 // packer is a shard's compressor. It compresses each message once for all subscribers.
 type packer struct {
-	flate    *flate.Writer // nil until its first use
-	blocks   []byte        // the turn's shared frames in DEFLATE blocks
-	payload  sink          // of the current message, in blocks; empty: not worth compressing
-	own      []byte        // copy of payload for connections that write it later; nil: none
-	delivery uint64        // number of the message in payload and forms
-	forms    [8]span       // spans of blocks, by form as in shard.encoded
-}
-
-// sink is an io.Writer that appends to a slice.
-type sink []byte
-
-func (b *sink) Write(p []byte) (int, error) {
-	*b = append(*b, p...)
-	return len(p), nil
+	deflater websocket.Deflater
+	blocks   []byte  // the turn's shared frames in DEFLATE blocks
+	payload  []byte  // of the current message, in blocks; empty: not worth compressing
+	own      []byte  // copy of payload for connections that write it later; nil: none
+	delivery uint64  // number of the message in payload and forms
+	forms    [8]span // spans of blocks, by form as in shard.encoded
 }
 
 // packed returns the payload of the current message in DEFLATE blocks, the last of them an empty stored block. It returns
@@ -43,8 +32,8 @@ func (p *packer) packed(s *shard) []byte {
 	if len(payload) < minDeflate {
 		return nil
 	}
-	p.compress(payload)
-	if len(p.payload)+storedHead >= len(payload)-len(payload)/16 {
+	p.payload = p.deflater.Append(p.payload, payload)
+	if len(p.payload)+websocket.StoredHead >= len(payload)-len(payload)/16 {
 		p.payload = p.payload[:0]
 	}
 	return p.payload
@@ -53,18 +42,9 @@ func (p *packer) packed(s *shard) []byte {
 // ownPayload returns an immutable copy of the current message's blocks, without the final block that a WebSocket message omits.
 func (p *packer) ownPayload() []byte {
 	if p.own == nil {
-		p.own = slices.Clone(p.payload[:len(p.payload)-emptyBlock])
+		p.own = slices.Clone(p.payload[:len(p.payload)-websocket.EmptyBlock])
 	}
 	return p.own
-}
-
-func (p *packer) compress(payload []byte) {
-	if p.flate == nil {
-		p.flate, _ = flate.NewWriter(nil, deflateLevel) // fails only for an invalid level
-	}
-	p.flate.Reset(&p.payload)
-	_, _ = p.flate.Write(payload) // a sink never fails
-	_ = p.flate.Flush()
 }
 
 // frame returns the blocks of a shared frame: a stored block with everything but the payload, then the compressed payload. It
@@ -78,10 +58,7 @@ func (p *packer) frame(s *shard, form int, f span) span {
 	if z.end == 0 {
 		start := len(p.blocks)
 		head := s.enc.frames[f.start : int(f.end)-len(s.enc.current.payload)]
-		p.blocks = append(p.blocks, 0)
-		p.blocks = binary.LittleEndian.AppendUint16(p.blocks, uint16(len(head)))
-		p.blocks = binary.LittleEndian.AppendUint16(p.blocks, ^uint16(len(head)))
-		p.blocks = append(append(p.blocks, head...), payload...)
+		p.blocks = append(websocket.AppendStored(p.blocks, head), payload...)
 		*z = span{uint32(start), uint32(len(p.blocks))}
 	}
 	return *z

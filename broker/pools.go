@@ -1,11 +1,13 @@
 package broker
 
+import "github.com/outcry-mqtt/outcry/internal/websocket"
+
 // bufferPools is the memory of a shard that is free for reuse.
 type bufferPools struct {
 	buffers   [][]byte // empty
 	spare     int      // total capacity of buffers, in bytes
 	backlogs  []*backlog
-	inflaters []*inflater
+	inflaters []*websocket.Inflater
 	copies    pinnedCopies
 }
 

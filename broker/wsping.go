@@ -1,6 +1,10 @@
 package broker
 
-import "time"
+import (
+	"time"
+
+	"github.com/outcry-mqtt/outcry/internal/websocket"
+)
 
 // Proxies cut silent connections, most after 60 s, and a 3.x client cannot be given a keep alive. So a WebSocket client is
 // sent a ping (RFC 6455 5.5.2) after a silence of Link.Ping, and again after the same time. A missing pong does not close the
@@ -40,7 +44,7 @@ func (c *conn) ping(due int64) {
 	if every == 0 || due <= c.input.lastRead || (due-c.input.lastRead)%every != 0 || c.output.blocked != nil || !c.out.empty() {
 		return
 	}
-	frame := c.ws.header(&c.shard.enc.wsHeader, opPing, 0)
+	frame := websocket.Header(&c.shard.enc.wsHeader, websocket.Ping, 0)
 	n, err := c.write(nil, frame) // at once, so that thousands of simultaneous pings need no buffers
 	if err != nil {
 		c.writeFailed()
