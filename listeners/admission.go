@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/outcry-mqtt/outcry/broker"
+	"github.com/outcry-mqtt/outcry/listeners/firstread"
 )
 
 // admission admits accepted connections one by one. It closes one that exceeds a limit of its address at once: before TLS,
@@ -200,7 +201,7 @@ func pendingConnOf(c net.Conn) *pendingConn {
 			c = inner.NetConn()
 		case *proxiedConn:
 			c = inner.Conn
-		case *firstRead:
+		case *firstread.Conn:
 			c = inner.Conn
 		default:
 			return nil

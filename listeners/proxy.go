@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/outcry-mqtt/outcry/listeners/firstread"
 )
 
 // proxies are the addresses of trusted proxies.
@@ -103,7 +105,7 @@ func (c *proxiedConn) readHeader() {
 
 // unwrap returns the connection itself, from which the broker reads on behind the header.
 func unwrap(c net.Conn) net.Conn {
-	if f, ok := c.(*firstRead); ok {
+	if f, ok := c.(*firstread.Conn); ok {
 		c = f.Conn
 	}
 	if p, ok := c.(*proxiedConn); ok {

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/gorilla/websocket"
-
 	"github.com/outcry-mqtt/outcry/broker"
 )
 
@@ -33,6 +32,26 @@ func (w *WebSocket) upgrade(rw http.ResponseWriter, r *http.Request) {
 		return // the client has been told, or is gone
 	}
 	attach(w.attacher, link, w.refusals)
+}
+
+// upgradeFirst is upgrade for the first request of a connection, before net/http has read it. If it returns false, net/http
+// reads and answers the request.
+func (w *WebSocket) upgradeFirst(rw http.ResponseWriter, r *http.Request, handOver func() bool) bool {
+	if !slices.Contains(w.paths, r.URL.Path) || !w.hosts.allow(r.Host) {
+		return false
+	}
+	joinSubprotocols(r.Header)
+	if _, refused := w.refusal(r); refused {
+		return false
+	}
+	link, err := w.open(rw, r, func(http.ResponseWriter, *http.Request, int, error) {})
+	if err != nil {
+		return false
+	}
+	if handOver() {
+		attach(w.attacher, link, w.refusals)
+	}
+	return true
 }
 
 // open upgrades a connection that refusal accepts. It calls tell for an invalid request; after the hijack an error

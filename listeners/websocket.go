@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+	"github.com/outcry-mqtt/outcry/listeners/firstread"
 )
 
 // Subprotocols are the supported WebSocket subprotocols: MQTT 3.1.1 and 5.0 [MQTT-6.0.0-3], and MQTT 3.1.
@@ -143,7 +144,7 @@ func ListenWebSocket(o WebSocketOptions) (*WebSocket, error) {
 	w.httpListener = newHTTPListener(o.Name, l, limits, w.routes(&o), log)
 	w.tls, w.proxies = o.TLS, o.ProxyProtocol
 	if o.TLS == nil { // net/http does the TLS handshake itself
-		w.wrap = func(l net.Listener) net.Listener { return &firstReadListener{l, w} }
+		w.wrap = func(l net.Listener) net.Listener { return &firstread.Listener{Listener: l, Upgrade: w.upgradeFirst} }
 	}
 	w.useAdmission(&admission{
 		to: o.Attacher, proxies: slices.Concat(o.ProxyProtocol, o.Forwarded), timeout: o.HeaderTimeout,

@@ -1,4 +1,4 @@
-package listeners
+package firstread
 
 import (
 	"io"
@@ -10,23 +10,22 @@ import (
 	"testing"
 )
 
-// FuzzAtOnce compares the requests that are upgraded at once with net/http's reading of the same bytes.
-func FuzzAtOnce(f *testing.F) {
-	addCorpus(f)
+// FuzzRequest compares the requests that are upgraded at once with net/http's reading of the same bytes.
+func FuzzRequest(f *testing.F) {
 	const whole = "GET /mqtt?a=b HTTP/1.1\r\nHost: a.com:8083\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nCookie: a=b\r\nCookie: c\r\n\r\n"
 	for _, seed := range []struct{ from, to string }{
 		{"", ""}, {"GET", "POST"}, {"1.1", "1.0"}, {"\r\n", "\n"}, {"Host", "host"}, {"Host", "Hast"}, {"Upgrade:", "Host:"},
-		{"a.com", "a.com b"}, {"/mqtt", "http://b.com/mqtt"}, {"/mqtt", "//mqtt"}, {"Cookie", " Cookie"}, {"Cookie: c", "Co okie: c"},
+		{"a.com", "a.com b"}, {"/mqtt", "http://b.com/mqtt"}, {"/mqtt HTTP/1.1\r\nHost: a.com:8083", "A://0 HTTP/1.1\r\nHost:0 0"}, {"/mqtt", "//mqtt"}, {"Cookie", " Cookie"}, {"Cookie: c", "Co okie: c"},
 		{"Cookie", "Content-Length"}, {"Cookie: a=b", "Transfer-Encoding: chunked"}, {"\r\n\r\n", "\r\n\r\nGET / HTTP/1.1\r\n\r\n"},
 	} {
 		f.Add(strings.ReplaceAll(whole, seed.from, seed.to))
 	}
 	ask := ordinaryServer(f)
 	f.Fuzz(func(t *testing.T, text string) {
-		u := fastUpgrades.Get().(*fastUpgrade)
-		defer u.release()
-		got, ok := u.readRequest([]byte(text))
+		q := requests.Get().(*request)
+		defer q.release()
+		got, ok := q.read([]byte(text))
 		if !ok {
 			return
 		}
