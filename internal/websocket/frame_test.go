@@ -125,7 +125,9 @@ func TestHeader(t *testing.T) {
 }
 
 func TestCloseAnswer(t *testing.T) {
-	payload := func(code uint16, reason string) []byte { return append(binary.BigEndian.AppendUint16(nil, code), reason...) }
+	payload := func(code uint16, reason string) []byte {
+		return append(binary.BigEndian.AppendUint16(nil, code), reason...)
+	}
 	for _, k := range []struct {
 		payload []byte
 		want    uint16
