@@ -16,16 +16,16 @@ type storedMessage struct {
 	retries bool // no publisher will send it again: if it could not be written, the next transaction writes it
 
 	// Owned by the loop of the transaction's shard.
-	given bool // a transaction has passed it to the store and has released its reference
+	given   bool   // a transaction has passed it to the store and has released its reference
+	counted uint32 // bytes of record that the transaction counts
 
 	outcome atomic.Uint32 // bits, see outcomeTaken
 
 	refs  atomic.Int32  // sessions that still need it, plus one for the transaction until the store has it
 	state atomic.Uint32 // storeWaits, storeHasIt, storeFailed or storeUndone
 
-	mu      sync.Mutex // guards the fields below
-	record  []byte     // the encoded message; nil once the store has it
-	targets []byte     // the encoded sessions
+	mu     sync.Mutex // guards record
+	record []byte     // the encoded message with its sessions; nil once the store has it
 }
 
 // States of a stored message.
@@ -43,6 +43,7 @@ func (s *shard) newStored(m *message) *storedMessage {
 	p := &storedMessage{id: s.b.last.message.Add(1), txn: t, record: r.Append(make([]byte, 0, len(m.topic)+len(m.props)+len(m.payload)+64))}
 	p.refs.Store(1)
 	t.messages = append(t.messages, p)
+	p.counted = uint32(len(p.record))
 	t.count(len(p.record))
 	return p
 }
@@ -60,17 +61,16 @@ func (p *storedMessage) add(ss *session, d *delivery) {
 	t := d.target(ss)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.targets = t.Append(p.targets)
+	p.record = t.Append(p.record)
 }
 
 // op returns the operation that persists the message.
 func (p *storedMessage) op() storage.Op {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	value := append(p.record, p.targets...)
-	p.record, p.targets = nil, nil
-	if p.retries {
-		p.record = value
+	value := p.record
+	if !p.retries {
+		p.record = nil
 	}
 	return storage.Op{Space: storage.SpaceMessages, Key: storage.NumberKey(p.id), Value: value}
 }

@@ -208,9 +208,9 @@ func (s *shard) submit(group []*txn) {
 	for _, t := range group {
 		for _, m := range t.messages {
 			if m.refs.Load() > 1 {
-				record := len(m.record) // counted by newStored
 				op := m.op()
-				targets := int64(len(op.Value) - record)
+				targets := int64(len(op.Value)) - int64(m.counted)
+				m.counted = uint32(len(op.Value))
 				t.grow(targets, targets/unitBytes)
 				t.ops = append(t.ops, op)
 				m.given = true
@@ -382,7 +382,7 @@ func (s *shard) notCommitted(t *txn) {
 	for _, m := range t.messages {
 		if m.retries && m.again() {
 			next.messages = append(next.messages, m)
-			next.count(len(m.record))
+			next.count(int(m.counted))
 		} else {
 			next.add(m.deletion())
 			s.journal.undoing = append(s.journal.undoing, m)
