@@ -23,14 +23,12 @@ type txn struct {
 	left  atomic.Int32 // incomplete parts: the turn itself, and batches of its messages that other shards handle
 
 	// Owned by the shard's loop.
-	urgent   bool // an acknowledgement or a call waits for it: it is handed over in this turn
-	lazy     bool // it has some or all of the writes that nothing waits for
-	ops      []storage.Op
-	bytes    int64 // of ops and messages, as counted in journal.bytes
-	units    int64 // one for each of ops and messages, more for long ones; see journal.units
-	messages []*storedMessage
+	urgent bool // an acknowledgement or a call waits for it: it is handed over in this turn
+	lazy   bool // it has some or all of the writes that nothing waits for
+	txnLists
+	bytes    int64    // of ops and messages, as counted in journal.bytes
+	units    int64    // one for each of ops and messages, more for long ones; see journal.units
 	retained []string // topics; the store gets their current retained messages
-	acks     []storedAck
 	saved    []savedSession
 	wills    []publishedWill
 	done     []func(error) // called with the store's result
@@ -39,6 +37,18 @@ type txn struct {
 	mu      sync.Mutex   // guards waiting
 	waiting [][]*session // by shard: sessions that may send a QoS 2 message once it is on disk
 }
+
+// txnLists holds the long lists of a transaction. Later transactions reuse their memory.
+type txnLists struct {
+	ops      []storage.Op
+	messages []*storedMessage
+	acks     []storedAck
+}
+
+const (
+	spareTxns = 2     // lists that a shard keeps for reuse
+	spareLen  = 16384 // longest list that it keeps
+)
 
 // journal is a shard's connection to the store: the transaction of this turn, earlier transactions that the store does not
 // have yet, and the state that still has to be written.
@@ -60,6 +70,7 @@ type journal struct {
 	undoing    []*storedMessage          // failed messages whose deletion the store does not have yet
 	passed     map[*session][]passedOver // failed messages that sessions have passed over
 	flow       storage.Flow              // written last; its lists are reused
+	spare      []txnLists                // empty, for reuse
 }
 
 // storedAck is an acknowledgement that waits for a transaction.
@@ -82,10 +93,30 @@ type savedSession struct {
 // openTxn returns the transaction of this turn.
 func (s *shard) openTxn() *txn {
 	if s.journal.txn == nil {
-		s.journal.txn = &txn{shard: s}
+		s.journal.txn = &txn{shard: s, txnLists: s.journal.lists()}
 		s.journal.txn.left.Store(1)
 	}
 	return s.journal.txn
+}
+
+// lists returns empty lists.
+func (j *journal) lists() (l txnLists) {
+	if n := len(j.spare); n > 0 {
+		l, j.spare = j.spare[n-1], j.spare[:n-1]
+	}
+	return l
+}
+
+// recycle takes back the lists of a transaction that has ended.
+func (j *journal) recycle(t *txn) {
+	l := t.txnLists
+	t.txnLists = txnLists{}
+	if len(j.spare) < spareTxns && max(cap(l.ops), cap(l.messages), cap(l.acks)) <= spareLen {
+		clear(l.ops)
+		clear(l.messages)
+		clear(l.acks)
+		j.spare = append(j.spare, txnLists{l.ops[:0], l.messages[:0], l.acks[:0]})
+	}
 }
 
 func (t *txn) add(op storage.Op) {
@@ -362,6 +393,7 @@ func (s *shard) committed(t *txn, err error) {
 	for _, done := range t.done {
 		done(err)
 	}
+	s.journal.recycle(t)
 }
 
 // notCommitted undoes a transaction that the store reports as failed. It may be on disk all the same, if only the sync
