@@ -27,6 +27,20 @@ var carriages = []carriage{
 	{"compressed stream", deflatedLink, hidden, true},
 }
 
+// subscribe connects a client and subscribes to the large messages.
+func (k carriage) subscribe(t testing.TB, conn net.Conn, version, qos byte, id string) *raw.Client {
+	t.Helper()
+	if k.link.Framed {
+		f := raw.NewFrames(conn)
+		f.Deflate = k.deflate
+		conn = f
+	}
+	c := raw.New(t, conn, version)
+	c.Connect(raw.Connect{Version: version, ID: id, Clean: true})
+	c.Subscribe(qos, "large/#")
+	return c
+}
+
 // stalled connects clients that subscribe and then do not read. widen has one of them read faster than it would.
 func (s *server) stalled(k carriage, n int, version, qos byte) (all []*raw.Client, widen func(int)) {
 	s.t.Helper()
@@ -34,16 +48,8 @@ func (s *server) stalled(k carriage, n int, version, qos byte) (all []*raw.Clien
 	addr := s.listen(k.link, k.wrap)
 	for i := range n {
 		conn := s.narrow(addr)
-		tcp := conn.(*net.TCPConn)
-		if k.link.Framed {
-			f := raw.NewFrames(conn)
-			f.Deflate = k.deflate
-			conn = f
-		}
-		c := raw.New(s.t, conn, version)
-		c.Connect(raw.Connect{Version: version, ID: fmt.Sprint("stalled", i), Clean: true})
-		c.Subscribe(qos, "large/#")
-		all, sockets = append(all, c), append(sockets, tcp)
+		sockets = append(sockets, conn.(*net.TCPConn))
+		all = append(all, k.subscribe(s.t, conn, version, qos, fmt.Sprint("stalled", i)))
 	}
 	return all, func(i int) { _ = sockets[i].SetReadBuffer(1 << 20) }
 }
@@ -85,16 +91,7 @@ func TestLargeMessagesToManyAreWhole(t *testing.T) {
 			addr := s.listen(k.link, k.wrap)
 			var all []*raw.Client
 			for i := range clients {
-				conn := s.conn(addr)
-				if k.link.Framed {
-					f := raw.NewFrames(conn)
-					f.Deflate = k.deflate
-					conn = f
-				}
-				c := raw.New(t, conn, raw.V5)
-				c.Connect(raw.Connect{Version: raw.V5, ID: fmt.Sprint("reader", i), Clean: true})
-				c.Subscribe(byte(i%2), "large/#")
-				all = append(all, c)
+				all = append(all, k.subscribe(t, s.conn(addr), raw.V5, byte(i%2), fmt.Sprint("reader", i)))
 			}
 			p := s.connect(raw.Connect{Version: raw.V5, ID: "publisher", Clean: true})
 			r := rand.New(rand.NewPCG(1, 3))
