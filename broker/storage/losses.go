@@ -10,7 +10,7 @@ import (
 type Losses struct {
 	Counts    []Loss
 	Last      int64 // stamp of the last of them; 0 if there are none
-	Missed    bool  // it has to be sent what is retained, because it has lost retained messages
+	Missed    bool  // retained messages were dropped, and must still be sent
 	MissedQoS byte  // if it has: the highest QoS with which one was to be sent
 }
 

@@ -14,9 +14,9 @@ const (
 	SpaceRetained      Space = iota // key: topic; value: an encoded retained message
 	SpaceSessions                   // key: client identifier; value: an encoded session
 	SpaceSubscriptions              // key: number of the session, filter with its $share prefix; value: options
-	SpaceFlows                      // key: number of the session; value: what is under way in both directions
+	SpaceFlows                      // key: number of the session; value: the in-flight window, unreleased QoS 2 identifiers, position and losses
 	SpaceMessages                   // key: number of the message; value: the message and the sessions that it is for
-	SpaceNotes                      // key: a word; value: what the broker has to know about itself
+	SpaceNotes                      // key: a word; value: state of the broker itself, such as its clock
 	spaceCount
 )
 

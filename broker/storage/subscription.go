@@ -19,7 +19,7 @@ type Subscription struct {
 	Handling byte // of retained messages
 	NoLocal  bool
 	Retain   bool          // retain as published
-	Replays  bool          // it has not been sent all of what is retained yet
+	Replays  bool          // its retained messages have not all been sent
 	Every    time.Duration // the least time between two messages of a topic, because of a maximum rate; 0: none
 }
 
