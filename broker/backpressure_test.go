@@ -160,3 +160,39 @@ func TestTimesBeyondTheWire(t *testing.T) {
 		t.Errorf("a session expiry of %d s", got)
 	}
 }
+
+// TestWaitingForTheStoreAddsUp writes everything that a transaction may hold, to a disk that works, fails and works again. In the
+// end nothing counts as waiting.
+func TestWaitingForTheStoreAddsUp(t *testing.T) {
+	t.Parallel()
+	disk := newDisk()
+	s := start(t, broker.Options{Store: disk})
+	t.Cleanup(disk.flow)
+	for round := range 3 {
+		c := s.connect(raw.Connect{
+			Version: raw.V5, ID: fmt.Sprint("c", round), Props: []raw.Prop{raw.Num(raw.SessionExpiry, 1000)},
+			Will: &raw.Will{Topic: "will", Payload: "gone", QoS: 1, Retain: true},
+		})
+		c.Subscribe(2, "#")
+		if round == 1 {
+			disk.setFail(errDiskFull)
+		}
+		for id := 1; id <= 20; id++ {
+			c.Send(raw.Publish{Topic: fmt.Sprint("a/", id), Payload: strings.Repeat("x", 3000), QoS: byte(id % 3), ID: id, Retain: id%2 == 0}.Bytes(raw.V5))
+		}
+		c.Send(raw.Plain(raw.PINGREQ))
+		for {
+			p, err := c.Read()
+			if err != nil || p.Type == raw.PINGRESP {
+				break
+			}
+		}
+		c.Close()
+		disk.setFail(nil)
+		s.Advance(2 * time.Second)
+		s.eventually("all is stored", func(broker.Stats) bool { return s.AllStored() && s.StoringOps() == 0 })
+		if n := s.StoringBytes(); n != 0 {
+			t.Fatalf("round %d: %d bytes count as waiting", round, n)
+		}
+	}
+}

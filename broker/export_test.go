@@ -22,6 +22,12 @@ func (b *Broker) StoringOps() (n int64) {
 	return n
 }
 
+// StoringBytes is how many bytes wait for the store, negative if more were subtracted than added.
+func (b *Broker) StoringBytes() (n int64) {
+	b.inTurns(func(s *shard) { n += s.journal.bytes })
+	return n
+}
+
 // HeldForStore is how many connections are held because too much waits for the store.
 func (b *Broker) HeldForStore() (n int) {
 	b.inTurns(func(s *shard) { n += len(s.pressure.throttled) })

@@ -221,7 +221,8 @@ func (s *shard) retain(m *message) bool {
 	if m.qos > 0 && s.b.store != nil {
 		t := s.openTxn()
 		t.retained = append(t.retained, m.topic)
-		t.bytes += int64(m.size())
+		t.count(m.size())
+		t.grow(0, scatteredUnits-1)
 	}
 	return true
 }
