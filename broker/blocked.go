@@ -37,11 +37,11 @@ func (c *conn) queueBlocked(d *delivery) {
 	if policy == Conflate {
 		if old, replaced := p.replace(d); replaced {
 			c.session.skip(dropConflated)
-			if !d.m.retain {
+			if !d.m.retain { // a retained message replaces the old one in a replay, too
 				c.session.miss(&old)
 			}
 			if d.m.expires != 0 {
-				c.expectParked(p.newest[d.m.topic])
+				c.expectBlocked(p.newest[d.m.topic])
 			}
 			return
 		}
@@ -60,13 +60,13 @@ func (c *conn) queueBlocked(d *delivery) {
 		p.dropOldest(c.session)
 	}
 	if d.m.size() > most {
-		c.session.lost(dropParkedFull)
+		c.session.lost(dropBlockedFull)
 		c.session.miss(d)
 		return
 	}
 	p.add(d, policy)
 	if d.m.expires != 0 {
-		c.expectParked(len(p.items) - 1)
+		c.expectBlocked(len(p.items) - 1)
 	}
 }
 
@@ -125,7 +125,7 @@ func (p *blockedOutput) replace(d *delivery) (old delivery, waits bool) {
 
 func (p *blockedOutput) dropOldest(ss *session) {
 	if d, ok := p.pop(); ok {
-		ss.lost(dropParkedFull)
+		ss.lost(dropBlockedFull)
 		ss.miss(&d)
 	}
 }
@@ -212,8 +212,8 @@ func (c *conn) sendBlocked() {
 	c.session.pump()
 }
 
-// dropParked counts the waiting messages as dropped because the connection ends.
-func (c *conn) dropParked() {
+// dropBlocked counts the waiting messages as dropped because the connection ends.
+func (c *conn) dropBlocked() {
 	if c.output.blocked == nil {
 		return
 	}

@@ -1,7 +1,7 @@
 package broker
 
-// expectParked records the deadline of the waiting message at index i.
-func (c *conn) expectParked(i int) {
+// expectBlocked records the deadline of the waiting message at index i.
+func (c *conn) expectBlocked(i int) {
 	p := c.output.blocked
 	if p.expiring == nil {
 		p.expiring = &expiries{most: minExpiries}

@@ -101,7 +101,7 @@ func (c *conn) sendDisconnect(code byte, reason string) {
 
 // farewell writes the remaining output and closes the socket. It does not linger if the peer has gone or there is no output.
 func (c *conn) farewell(frame uint16, r closeReason) {
-	c.dropParked()
+	c.dropBlocked()
 	said := !c.out.empty() || c.ws != nil
 	c.flush()
 	if c.state == stateClosed {

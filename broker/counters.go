@@ -14,7 +14,7 @@ type dropReason uint8
 
 const (
 	dropOffline dropReason = iota // a QoS 0 message for an offline client
-	dropParkedFull
+	dropBlockedFull
 	dropConflated
 	dropSlow
 	dropQueueFull

@@ -73,8 +73,8 @@ func TestStaleDeadlinesOfRetainedMessages(t *testing.T) {
 	}
 }
 
-// parkingHarness is a parked connection beside a list of what must wait for it.
-type parkingHarness struct {
+// blockedHarness is a connection with blocked output beside a list of what must wait for it.
+type blockedHarness struct {
 	c    *conn
 	want []*message
 }
@@ -88,7 +88,7 @@ func TestParkedMessagesThatExpire(t *testing.T) {
 	}
 	defer b.Shutdown(t.Context())
 	s := b.shards[0]
-	h := parkingHarness{c: &conn{b: b, shard: s, state: stateOpen, output: outputState{blocked: &blockedOutput{shard: s}}}}
+	h := blockedHarness{c: &conn{b: b, shard: s, state: stateOpen, output: outputState{blocked: &blockedOutput{shard: s}}}}
 	h.c.session = s.newSession("c", "")
 	for i := range 20 {
 		s.topics.of(fmt.Sprint("ticker/", i)).policy = Conflate
@@ -114,15 +114,15 @@ func TestParkedMessagesThatExpire(t *testing.T) {
 	}
 	h.c.blockedSent()
 	if s.wheel.Len() != 0 {
-		t.Error("the timer of a connection that is not parked is armed")
+		t.Error("the timer of a connection without blocked output is armed")
 	}
 }
 
-func (h *parkingHarness) expire() {
+func (h *blockedHarness) expire() {
 	h.want = slices.DeleteFunc(h.want, func(m *message) bool { return m.expired(h.c.shard.now) })
 }
 
-func (h *parkingHarness) park(r *rand.Rand) {
+func (h *blockedHarness) park(r *rand.Rand) {
 	m := &message{topic: fmt.Sprint("event/", r.IntN(50))}
 	m.own = m
 	if r.IntN(2) == 0 {
@@ -142,7 +142,7 @@ func (h *parkingHarness) park(r *rand.Rand) {
 	h.want = append(h.want, m)
 }
 
-func (h *parkingHarness) check(t *testing.T, step int) {
+func (h *blockedHarness) check(t *testing.T, step int) {
 	t.Helper()
 	p, bytes := h.c.output.blocked, 0
 	var got []*message

@@ -135,7 +135,7 @@ func (p *pace) wait(s *shard, t *pacing, m *message) bool {
 	if t.waiting != nil {
 		s.stats.dropped[dropMaxRate] += uint64(len(p.all()))
 		p.count(s, -t.waiting.size())
-		if !m.retain {
+		if !m.retain { // a retained message replaces the old one in a replay, too
 			p.miss(t.waiting)
 		}
 		t.waiting = nil

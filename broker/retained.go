@@ -92,7 +92,7 @@ func (r *retained) put(m *message, had bool) {
 }
 
 // op returns the operation that stores a topic's current message; mu is held. QoS 0 messages are written later, others by a
-// transaction. Every shard writes the current message, so their order does not matter.
+// transaction. It is the topic's current message, whichever message the transaction was for.
 func (r *retained) op(name string) storage.Op {
 	m, ok := r.names.Get(name)
 	if !ok {
@@ -103,7 +103,8 @@ func (r *retained) op(name string) storage.Op {
 	return storage.Op{Space: storage.SpaceRetained, Key: name, Value: value}
 }
 
-// commit passes changes to the store, with the current retained messages of transactions.
+// commit passes changes to the store, with the current retained messages of transactions. It holds mu, so that a newer message of
+// another shard is not followed by an older one in the store.
 func (r *retained) commit(ops []storage.Op, group []*txn, done func(error)) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()

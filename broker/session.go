@@ -129,7 +129,7 @@ func (ss *session) armTimer() {
 	}
 }
 
-// expire publishes the will or ends the session when it is due, or drops expired messages.
+// Expire publishes the will or ends the session when it is due, or drops expired messages.
 func (ss *session) Expire(t *wheel.Timer) {
 	if t != &ss.timer {
 		ss.shard.reapLater(ss)

@@ -18,7 +18,7 @@ type subscribing struct {
 	codes       []byte          // reason codes of the filters before next
 	toPersist   []*subscription // subscriptions to persist
 	replays     []*subscription // subscriptions that are sent retained messages
-	repeats     bool            // a filter occurs more than once
+	repeats     bool            // a subscription was replaced, perhaps one of this packet
 }
 
 const (
@@ -45,7 +45,7 @@ func (c *conn) onSubscribe(body []byte) error {
 	}
 	p.began = p.next
 	for filters := p.subscribe.Filters; p.next < len(filters); p.next++ {
-		if c.isSpent(p) {
+		if c.mustWait(p) {
 			return errYield
 		}
 		f := &filters[p.next]
@@ -55,7 +55,7 @@ func (c *conn) onSubscribe(body []byte) error {
 			p.toPersist = append(p.toPersist, sub)
 			p.repeats = p.repeats || !isNew
 		}
-		if sub != nil && sub.group() == nil && (sub.handling == 0 || sub.handling == 1 && isNew) {
+		if sub != nil && sub.replays {
 			p.replays = append(p.replays, sub)
 		}
 	}
@@ -68,13 +68,13 @@ func (c *conn) onSubscribe(body []byte) error {
 	return nil
 }
 
-// isSpent reports whether the connection's slice of the turn is used up, or it must wait for the store. The packet then
+// mustWait reports whether the connection's slice of the turn is used up, or it must wait for the store. The packet then
 // continues in a later slice.
-func (c *conn) isSpent(p *subscribing) bool {
+func (c *conn) mustWait(p *subscribing) bool {
 	s := c.shard
 	s.turns.budget.work += filterWork
 	isSpent := p.next > 0 && s.turns.budget.work >= s.turns.budget.look && s.spent()
-	if !c.isKeeping(p) && !isSpent {
+	if !c.persistPart(p) && !isSpent {
 		return false
 	}
 	if p == &s.input.filters {
@@ -88,8 +88,8 @@ func (c *conn) isSpent(p *subscribing) bool {
 	return true
 }
 
-// isKeeping persists the changes of a durable session after a part of the filters. It returns true if the next filter must wait.
-func (c *conn) isKeeping(p *subscribing) bool {
+// persistPart persists the changes of a durable session after a part of the filters. It returns true if the next filter must wait.
+func (c *conn) persistPart(p *subscribing) bool {
 	s := c.shard
 	if c.session.durable == nil || p.next != fewFilters && p.next%persistAtOnce != 0 || p.next == 0 {
 		return false
@@ -205,7 +205,7 @@ func (c *conn) subscribe(f *wire.Filter, p *wire.Subscribe) (sub *subscription, 
 	if s.b.hooks.observers != nil {
 		s.observe(c, Subscribed, f.Filter, "")
 	}
-	return sub, isNew, qos
+	return sub, isNew, qos // the reason code of success is the granted QoS (MQTT 5 3.9.3)
 }
 
 // hasRoom reports whether the limits let the session make another subscription.
@@ -235,7 +235,7 @@ func (c *conn) onUnsubscribe(body []byte) error {
 	}
 	p.began = p.next
 	for filters := p.unsubscribe.Filters; p.next < len(filters); p.next++ {
-		if c.isSpent(p) {
+		if c.mustWait(p) {
 			return errYield
 		}
 		p.codes = append(p.codes, c.unsubscribe(filters[p.next]))

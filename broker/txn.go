@@ -54,11 +54,11 @@ const (
 // have yet, and the state that still has to be written.
 type journal struct {
 	txn        *txn                      // of this turn; nil: nothing to persist
-	closed     []*txn                    // of earlier turns, not yet passed to the store
+	closed     []*txn                    // of ended turns, not yet passed to the store
 	committing bool                      // the store has not answered the last transactions yet
 	failing    bool                      // the store's last answer was an error
-	urgent     []*session                // sessions with changed state that something waits for
-	unsaved    []*session                // sessions with changed state
+	urgent     []*session                // sessions with changed state that something waits for; they are in unsaved, too
+	unsaved    []*session                // sessions with changed state, or saved since
 	outdated   []*subscription           // subscriptions with changes in memory only; nothing waits for their write
 	lazy       bool                      // a transaction with unsaved sessions is being written
 	bytes      int64                     // bytes that wait for the store

@@ -217,7 +217,7 @@ type laterOp struct {
 	seq uint64
 }
 
-// window holds the later ops whose window has ended, in the order of their keys, because neighbours share pages. It
+// window holds later ops that are due, in the order of their keys, because neighbours share pages. It
 // belongs to the writer: new ops go into the next one.
 type window []laterOp
 

@@ -31,7 +31,7 @@ type Store struct {
 	current atomic.Pointer[handle] // changed by the writer only
 
 	// Owned by the writer.
-	window    window      // later ops whose window has ended
+	window    window      // later ops that are due, in the order of their keys
 	sorting   chan window // delivers the next window, while another goroutine sorts it; nil: none
 	overtaken []laterOp   // commits since sorting began, which win over the same keys of that window
 	renamed   string      // folder of a compacted file whose new name is not synced yet
