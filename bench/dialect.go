@@ -49,7 +49,7 @@ const (
 	messageInvalid
 )
 
-var errUnexpected = errors.New("the server said what its adapter does not say")
+var errUnexpected = errors.New("unexpected message from the server for its dialect")
 
 func newDialect(d Dialect) dialect {
 	switch d {

@@ -180,10 +180,10 @@ func TestFaultsAreFound(t *testing.T) {
 		failure string
 	}{
 		{"lost", drop, 1, func(m *bench.Messages) *uint64 { return &m.Lost }, "messages were lost"},
-		{"duplicated", twice, 1, func(m *bench.Messages) *uint64 { return &m.Duplicated }, "messages came more than once"},
-		{"reordered", swap, 1, func(m *bench.Messages) *uint64 { return &m.Reordered }, "messages came out of order"},
-		{"corrupted", change, 1, func(m *bench.Messages) *uint64 { return &m.Corrupted }, "messages came with another payload"},
-		{"misrouted", misroute, 2, func(m *bench.Messages) *uint64 { return &m.Misrouted }, "messages came to the wrong subscriber"},
+		{"duplicated", twice, 1, func(m *bench.Messages) *uint64 { return &m.Duplicated }, "messages were duplicated"},
+		{"reordered", swap, 1, func(m *bench.Messages) *uint64 { return &m.Reordered }, "messages arrived out of order"},
+		{"corrupted", change, 1, func(m *bench.Messages) *uint64 { return &m.Corrupted }, "messages arrived with a changed payload"},
+		{"misrouted", misroute, 2, func(m *bench.Messages) *uint64 { return &m.Misrouted }, "messages arrived at the wrong subscriber"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f := &faulty{fault: tt.fault}

@@ -185,7 +185,7 @@ func (o *Options) checkRest() error {
 	case o.Duration < 0 || o.Warmup < 0 || o.Drain < 0 || o.Hold < 0 || o.Stall < 0 || o.Retry < 0:
 		return errors.New("a time is negative")
 	case strings.ContainsAny(o.Prefix, "+#\x00") || len(o.Prefix) > 1000:
-		return fmt.Errorf("prefix %q: it begins topics, so it has no + and no #, and at most 1000 bytes", o.Prefix)
+		return fmt.Errorf("prefix %q: want at most 1000 bytes without + and #, as topics begin with it", o.Prefix)
 	}
 	return o.checkDialect()
 }

@@ -35,7 +35,7 @@ func resident(pid int) (uint64, error) {
 			return kib << 10, nil
 		}
 	}
-	return 0, fmt.Errorf("memory of process %d cannot be read: is it running, and may this user look?", pid)
+	return 0, fmt.Errorf("memory of process %d cannot be read: is it running, and may this user read it?", pid)
 }
 
 // roughlyResident is a cheap resident, inexact by a few pages, for frequent samples.

@@ -212,7 +212,7 @@ func (i *identifiers) take(now int64) uint16 {
 // answer handles an acknowledgement, and answers PUBREC. final reports that the identifier is free again.
 func (i *identifiers) answer(w *worker, c *conn, kind byte, id uint16, code byte) (sent int64, final bool) {
 	if int(id) >= len(i.state) || i.state[id] != kind {
-		w.note("the broker acknowledged what was not sent")
+		w.note("the broker acknowledged a message that was not sent")
 		w.n.rejected++
 		return 0, false
 	}

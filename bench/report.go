@@ -266,11 +266,11 @@ func (p *Report) Failures(strict bool) (failures []string) {
 		say(m.Lost, "messages were lost")
 	}
 	if p.exactQoS {
-		say(m.Duplicated, "messages came more than once")
+		say(m.Duplicated, "messages were duplicated")
 	}
-	say(m.Reordered, "messages came out of order")
-	say(m.Misrouted, "messages came to the wrong subscriber")
-	say(m.Corrupted, "messages came with another payload")
+	say(m.Reordered, "messages arrived out of order")
+	say(m.Misrouted, "messages arrived at the wrong subscriber")
+	say(m.Corrupted, "messages arrived with a changed payload")
 	say(m.Rejected, "messages were rejected")
 	say(m.Unacknowledged, "messages were not acknowledged")
 	return failures

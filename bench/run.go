@@ -270,7 +270,7 @@ func (r *runner) allUp(want int) error {
 		return n.up >= int64(want) || n.failed+n.lost > 0
 	})
 	if err == nil && last.up < int64(want) {
-		return fmt.Errorf("cannot connect everybody to %s: %d connections were made, %d failed, %d were lost",
+		return fmt.Errorf("cannot connect all clients to %s: %d connections were made, %d failed, %d were lost",
 			r.opts.URL.Redacted(), last.opened, last.failed, last.lost)
 	}
 	return err

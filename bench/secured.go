@@ -26,7 +26,7 @@ type underTLS struct {
 type wouldBlock struct{}
 
 // Error is never shown.
-func (wouldBlock) Error() string { return "nothing to read now" }
+func (wouldBlock) Error() string { return "no data to read yet" }
 
 // Timeout returns true, like every error that permits another attempt.
 func (wouldBlock) Timeout() bool { return true }

@@ -109,7 +109,7 @@ func (r *runner) runSlow() error {
 	if err := r.untilTime("warming up", f.calm[0]); err != nil {
 		return err
 	}
-	if err := r.untilTime("measuring without the slow", f.calm[1]); err != nil {
+	if err := r.untilTime("measuring without the slow subscribers", f.calm[1]); err != nil {
 		return err
 	}
 	r.meter.memory()

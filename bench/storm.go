@@ -104,7 +104,7 @@ func (r *runner) startStorm(storms []storm, round int) (began time.Duration, err
 func (r *runner) dropped(storms []storm) (began time.Duration, err error) {
 	before := r.exactTotals().lost
 	want := before + uint64(r.opts.Clients)
-	if err := r.until("waiting for the broker to drop everybody", func(n counters) bool { return n.lost >= want }); err != nil {
+	if err := r.until("waiting for the broker to drop all clients", func(n counters) bool { return n.lost >= want }); err != nil {
 		return 0, err
 	}
 	first := never

@@ -49,7 +49,7 @@ func (p *Report) description() string {
 		parts = append(parts, fmt.Sprintf("%s messages/s", perSecond(p.Rate)))
 	}
 	if p.Window > 0 {
-		parts = append(parts, fmt.Sprintf("%d under way", p.Window))
+		parts = append(parts, fmt.Sprintf("%d in flight", p.Window))
 	}
 	return strings.Join(parts, ", ")
 }
@@ -96,8 +96,8 @@ func (p *Report) printMessages(t *table) {
 		n    uint64
 		what string
 	}{
-		{m.Unsent, "due and not sent, because the broker did not take them"}, {m.Unacknowledged, "not acknowledged"}, {m.Rejected, "rejected"},
-		{m.Foreign, "of others"}, {m.GivenUp, "times nothing came for long"},
+		{m.Unsent, "due and not sent, because the broker did not accept them"}, {m.Unacknowledged, "not acknowledged"}, {m.Rejected, "rejected"},
+		{m.Foreign, "of another run"}, {m.GivenUp, "long waits without a message"},
 	} {
 		if x.n > 0 {
 			more = append(more, fmt.Sprintf("%d %s", x.n, x.what))
@@ -120,7 +120,7 @@ func (p *Report) printProcess(t *table) {
 		t.row("broker", text)
 		text = fmt.Sprintf("%s, peak %s, %s at the start", bytesText(b.After), bytesText(b.Peak), bytesText(b.Idle))
 		if p.Slow != nil {
-			text += ", " + bytesText(p.Slow.Memory) + " before the slow came"
+			text += ", " + bytesText(p.Slow.Memory) + " before the slow subscribers connected"
 		}
 		if b.PerConnect > 0 {
 			text = fmt.Sprintf("%.0f bytes a connection; ", b.PerConnect) + text

@@ -2,7 +2,7 @@ package broker
 
 import "github.com/outcry-mqtt/outcry/internal/wire"
 
-var errAckState = &wire.Error{Code: wire.ProtocolError, Reason: "an acknowledgement that its message does not wait for (MQTT 5 4.3)"}
+var errAckState = &wire.Error{Code: wire.ProtocolError, Reason: "acknowledgement of the wrong type for the state of its message (MQTT 5 4.3)"}
 
 // onAck handles an acknowledgement from a client. An unknown packet identifier is no error: the acknowledgement may date from
 // before a session was lost. An acknowledgement of the wrong type is a protocol error.

@@ -16,7 +16,7 @@ const (
 	waitsPatience = time.Second           // wait after which we check that the client is still connected
 )
 
-var refusedGone = &Refusal{Code: CodeServerBusy, Reason: "the client gave up before it was its turn", Label: "gave_up"}
+var refusedGone = &Refusal{Code: CodeServerBusy, Reason: "the client disconnected before it was admitted", Label: "gave_up"}
 
 // run puts a checked client into the queue of its shard.
 func (k *connecting) run(s *shard) {

@@ -124,7 +124,7 @@ func (b *Broker) Publish(m Message) error {
 		return fmt.Errorf("broker: publish %q: %w", m.Topic, err)
 	}
 	if reserved(m.Topic) || topic.Levels(m.Topic) > b.limits.MaxTopicLevels {
-		return fmt.Errorf("broker: publish %q: the topic is reserved or too deep", m.Topic)
+		return fmt.Errorf("broker: publish %q: the topic is reserved or has too many levels", m.Topic)
 	}
 	if b.limits.refuses(m.Topic) || b.limits.refuses(m.ResponseTopic) {
 		return fmt.Errorf("broker: publish %q: the topic or the response topic has a control character or a non-character", m.Topic)

@@ -22,7 +22,7 @@ import (
 var ErrClosed = errors.New("broker: closed")
 
 // ErrRunning is returned by Run if the broker is already running.
-var ErrRunning = errors.New("broker: running already")
+var ErrRunning = errors.New("broker: already running")
 
 // Broker carries messages between attached connections. New makes one, and Run runs it.
 type Broker struct {
@@ -172,7 +172,7 @@ func (b *Broker) addHooks(hooks []any) error {
 			watching, known = append(watching, x), true
 		}
 		if !known {
-			return fmt.Errorf("broker: hook %d (%T) implements none of the hooks' interfaces", i, h)
+			return fmt.Errorf("broker: hook %d (%T) implements no hook interface", i, h)
 		}
 	}
 	b.hooks.observers = newObservers(watching)

@@ -87,14 +87,14 @@ func (b *Broker) restoreClock() error {
 			return err
 		}
 		if wall < noted.Wall {
-			b.log.Warn("the system clock has gone back while the broker was down; nothing expires for that time",
+			b.log.Warn("the system clock was set back while the broker was down; the downtime does not count towards expiry",
 				"by", time.Duration(noted.Wall-wall)*time.Millisecond)
 		}
 		b.clock.base = min(noted.Stamp+max(wall-noted.Wall, 0), storage.LatestStamp)
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("restore notes: %w", err)
+		return fmt.Errorf("restore the clock: %w", err)
 	}
 	b.noteClock(wall)
 	return nil

@@ -173,7 +173,7 @@ func (c *conn) join() bool {
 		return true
 	}
 	if err := c.shard.poll.Add(int(c.fd), c.token(), c.polled.interest); err != nil {
-		c.b.log.Warn("watch connection", "listener", c.listener, "remote", c.remote, "err", err)
+		c.b.log.Warn("cannot watch connection", "listener", c.listener, "remote", c.remote, "error", err)
 		c.release()
 		return false
 	}

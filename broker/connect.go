@@ -220,7 +220,7 @@ func (s *shard) claim(k *connecting) (ss *session, present bool) {
 	}
 	another := ss != nil && ss.usage.user != k.client.Identity.User // admit has allowed the takeover
 	if another {
-		s.b.lines.write(slog.LevelInfo, "takeover", "session of an anonymous client ended for a user",
+		s.b.lines.write(slog.LevelInfo, "takeover", "a user took over a client identifier; the anonymous client's session ended",
 			"client", shown(ss.id), "user", shown(k.client.Identity.User), "remote", k.c.remote)
 	}
 	if ss != nil && (k.packet.CleanStart || another) {

@@ -227,7 +227,7 @@ func TestUsersTakeOverWhatWasAnonymous(t *testing.T) {
 			if got := ann.Connect(of("ann")); got.SessionPresent {
 				t.Error("ann got the session of another")
 			}
-			logged(t, log, "session of an anonymous client ended", "client=device", "user=ann")
+			logged(t, log, "the anonymous client's session ended", "client=device", "user=ann")
 			if st := s.Stats(); st.Sessions != 1 || st.SessionsOffline != 0 || st.Subscriptions != 0 {
 				t.Errorf("%d sessions, %d offline, %d subscriptions", st.Sessions, st.SessionsOffline, st.Subscriptions)
 			}

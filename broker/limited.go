@@ -45,21 +45,21 @@ var limitOf = [...]limit{
 
 var (
 	refusedForLogins = &Refusal{
-		Code: CodeConnectionRate, Reason: "too many failed logins; come back later", Label: "backed_off",
+		Code: CodeConnectionRate, Reason: "too many failed logins; try again later", Label: "backed_off",
 	}
 	refusedForReturns = &Refusal{
-		Code: CodeConnectionRate, Reason: "this client identifier connects too often; wait before coming back", Label: "reconnects",
+		Code: CodeConnectionRate, Reason: "this client identifier connects too often; wait before reconnecting", Label: "reconnects",
 	}
 	refusedForUser = &Refusal{
-		Code: CodeQuotaExceeded, Reason: "this user has as many connections as a user may have", Label: "user_connections",
+		Code: CodeQuotaExceeded, Reason: "this user has the maximum number of connections", Label: "user_connections",
 	}
 	refusedForSessions = &Refusal{
-		Code: CodeQuotaExceeded, Reason: "there are as many sessions as there may be", Label: "sessions",
-		hint: "limits.max_sessions bounds them; sessions of clients that are away end after their session expiry, or by outcry store drop-session",
+		Code: CodeQuotaExceeded, Reason: "the broker has the maximum number of sessions", Label: "sessions",
+		hint: "raise limits.max_sessions, or end sessions of disconnected clients with outcry store drop-session; otherwise they end after their session expiry",
 	}
 	refusedForUserSessions = &Refusal{
-		Code: CodeQuotaExceeded, Reason: "this user has as many sessions as a user may have", Label: "user_sessions",
-		hint: "limits.max_sessions_per_user bounds them, those of clients that are away included; they end after their session expiry, by outcry store drop-session, or all of them by outcry deny",
+		Code: CodeQuotaExceeded, Reason: "this user has the maximum number of sessions", Label: "user_sessions",
+		hint: "raise limits.max_sessions_per_user, or end sessions of disconnected clients with outcry store drop-session, or all of the user's with outcry deny; otherwise they end after their session expiry",
 	}
 )
 

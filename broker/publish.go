@@ -11,7 +11,7 @@ import (
 )
 
 var (
-	errReceiveMaximum = &wire.Error{Code: wire.ReceiveMaximumExceeded, Reason: "more messages under way than the receive maximum [MQTT-3.3.4-7]"}
+	errReceiveMaximum = &wire.Error{Code: wire.ReceiveMaximumExceeded, Reason: "more unacknowledged messages than the receive maximum [MQTT-3.3.4-7]"}
 	errAliasInvalid   = &wire.Error{Code: wire.TopicAliasInvalid, Reason: "topic alias above the maximum (MQTT 5 3.3.2.3.4)"}
 	errResponseChars  = &wire.Error{Code: wire.MalformedPacket, Reason: "response topic has a control character or a non-character (MQTT 5 1.5.4)"}
 	errAliasUnknown   = &wire.Error{Code: wire.ProtocolError, Reason: "topic alias without a topic (MQTT 5 3.3.2.3.4)"}

@@ -12,8 +12,8 @@ import (
 var (
 	errNotConnect     = &wire.Error{Code: wire.ProtocolError, Reason: "the first packet is not CONNECT [MQTT-3.1.0-1]"}
 	errSecondConnect  = &wire.Error{Code: wire.ProtocolError, Reason: "a second CONNECT [MQTT-3.1.0-2]"}
-	errServerPacket   = &wire.Error{Code: wire.ProtocolError, Reason: "a packet that only servers send"}
-	errPacketTooLarge = &wire.Error{Code: wire.PacketTooLarge, Reason: "packet larger than the server takes [MQTT-3.2.2-15]"}
+	errServerPacket   = &wire.Error{Code: wire.ProtocolError, Reason: "packet type that only a server may send"}
+	errPacketTooLarge = &wire.Error{Code: wire.PacketTooLarge, Reason: "packet larger than the server's maximum packet size [MQTT-3.2.2-15]"}
 	errAuthPacket     = &wire.Error{Code: wire.ProtocolError, Reason: "AUTH without an authentication method [MQTT-4.12.0-7]"}
 	errReservedType   = &wire.Error{Code: wire.MalformedPacket, Reason: "packet type 15 is reserved before MQTT 5"}
 	errBody           = &wire.Error{Code: wire.MalformedPacket, Reason: "PINGREQ has a body"}
@@ -254,7 +254,7 @@ func (c *conn) onDisconnect(body []byte) error {
 }
 
 var errExpiryFromZero = &wire.Error{Code: wire.ProtocolError,
-	Reason: "DISCONNECT sets a session expiry where CONNECT had none (MQTT 5 3.14.2.2.2)"}
+	Reason: "DISCONNECT sets a session expiry interval after CONNECT with 0 (MQTT 5 3.14.2.2.2)"}
 
 // seconds converts a session expiry interval; 0xFFFFFFFF means never (MQTT 5 3.1.2.11.2).
 func seconds(n uint32) time.Duration {

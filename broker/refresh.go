@@ -25,11 +25,11 @@ const (
 )
 
 var (
-	errAuthMethod     = &wire.Error{Code: wire.ProtocolError, Reason: "AUTH with another method than CONNECT [MQTT-4.12.0-5]"}
-	errAuthCode       = &wire.Error{Code: wire.ProtocolError, Reason: "AUTH goes on with what nobody has begun (MQTT 5 4.12)"}
-	errAuthWhileBusy  = &wire.Error{Code: wire.ProtocolError, Reason: "AUTH before the last one was answered (MQTT 5 4.12.1)"}
-	refusedOtherUser  = &Refusal{Code: CodeNotAuthorized, Reason: "the token is another user's", Label: "other_user"}
-	refusedWhileBusy  = &Refusal{Code: CodeQuotaExceeded, Reason: "the last token is still being checked", Label: "busy"}
+	errAuthMethod     = &wire.Error{Code: wire.ProtocolError, Reason: "AUTH with a different authentication method than CONNECT [MQTT-4.12.0-5]"}
+	errAuthCode       = &wire.Error{Code: wire.ProtocolError, Reason: "AUTH without a preceding authentication exchange (MQTT 5 4.12)"}
+	errAuthWhileBusy  = &wire.Error{Code: wire.ProtocolError, Reason: "AUTH before the answer to the previous AUTH (MQTT 5 4.12.1)"}
+	refusedOtherUser  = &Refusal{Code: CodeNotAuthorized, Reason: "the token is for a different user", Label: "other_user"}
+	refusedWhileBusy  = &Refusal{Code: CodeQuotaExceeded, Reason: "the previous token is still being verified", Label: "busy"}
 	refusedNoPassword = &Refusal{Code: CodeNotAuthorized, Reason: "no token", Label: "no_credentials"}
 )
 

@@ -10,25 +10,25 @@ import (
 // Refusals of a CONNECT by the broker itself, without a hook.
 var (
 	refusedMethod = &Refusal{
-		Code: wire.BadAuthenticationMethod, Reason: "no such authentication method [MQTT-4.12.0-1]", Label: "bad_auth_method",
+		Code: wire.BadAuthenticationMethod, Reason: "unsupported authentication method [MQTT-4.12.0-1]", Label: "bad_auth_method",
 	}
 	refusedWillTopic = &Refusal{
-		Code: wire.TopicNameInvalid, Reason: "the will's topic is no topic name that can be published to", Label: "will_topic",
+		Code: wire.TopicNameInvalid, Reason: "the will topic is not a valid topic name, or is reserved for the broker", Label: "will_topic",
 	}
 	refusedWillText = &Refusal{
 		Code: wire.TopicNameInvalid, Label: "will_topic",
-		Reason: "the will's topic or response topic has a control character or a non-character",
+		Reason: "the topic or response topic of the will has a control character or a non-character",
 	}
 	refusedTaken = &Refusal{
 		Code: CodeClientIDNotValid, Reason: "this client identifier belongs to another user", Label: "client_id_of_another",
 	}
 	refusedAnonymous = &Refusal{
-		Code: CodeClientIDNotValid, Reason: "this client identifier has a session that an anonymous client made",
+		Code: CodeClientIDNotValid, Reason: "this client identifier has the session of an anonymous client",
 		Label: "client_id_of_anonymous",
-		hint:  "auth.anonymous_sessions: takeover lets a user end it; otherwise it ends by itself, after its session expiry",
+		hint:  "set auth.anonymous_sessions: takeover to let a user end it; otherwise it ends after its session expiry",
 	}
 	refusedWill = &Refusal{
-		Code: CodeNotAuthorized, Reason: "the will is a message that this client may not publish", Label: "will_not_authorized",
+		Code: CodeNotAuthorized, Reason: "the client may not publish its will", Label: "will_not_authorized",
 	}
 	refusedWithout = &Refusal{Code: CodeNotAuthorized, Reason: "no valid credentials were given", Label: "no_credentials"}
 )
@@ -75,7 +75,7 @@ func (b *Broker) logRefusal(msg string, r *Refusal, c *conn, client, user string
 	}
 	if r.cause != nil {
 		level = slog.LevelError
-		args = append(args, "err", shown(r.cause.Error()))
+		args = append(args, "error", shown(r.cause.Error()))
 	}
 	b.lines.write(level, r.Label, msg, args...)
 }

@@ -86,11 +86,11 @@ func TestRefusalsAreLogged(t *testing.T) {
 		{login("wrong", "ann", "shut"), "ann", "bad_password", "wrong password"},
 		{login("broken", "ann", "broken"), "ann", "unavailable", "not available"},
 		{willing("will", "not/mine"), "ann", "will_not_authorized", "may not publish"},
-		{willing("will-of-sys", "$SYS/x"), "ann", "will_topic", "will's topic"},
-		{willing("will-of-all", "mine/#"), "ann", "will_topic", "will's topic"},
+		{willing("will-of-sys", "$SYS/x"), "ann", "will_topic", "will topic"},
+		{willing("will-of-all", "mine/#"), "ann", "will_topic", "will topic"},
 		{login("of-bob", "ann", "open"), "ann", "client_id_of_another", "another user"},
 		{login("denied", "ann", "open"), "ann", "denied_client", "kept out"},
-		{method, "ann", "bad_auth_method", "no such authentication method"},
+		{method, "ann", "bad_auth_method", "unsupported authentication method"},
 	} {
 		t.Run(tt.k.ID, func(t *testing.T) {
 			before := s.Stats().Auth[tt.label]

@@ -38,7 +38,7 @@ var (
 	errTopicText   = &wire.Error{Code: wire.MalformedPacket, Reason: "topic name is not UTF-8, or has U+0000 [MQTT-3.3.2-1]"}
 	errTopicName   = &wire.Error{Code: wire.TopicNameInvalid, Reason: "topic name contains a wildcard [MQTT-3.3.2-2]"}
 	errTopicChars  = &wire.Error{Code: wire.MalformedPacket, Reason: "topic name has a control character or a non-character (MQTT 5 1.5.4)"}
-	errTopicLimits = &wire.Error{Code: wire.TopicNameInvalid, Reason: "topic name is longer or deeper than the server takes"}
+	errTopicLimits = &wire.Error{Code: wire.TopicNameInvalid, Reason: "topic name is too long or has too many levels"}
 )
 
 // find returns the route of a topic, or an error if the topic name is invalid.

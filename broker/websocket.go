@@ -102,11 +102,11 @@ func (w *webSocket) close(c *conn, code uint16) {
 // closeTexts describes the close codes for readers of a browser's console; at most 123 bytes each.
 var closeTexts = map[uint16]string{
 	websocket.GoingAway:   "the server is shutting down",
-	websocket.Protocol:    "a frame or packet is against the protocol",
-	websocket.Unsupported: "MQTT goes in binary frames, not in text",
+	websocket.Protocol:    "a frame or packet violates the protocol",
+	websocket.Unsupported: "MQTT requires binary frames, not text frames",
 	websocket.Invalid:     "text or compressed data is ill-formed",
-	websocket.Policy:      "the client may not stay connected",
-	websocket.TooBig:      "a compressed message holds more than the server takes",
+	websocket.Policy:      "the server refused or disconnected the client",
+	websocket.TooBig:      "a compressed message is too large when decompressed",
 }
 
 // append adds a frame to the output that is ready for the socket, behind the packets sent before it.

@@ -42,7 +42,7 @@ func (b *Broker) windStore() {
 		}
 		left := time.Until(end)
 		if left <= 0 {
-			b.log.Warn("the store is too slow: not everything was stored before the end")
+			b.log.Warn("the store is too slow: some changes were not written before the stop")
 			return
 		}
 		waits.poll.Prepare()

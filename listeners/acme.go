@@ -96,12 +96,12 @@ func acmeNames(list []string) ([]string, error) {
 	var names []string
 	for _, name := range list {
 		if !IsACMEName(name) {
-			return nil, fmt.Errorf("%q is not a name that an authority gives certificates for; write one such as mqtt.example.org", name)
+			return nil, fmt.Errorf("%q is not a name for a certificate; write one such as mqtt.example.org", name)
 		}
 		names = append(names, strings.ToLower(name))
 	}
 	if len(names) == 0 {
-		return nil, errors.New("there is no name to get a certificate for")
+		return nil, errors.New("no name to get a certificate for")
 	}
 	return names, nil
 }
@@ -134,7 +134,7 @@ func directoryTransport(caFile string) (http.RoundTripper, error) {
 	}
 	pool, err := loadPool(caFile)
 	if err != nil {
-		return nil, fmt.Errorf("the directory's authority: %w", err)
+		return nil, fmt.Errorf("CA of the ACME directory: %w", err)
 	}
 	t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}
 	return t, nil

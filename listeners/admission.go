@@ -62,7 +62,7 @@ func (d *admission) place(c net.Conn, closing <-chan struct{}) *place {
 	pl := d.places.enter(addressOf(c.RemoteAddr()), func() { c.Close() }, closing)
 	if pl == nil {
 		c.Close()
-		d.full.Log(slog.LevelWarn, "connection closed: its address holds its share of limits.max_handshakes", "remote", c.RemoteAddr().String())
+		d.full.Log(slog.LevelWarn, "connection closed: its address has used its share of limits.max_handshakes", "remote", c.RemoteAddr().String())
 	}
 	return pl
 }
@@ -230,7 +230,7 @@ func withPlace(pages http.Handler) http.Handler {
 		}
 		if !ok {
 			w.Header().Set("Retry-After", "1")
-			http.Error(w, "too many connections load pages here", http.StatusServiceUnavailable)
+			http.Error(w, "too many connections load pages; try again later", http.StatusServiceUnavailable)
 			return
 		}
 		pages.ServeHTTP(w, r)

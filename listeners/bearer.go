@@ -61,7 +61,7 @@ func readToken(file string) ([]byte, error) {
 		return nil, fmt.Errorf("token file: %w", err)
 	}
 	if mode := info.Mode().Perm(); runtime.GOOS != "windows" && mode&0o077 != 0 {
-		return nil, fmt.Errorf("token file %s: others than its owner can use it (mode %04o); run chmod 600 %s", file, mode, file)
+		return nil, fmt.Errorf("token file %s: other users have access to it (mode %04o); run chmod 600 %s", file, mode, file)
 	}
 	text, err := io.ReadAll(io.LimitReader(f, mostToken+1))
 	if err != nil {
@@ -73,7 +73,7 @@ func readToken(file string) ([]byte, error) {
 			"make one with: openssl rand -hex 32", file, leastToken, mostToken-2)
 	}
 	if bytes.Count(token, token[:1]) == len(token) {
-		return nil, fmt.Errorf("token file %s: is one letter many times, which can be guessed; make one with: openssl rand -hex 32", file)
+		return nil, fmt.Errorf("token file %s: repeats a single character and can be guessed; make one with: openssl rand -hex 32", file)
 	}
 	return token, nil
 }
@@ -101,7 +101,7 @@ func (b *bearer) wrap(next http.Handler, open ...string) http.Handler {
 			b.refused.Add(1)
 			b.failures.add(from)
 			w.Header().Set("WWW-Authenticate", `Bearer realm="outcry"`)
-			plain(w, http.StatusUnauthorized, "give the token of the file that http.token_file names, as Authorization: Bearer")
+			plain(w, http.StatusUnauthorized, "send the token in http.token_file as Authorization: Bearer")
 		default:
 			next.ServeHTTP(w, r)
 		}

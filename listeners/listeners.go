@@ -18,7 +18,7 @@ import (
 var ErrServerClosed = errors.New("listener closed")
 
 // errNoAttacher reports a programming error.
-var errNoAttacher = errors.New("listeners: options without an Attacher")
+var errNoAttacher = errors.New("listeners: the options have no Attacher")
 
 // Attacher takes over connections; *broker.Broker is one. It owns Conn.Conn from the call of Attach on, even if that
 // fails. It is called concurrently and must not wait for the peer.
@@ -55,7 +55,7 @@ func logger(l *slog.Logger, name string) *slog.Logger {
 // attach hands a connection to the Attacher and logs a refusal. The Attacher has closed the connection then.
 func attach(to Attacher, l broker.Conn, log *rateLimitedLog) {
 	if err := to.Attach(l); err != nil {
-		log.Log(slog.LevelWarn, "connection not taken", "remote", remoteOf(&l), "error", err)
+		log.Log(slog.LevelWarn, "connection not admitted", "remote", remoteOf(&l), "error", err)
 	}
 }
 

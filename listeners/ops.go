@@ -19,8 +19,8 @@ const opsIndex = `<!doctype html>
 <h1>Outcry</h1>
 <ul>
 <li><a href="/metrics">/metrics</a> for Prometheus
-<li><a href="/healthz">/healthz</a> 200 while the process lives
-<li><a href="/readyz">/readyz</a> 200 while it takes clients, else 503 and why not
+<li><a href="/healthz">/healthz</a> 200 while the process runs
+<li><a href="/readyz">/readyz</a> 200 while it accepts clients, else 503 and the reason
 <li><a href="/debug/pprof/">/debug/pprof/</a> profiles
 </ul>
 `
@@ -185,9 +185,9 @@ func plain(w http.ResponseWriter, status int, text string) {
 // add such a header only if the server agrees first (CORS), and this one never does.
 const operatorHeader = "X-Outcry-Operator"
 
-const crossSiteText = "pages of other sites may not ask for this"
+const crossSiteText = "requests from pages of other sites are refused"
 
-const noHeaderText = "this could have been sent by a page of another site; send it with the header " + operatorHeader + ": 1"
+const noHeaderText = "the request may come from a page of another site; send the header " + operatorHeader + ": 1"
 
 // withoutOtherSites refuses requests of other sites' pages. On loopback there may be no token, and the visitor's
 // browser sends a page's GET requests although the page cannot read the answer. The browser's own headers decide

@@ -59,7 +59,7 @@ func parseEntry(text string) (origin, error) {
 		o.host, o.subdomains = rest, true
 	}
 	if strings.Contains(o.host, "*") || o.subdomains && !strings.HasPrefix(o.host, ".") {
-		return origin{}, fmt.Errorf("has a * that is not a whole first label")
+		return origin{}, fmt.Errorf("has a * that is not the whole first label")
 	}
 	return o, nil
 }
@@ -81,7 +81,7 @@ func parseOrigin(text string) (origin, error) {
 		return origin{}, fmt.Errorf("has a colon without a port")
 	}
 	if strings.Contains(text, "%") {
-		return origin{}, fmt.Errorf("has a %%, which no origin has")
+		return origin{}, fmt.Errorf("has a %%, which is not allowed in an origin")
 	}
 	o := origin{scheme: strings.ToLower(u.Scheme), host: strings.ToLower(u.Hostname())}
 	if port := u.Port(); port != defaultPort(o.scheme) {

@@ -85,7 +85,7 @@ func (list hosts) allow(header string) bool {
 func withHosts(list hosts, key string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !list.allow(r.Host) {
-			text := fmt.Sprintf("this server does not answer for the host %q; add it to %s", hostname(r.Host), key)
+			text := fmt.Sprintf("this server does not serve the host %q; add it to %s", hostname(r.Host), key)
 			http.Error(w, text, http.StatusMisdirectedRequest)
 			return
 		}

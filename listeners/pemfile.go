@@ -45,7 +45,7 @@ func poolOf(text []byte) (*x509.CertPool, error) {
 		}
 		n, text = n+1, rest
 		if block.Type != "CERTIFICATE" {
-			return nil, fmt.Errorf("block %d is a %s, which is no certificate; take it out", n, block.Type)
+			return nil, fmt.Errorf("block %d is a %s, not a certificate; remove it", n, block.Type)
 		}
 		cert, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
@@ -55,9 +55,9 @@ func poolOf(text []byte) (*x509.CertPool, error) {
 	}
 	switch {
 	case n == 0:
-		return nil, errors.New("no certificate in it; it must be PEM")
+		return nil, errors.New("no certificate in PEM form")
 	case bytes.Contains(text, []byte("-----BEGIN")):
-		return nil, fmt.Errorf("what follows certificate %d is cut off or damaged", n)
+		return nil, fmt.Errorf("the data after certificate %d is truncated or damaged", n)
 	}
 	return pool, nil
 }

@@ -119,5 +119,5 @@ func unwrap(c net.Conn) net.Conn {
 
 // logProxyHeader logs a proxy that does not send the expected header.
 func logProxyHeader(log *rateLimitedLog, c net.Conn, err error) {
-	log.Log(slog.LevelWarn, "connection of a proxy refused", "proxy", c.RemoteAddr().String(), "error", err)
+	log.Log(slog.LevelWarn, "connection from a proxy refused", "proxy", c.RemoteAddr().String(), "error", err)
 }

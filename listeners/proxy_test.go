@@ -137,7 +137,7 @@ func TestProxyWithoutHeaderIsRefused(t *testing.T) {
 			})
 		}
 	}
-	if !strings.Contains(log.String(), "connection of a proxy refused") {
+	if !strings.Contains(log.String(), "connection from a proxy refused") {
 		t.Errorf("the log does not tell of it: %s", log.String())
 	}
 }

@@ -20,10 +20,10 @@ const (
 )
 
 var (
-	errNoProxyHeader  = errors.New("it does not begin with the PROXY protocol")
-	errProxyLine      = errors.New("malformed header of the PROXY protocol, version 1")
-	errProxyBlock     = errors.New("malformed header of the PROXY protocol, version 2")
-	errProxyBlockSize = fmt.Errorf("header of the PROXY protocol of more than %d bytes", proxyBlockMax)
+	errNoProxyHeader  = errors.New("no PROXY protocol header")
+	errProxyLine      = errors.New("malformed PROXY protocol header, version 1")
+	errProxyBlock     = errors.New("malformed PROXY protocol header, version 2")
+	errProxyBlockSize = fmt.Errorf("PROXY protocol header of more than %d bytes", proxyBlockMax)
 )
 
 // readProxyHeader reads a PROXY protocol header and not a byte more: the rest is read from the descriptor itself. It

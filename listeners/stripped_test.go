@@ -26,8 +26,8 @@ func TestUpgradeThatAProxyStripped(t *testing.T) {
 		"Connection":              {"Connection: Upgrade\r\n", "", []string{"Connection: Upgrade"}, []string{"Upgrade: websocket", "it came with HTTP"}},
 		"another Connection":      {"Connection: Upgrade", "Connection: close", []string{"Connection: Upgrade"}, []string{"Upgrade: websocket"}},
 		"both":                    {"Upgrade: websocket\r\nConnection: Upgrade\r\n", "", []string{"Upgrade: websocket", "Connection: Upgrade"}, []string{"it came with HTTP"}},
-		"HTTP/1.0":                {"HTTP/1.1", "HTTP/1.0", []string{"HTTP/1.1 (it came with HTTP/1.0)"}, []string{"Upgrade: websocket", "Connection: Upgrade"}},
-		"HTTP/1.0, and kept":      {"HTTP/1.1", "HTTP/1.0\r\nConnection: keep-alive", []string{"HTTP/1.1 (it came with HTTP/1.0)"}, nil},
+		"HTTP/1.0":                {"HTTP/1.1", "HTTP/1.0", []string{"HTTP/1.1 (it has HTTP/1.0)"}, []string{"Upgrade: websocket", "Connection: Upgrade"}},
+		"HTTP/1.0, and kept":      {"HTTP/1.1", "HTTP/1.0\r\nConnection: keep-alive", []string{"HTTP/1.1 (it has HTTP/1.0)"}, nil},
 		"a list with the element": {"Connection: Upgrade", "Connection: keep-alive, upgrade", nil, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

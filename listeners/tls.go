@@ -73,7 +73,7 @@ func NewCertReloader(o CertOptions) (*CertReloader, error) {
 		o.CheckEvery = defaultCheckEvery
 	}
 	if len(o.Pairs) == 0 && o.ACME == nil {
-		return nil, errors.New("there is no certificate to show; name the files of one")
+		return nil, errors.New("no certificate; configure the files of one")
 	}
 	r := &CertReloader{options: o, log: logger(o.Logger, "tls")}
 	for _, p := range o.Pairs {
@@ -81,7 +81,7 @@ func NewCertReloader(o CertOptions) (*CertReloader, error) {
 	}
 	if o.ClientAuth != ClientCertNone {
 		if o.ClientCAFile == "" {
-			return nil, errors.New("client certificates are asked for, but no file says which are valid; set the client CA file")
+			return nil, errors.New("client certificates are requested without a client CA; set the client CA file")
 		}
 		load := func() (*x509.CertPool, error) { return loadPool(o.ClientCAFile) }
 		r.ca = &watchedFiles[*x509.CertPool]{names: []string{o.ClientCAFile}, load: load}

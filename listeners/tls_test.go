@@ -187,10 +187,10 @@ func TestDegenerateCertFiles(t *testing.T) {
 		{"certificate with a mark", "\xef\xbb\xbf" + cert, key, pool, "cert.pem begins with a byte order mark"},
 		{"key cut off", cert, key[:len(key)/2], pool, "key.pem"},
 		{"authority with a mark", cert, key, "\xef\xbb\xbf" + pool, "pool.pem begins with a byte order mark"},
-		{"authority and half of another", cert, key, pool + cert[:len(cert)/2], "cut off or damaged"},
+		{"authority and half of another", cert, key, pool + cert[:len(cert)/2], "truncated or damaged"},
 		{"authority and no numbers", cert, key, pool + "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "certificate 2"},
-		{"authority and a key", cert, key, pool + key, "which is no certificate"},
-		{"no authority", cert, key, "letters", "no certificate in it"},
+		{"authority and a key", cert, key, pool + key, "not a certificate"},
+		{"no authority", cert, key, "letters", "no certificate in PEM form"},
 	} {
 		o := listeners.CertOptions{ClientAuth: listeners.ClientCertRequire, ClientCAFile: filepath.Join(folder, "pool.pem")}
 		o.Pairs = []listeners.Pair{{CertFile: filepath.Join(folder, "cert.pem"), KeyFile: filepath.Join(folder, "key.pem")}}
@@ -213,7 +213,7 @@ func TestBadCertOptions(t *testing.T) {
 		change func(o *listeners.CertOptions)
 		want   string
 	}{
-		"nothing": {func(o *listeners.CertOptions) { o.Pairs = nil }, "no certificate to show"},
+		"nothing": {func(o *listeners.CertOptions) { o.Pairs = nil }, "no certificate; configure"},
 		"no certificate": {func(o *listeners.CertOptions) {
 			o.Pairs = []listeners.Pair{{CertFile: "missing.pem", KeyFile: good.Pairs[0].KeyFile}}
 		}, "missing.pem"},

@@ -118,7 +118,7 @@ func removeStale(path, key string) error {
 }
 
 func noSocket(path, key string) *BindError {
-	return &BindError{Address: path, Key: key, Reason: "there is a file that is not a socket", Hint: "remove it or change " + key}
+	return &BindError{Address: path, Key: key, Reason: "the file exists and is not a socket", Hint: "remove it or change " + key}
 }
 
 // explainUnix is explain for paths.

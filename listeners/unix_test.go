@@ -86,7 +86,7 @@ func TestUnixRefusals(t *testing.T) {
 		},
 		"a file": {
 			prepare: func(t *testing.T, path string) { writeFile(t, path, []byte("precious")) },
-			want:    "there is a file that is not a socket; remove it or change listeners.unix.address",
+			want:    "the file exists and is not a socket; remove it or change listeners.unix.address",
 		},
 		"no folder": {
 			path: func(path string) string { return filepath.Join(path, "missing", "mqtt.sock") },

@@ -112,7 +112,7 @@ func (w *WebSocket) refusal(r *http.Request) (refusal, bool) {
 		return refusal{}, false
 	}
 	if !slices.ContainsFunc(offered, commonSubprotocol) {
-		text := fmt.Sprintf("none of the subprotocols offered (%s) is spoken here; "+
+		text := fmt.Sprintf("none of the offered subprotocols (%s) is supported; "+
 			"offer \"mqtt\" in Sec-WebSocket-Protocol", strings.Join(offered, ", "))
 		return refusal{http.StatusBadRequest, text}, true
 	}
@@ -120,19 +120,19 @@ func (w *WebSocket) refusal(r *http.Request) (refusal, bool) {
 }
 
 // strippedText is the answer to a request without headers that every client sends.
-const strippedText = "a request for a WebSocket came without %s: a proxy on the way has removed it; let it speak HTTP/1.1 and pass " +
-	"Upgrade and Connection on (nginx: proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; " +
+const strippedText = "the WebSocket request lacks %s: a proxy has removed it; configure the proxy to use HTTP/1.1 and to forward " +
+	"Upgrade and Connection (nginx: proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; " +
 	"proxy_set_header Connection \"upgrade\";)"
 
 // missingHeaders returns the absent hop-by-hop headers of a WebSocket request (RFC 6455 4.2.1), which proxies remove.
 func missingHeaders(r *http.Request) (missing []string) {
 	if !r.ProtoAtLeast(1, 1) {
-		missing = append(missing, "HTTP/1.1 (it came with "+r.Proto+")")
+		missing = append(missing, "HTTP/1.1 (it has "+r.Proto+")")
 	}
 	if !websocket.IsWebSocketUpgrade(r) {
 		for _, h := range []struct{ name, token string }{{"Upgrade", "websocket"}, {"Connection", "Upgrade"}} {
 			if !hasToken(r.Header.Values(h.name), h.token) {
-				missing = append(missing, "the header "+h.name+": "+h.token)
+				missing = append(missing, "header "+h.name+": "+h.token)
 			}
 		}
 	}

@@ -187,12 +187,12 @@ func TestWebSocketSubprotocols(t *testing.T) {
 		"among others": {offered: []string{"wamp", "mqtt"}, want: "mqtt"},
 		"others": {
 			offered: []string{"wamp", "soap"},
-			refused: "none of the subprotocols offered (wamp, soap) is spoken here; offer \"mqtt\" in Sec-WebSocket-Protocol",
+			refused: "none of the offered subprotocols (wamp, soap) is supported; offer \"mqtt\" in Sec-WebSocket-Protocol",
 		},
-		"others, none allowed": {offered: []string{"wamp"}, allowNone: true, refused: "none of the subprotocols offered (wamp)"},
-		"none":                 {refused: "none of the subprotocols offered () is spoken here; offer \"mqtt\""},
+		"others, none allowed": {offered: []string{"wamp"}, allowNone: true, refused: "none of the offered subprotocols (wamp)"},
+		"none":                 {refused: "none of the offered subprotocols () is supported; offer \"mqtt\""},
 		"none, allowed":        {allowNone: true},
-		"other case":           {offered: []string{"MQTT"}, refused: "none of the subprotocols"}, // case-sensitive by RFC 6455 1.9
+		"other case":           {offered: []string{"MQTT"}, refused: "none of the offered subprotocols"}, // case-sensitive by RFC 6455 1.9
 	} {
 		t.Run(name, func(t *testing.T) {
 			to := newTestAttacher()
@@ -260,13 +260,13 @@ func TestWebSocketBadOptions(t *testing.T) {
 		},
 		"origin with half a label": {
 			listeners.WebSocketOptions{Origins: []string{"https://app*.example.com"}},
-			`has a * that is not a whole first label`,
+			`has a * that is not the whole first label`,
 		},
 		"origin with half a port": {
 			listeners.WebSocketOptions{Origins: []string{"https://example.com:"}}, `has a colon without a port; write`,
 		},
 		"origin with an escape": {
-			listeners.WebSocketOptions{Origins: []string{"https://[::1%25.b.com]"}}, `has a %, which no origin has; write`,
+			listeners.WebSocketOptions{Origins: []string{"https://[::1%25.b.com]"}}, `has a %, which is not allowed in an origin; write`,
 		},
 		"origin that is not an address": {
 			listeners.WebSocketOptions{Origins: []string{"https://exa mple"}}, `is not an origin; write`,

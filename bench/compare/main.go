@@ -35,10 +35,10 @@ type options struct {
 func main() {
 	var o options
 	flag.DurationVar(&o.seconds, "seconds", 2*time.Second, "time that each work is measured, after a second of warming up")
-	flag.IntVar(&o.clients, "clients", 5000, "connections that do nothing")
-	flag.IntVar(&o.rounds, "rounds", 1, "how often everything is done; medians are written")
+	flag.IntVar(&o.clients, "clients", 5000, "idle connections")
+	flag.IntVar(&o.rounds, "rounds", 1, "number of rounds; medians are written")
 	flag.StringVar(&o.works, "works", "", "names and patterns with commas, of "+strings.Join(workNames(), ", ")+"; or all (default: those that take some ten minutes)")
-	flag.BoolVar(&o.quick, "quick", false, "only those works that matter most")
+	flag.BoolVar(&o.quick, "quick", false, "only the most important works")
 	flag.StringVar(&o.peers, "peers", "", "names with commas: outcry and some of "+strings.Join(peerNames(), ", ")+" (default: all but limit and limit-2)")
 	flag.StringVar(&o.marker, "marker", "compare", "name of the markers in the file")
 	flag.StringVar(&o.write, "write", "", "Markdown file to write the table into, between the markers <!-- compare --> and <!-- /compare -->")

@@ -34,7 +34,7 @@ func (c *comparison) runAll(ctx context.Context) error {
 				c.line.begin(p.title, w)
 				text, err := c.measure(ctx, p, w, round)
 				if ctx.Err() != nil {
-					return errors.New("interrupted: nothing was written")
+					return errors.New("interrupted: no results were written")
 				}
 				if err != nil {
 					text = err.Error()
@@ -101,7 +101,7 @@ func (c *comparison) limitOf(ctx context.Context, p *peer, w work, round int) (f
 			return most, nil
 		}
 	}
-	return 0, errors.New("it delivers nothing that could be halved")
+	return 0, errors.New("too few deliveries for a test at half of the limit")
 }
 
 // best performs a work with each window, and returns the report with the most deliveries. It fails only if no window

@@ -21,7 +21,7 @@ import (
 
 func main() {
 	tcp := flag.String("tcp", "127.0.0.1:1883", "address")
-	threads := flag.Int("threads", 1, "threads that have a share of the connections each")
+	threads := flag.Int("threads", 1, "threads; each has an equal share of the connections")
 	flag.Parse()
 	if err := serve(*tcp, *threads); err != nil {
 		fmt.Fprintln(os.Stderr, "limit:", err)

@@ -29,7 +29,7 @@ func (l *loop) packets(c *conn) {
 			writeFD(c.fd, []byte{0x90, 3, body[0], body[1], 0})
 		case publish:
 			if c.to = l.topics.audiencesOf(readString(body)); c.to == nil {
-				log.Fatal("nobody hears what is published")
+				log.Fatal("no subscriber receives the messages")
 			}
 			l.forward(c, c.in)
 			rest = nil

@@ -115,14 +115,14 @@ func (s *scale) subscribers() ([]*chart, error) {
 	const prefix = "Memory/tcp/clients="
 	cost := &chart{
 		File: "subscribers", Title: "A delivery, by subscribers of the room", X: "subscribers", Y: "µs of processor time",
-		note: "Processor time of the broker for each delivery, 64 bytes, QoS 0. Sockets: `outcry bench fanout` with `--window 1` and with `--window 60`, " +
-			"generator and broker on the same machine; each message is a system call per subscriber with the first. Memory: the engine without the system calls.",
+		note: "Broker processor time per delivery, 64 bytes, QoS 0. Sockets: `outcry bench fanout` with `--window 1` and `--window 60`, generator and " +
+			"broker on the same machine; with `--window 1` each message costs a system call per subscriber. Memory: the engine without system calls.",
 		Curves: []*curve{single, many, memory.curve("memory", prefix, "cpu-ns/delivery", 1e-3)},
 	}
 	bytes := &chart{
 		File: "connections", Title: "A connection, by connections", X: "connections", Y: "bytes",
-		note: "Through memory: what an idle connection takes, on the heap and of the resident set, and what its first subscription adds. " +
-			"The last column is how many are let in a second, with the garbage collector in between.",
+		note: "Through memory: the size of an idle connection, on the heap and in the resident set, and of its first subscription. " +
+			"The last column is the number of admitted connections per second, including garbage collection.",
 		Curves: []*curve{
 			memory.curve("heap bytes", prefix, "heapB/conn", 1), memory.curve("resident bytes", prefix, "residentB/conn", 1),
 			memory.curve("heap bytes of the first subscription", prefix, "heapB/sub", 1),
@@ -152,7 +152,7 @@ func (s *scale) topics() ([]*chart, error) {
 	}
 	return []*chart{{
 		File: "topics", Title: "A message, by topics", X: "topics", Y: "µs of processor time",
-		note:   "Processor time of the broker for each message of a publisher that goes round so many topics, with one subscriber of all of them, 1,000 messages under way.",
+		note:   "Broker processor time per message of a publisher that cycles through the topics, with one subscriber of all topics and 1,000 messages in flight.",
 		Curves: []*curve{heard}, columns: []*curve{memory},
 	}}, nil
 }
@@ -181,8 +181,8 @@ func (s *scale) retained() ([]*chart, error) {
 	}
 	return []*chart{{
 		File: "retained", Title: "A retained message, by retained messages", X: "retained messages", Y: "µs",
-		note: "Stored: time for each message until all are on disk and acknowledged (QoS 1, 1,000 under way, one publisher). Replayed: processor " +
-			"time of the broker for each message that new subscribers of `#` are sent, as many of them as make 100,000 messages, with what their coming costs. Memory with few messages is what the process grows by anyhow.",
+		note: "Stored: time per message until all are on disk and acknowledged (QoS 1, 1,000 in flight, one publisher). Replayed: broker processor " +
+			"time per message sent to new subscribers of `#`, including their connections, with enough subscribers for 100,000 messages. With few messages, memory is mostly the growth of the process itself.",
 		Curves: []*curve{stored, replayed}, columns: []*curve{memory},
 	}}, nil
 }
@@ -196,8 +196,8 @@ func (s *scale) subscriptions() ([]*chart, error) {
 	const prefix = "Subscriptions/each="
 	return []*chart{{
 		File: "subscriptions", Title: "A subscription, by subscriptions of a client", X: "subscriptions of a client", Y: "ns, bytes",
-		note: "Through memory: 20,000 subscriptions in all, each to a filter of its own of 20 bytes; the time of each, packets of at most 1,000 filters, and its memory. " +
-			"With few in a packet the packet itself and its answer count.",
+		note: "Through memory: time and size per subscription, with 20,000 subscriptions in total, each to its own filter of 20 bytes, in packets of at most 1,000 filters. " +
+			"With few filters per packet, the packet and its answer are a large part of the time.",
 		Curves: []*curve{r.curve("ns to subscribe", prefix, "ns/sub", 1), r.curve("heap bytes", prefix, "heapB/sub", 1)},
 	}}, nil
 }
@@ -214,12 +214,12 @@ func (s *scale) wildcards() ([]*chart, error) {
 	}
 	return []*chart{{
 		File: "depth", Title: "Looking a topic up, by its levels", X: "levels", Y: "ns",
-		note: "Once for each topic and change of subscriptions, not for each message: a topic of so many levels, matched by a filter of `+` only and by one with `#` at each level. " +
+		note: "Needed once per topic and change of subscriptions, not per message: the topic has this number of levels, and matches a filter of `+` only and one with `#` at each level. " +
 			"128 levels are the default limit.",
 		Curves: []*curve{depth.curve("look-up", "FiltersDepth/levels=", "ns/op", 1)},
 	}, {
 		File: "matching", Title: "A message, by filters of the subscriber that match it", X: "matching filters", Y: "µs of processor time",
-		note:   "Through memory: a client has so many wildcard filters that match the message's topic of 14 levels, and is sent it once.",
+		note:   "Through memory: the client has this number of wildcard filters that match the message's topic of 14 levels, and receives the message once.",
 		Curves: []*curve{matching.curve("message", "Matching/filters=", "cpu-ns/message", 1e-3)},
 	}}, nil
 }
@@ -236,7 +236,7 @@ func (s *scale) shards() ([]*chart, error) {
 	}
 	c := &chart{
 		File: "shards", Title: "Deliveries a second, by shards", X: "shards", Y: "deliveries a second",
-		note: "A closed loop over sockets, the generator beside the broker on the same processors: where those are as many as the shards, the generator takes the second one.",
+		note: "A closed loop over sockets, with generator and broker on the same processors: with two processors, the generator uses the second one.",
 	}
 	for _, w := range works {
 		rate, cost := &curve{Name: w.name}, &curve{Name: w.name + ", µs each"}

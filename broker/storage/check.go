@@ -52,7 +52,7 @@ func (c *check) session(key string, value []byte) error {
 		return err
 	}
 	if other, taken := c.sessions[s.Number]; taken {
-		return fmt.Errorf("has the number %d, and so has %q", s.Number, other)
+		return fmt.Errorf("has the same number %d as %q", s.Number, other)
 	}
 	c.sessions[s.Number] = key
 	return nil

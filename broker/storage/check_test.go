@@ -89,7 +89,7 @@ func TestCheck(t *testing.T) {
 func TestCheckOfSeveral(t *testing.T) {
 	p := goldenStore(t)
 	p.put(storage.SpaceSessions, "other", p[storage.SpaceSessions]["c"])
-	if got := problems(t, p); len(got) != 1 || !strings.Contains(got[0], "has the number 300, and so has") {
+	if got := problems(t, p); len(got) != 1 || !strings.Contains(got[0], "has the same number 300 as") {
 		t.Errorf("two sessions of one number are %q", got)
 	}
 	p = goldenStore(t)

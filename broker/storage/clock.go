@@ -18,7 +18,7 @@ const ClockKey = "clock"
 // LatestStamp is the last moment of the clock, as Unix time the year 2248: differences of stamps fit an int64 of nanoseconds.
 const LatestStamp = 1 << 43
 
-var errClock = errors.New("the note of the clock is not one")
+var errClock = errors.New("malformed clock record")
 
 // Key is the clock's key.
 func (c *Clock) Key() string { return ClockKey }

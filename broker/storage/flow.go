@@ -75,9 +75,9 @@ func (f *Flow) Append(b []byte) []byte {
 }
 
 var (
-	errState   = errors.New("the state of a message under way is unknown")
-	errPlaces  = errors.New("places are not in order")
-	errTooMany = errors.New("there are more packet identifiers than 65535")
+	errState   = errors.New("an in-flight message has an unknown state")
+	errPlaces  = errors.New("ranges of message positions are not in order")
+	errTooMany = errors.New("more than 65535 packet identifiers")
 )
 
 // Parse reads a flow.

@@ -14,7 +14,7 @@ const Forever = time.Duration(math.MaxInt64)
 // Why a record is refused.
 var (
 	errVersion  = errors.New("another version")
-	errShort    = errors.New("it ends too early")
+	errShort    = errors.New("the record is truncated")
 	errNumber   = errors.New("a number is too large")
 	errQoS      = errors.New("a QoS is 3")
 	errKey      = errors.New("its key is not a number")
@@ -70,7 +70,7 @@ func (r *reader) result(kind string) error {
 	case r.err == nil:
 		return nil
 	case r.err == errVersion:
-		return fmt.Errorf("not a %s of a version that this program knows; run the version that wrote it, or restore a backup", kind)
+		return fmt.Errorf("unknown version of a %s; run the version of Outcry that wrote it, or restore a backup", kind)
 	}
 	return fmt.Errorf("malformed %s: %w; restore a backup", kind, r.err)
 }

@@ -34,7 +34,7 @@ type Op struct {
 
 // ErrFull is the error of a Commit while too much waits for the disk. Nothing of the commit was written, and it may be tried again.
 // Any other error means that the store fails.
-var ErrFull = errors.New("store full: too much waits for the disk")
+var ErrFull = errors.New("store full: too many unflushed writes")
 
 // OpOverhead is the bytes that a waiting Op is reckoned to take beside its key and value.
 const OpOverhead = 128

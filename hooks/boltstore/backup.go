@@ -14,7 +14,7 @@ import (
 )
 
 // ErrExists is returned if a backup's file exists already.
-var ErrExists = errors.New("there already; choose another name, or say that it may be replaced")
+var ErrExists = errors.New("file exists; choose another name, or allow its replacement")
 
 // BackupOptions configure SaveBackup.
 type BackupOptions struct {
@@ -111,7 +111,7 @@ func checkCopy(ctx context.Context, path string, o CheckOptions) (*Report, error
 
 func copyError(err error) error {
 	if errors.Is(err, ErrDamaged) {
-		return fmt.Errorf("the copy is not sound, and was thrown away; check the store itself: %w", err)
+		return fmt.Errorf("the copy is damaged and was deleted; check the store itself: %w", err)
 	}
 	return err
 }

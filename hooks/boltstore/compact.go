@@ -85,7 +85,7 @@ func mayCompact(ctx context.Context, snap *Snapshot, path string, o CompactOptio
 	needed := r.UsedBytes() + r.UsedBytes()/8 + 1<<20
 	free, known := roomIn(filepath.Dir(path))
 	if known && free < needed {
-		return fmt.Errorf("it takes %s in %s for a while, and %s are free; make room for %s more",
+		return fmt.Errorf("not enough disk space: it needs %s in %s, and %s are free; free %s more",
 			mib(needed), filepath.Dir(path), mib(free), mib(needed-free))
 	}
 	return nil
@@ -116,7 +116,7 @@ func writeCompact(ctx context.Context, snap *Snapshot, path string, o CompactOpt
 		return nil, err
 	}
 	if !slices.Equal(r.Spaces, copied.Spaces) {
-		return nil, fmt.Errorf("the copy is not the same, and was thrown away: it has %+v, and not %+v", r.Spaces, copied.Spaces)
+		return nil, fmt.Errorf("the copy differs from the store and was deleted: it has %+v, want %+v", r.Spaces, copied.Spaces)
 	}
 	return &Compaction{Before: before.Size(), After: r.FileBytes}, nil
 }
@@ -142,7 +142,7 @@ func half(progress func(done, total int64), n int64) func(done, total int64) {
 func mib(bytes int64) string { return fmt.Sprintf("%d MiB", (bytes+1<<20-1)>>20) }
 
 // errCompacting is the error of a second concurrent compaction.
-var errCompacting = errors.New("it is being compacted already; wait until that has ended")
+var errCompacting = errors.New("a compaction is already running; wait until it has ended")
 
 // compaction is one call of Compact.
 type compaction struct {
@@ -208,7 +208,7 @@ func (s *Store) compact(c *compaction) {
 	s.mu.Unlock()
 	var err error
 	if failure != nil {
-		err = fmt.Errorf("it cannot be written at the moment: %w", failure)
+		err = fmt.Errorf("the store cannot write at the moment: %w", failure)
 	} else {
 		err = s.replaceFile(c)
 	}
@@ -225,7 +225,7 @@ func (s *Store) replaceFile(c *compaction) error {
 	}
 	old := s.current.Load()
 	if err := old.isAt(path); err != nil {
-		return fmt.Errorf("another file is in its place: %w", err)
+		return fmt.Errorf("the store's file was replaced: %w", err)
 	}
 	snap, err := s.Snapshot()
 	if err != nil {
@@ -255,7 +255,7 @@ func (s *Store) syncName() error {
 		return nil
 	}
 	if err := folder.Sync(s.renamed); err != nil {
-		return fmt.Errorf("the new file's name is not on disk yet, for which commits wait: %w", err)
+		return fmt.Errorf("commits wait until the new file's name is on disk: %w", err)
 	}
 	s.renamed = ""
 	return nil

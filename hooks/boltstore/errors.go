@@ -20,7 +20,7 @@ var (
 	ErrForeign = errors.New("not a store of Outcry; choose another path, or move the file away")
 
 	// ErrEmpty means that the file is empty: a process created it and ended.
-	ErrEmpty = errors.New("empty; the broker makes a store of it when it starts")
+	ErrEmpty = errors.New("empty; start the broker to create a store in it")
 
 	// ErrNewer means that a newer Outcry wrote the file.
 	ErrNewer = errors.New("written by a newer Outcry; run that one, or move the file away to start with an empty store")

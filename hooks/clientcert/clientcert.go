@@ -71,13 +71,13 @@ func (a *Authenticator) Authenticate(_ context.Context, c *broker.Credentials) (
 	if !isName(user) {
 		return nil, &broker.Refusal{
 			Code: broker.CodeNotAuthorized, Label: labelNoUser,
-			Reason: fmt.Sprintf("the client certificate names no user (%s)", a.user),
+			Reason: fmt.Sprintf("the client certificate has no user name (%s)", a.user),
 		}
 	}
 	if c.Username != "" && c.Username != user {
 		return nil, &broker.Refusal{
 			Code: broker.CodeBadUserOrPassword, Label: labelOtherUser,
-			Reason: "the user name is not that of the client certificate; give that or none",
+			Reason: "the user name differs from that of the client certificate; send the same one or none",
 		}
 	}
 	return &broker.Identity{User: user, Claims: claims(leaf), Expires: leaf.NotAfter, Method: Method}, nil

@@ -34,7 +34,7 @@ func Add(path string, e Entry) error {
 	}
 	e.Note = strings.TrimSpace(e.Note)
 	if back, err := parseLine(e.String()); err != nil || back.Kind == "" {
-		return errors.Join(fmt.Errorf("deny %s %q: it cannot stand in a deny file", e.Kind, e.Value), err)
+		return errors.Join(fmt.Errorf("deny %s %q: invalid value for a deny file", e.Kind, e.Value), err)
 	}
 	return edit(path, true, func(lines []line) ([]line, error) {
 		written := line{e.String(), e}
@@ -102,7 +102,7 @@ func readFile(path string) ([]byte, error) {
 		return nil, fmt.Errorf("deny file: %w", err)
 	}
 	if len(text) > maxFileBytes {
-		return nil, fmt.Errorf("deny file %s: it is larger than %d MiB; take out what is over", path, maxFileBytes>>20)
+		return nil, fmt.Errorf("deny file %s: it is larger than %d MiB; remove expired entries", path, maxFileBytes>>20)
 	}
 	return text, nil
 }

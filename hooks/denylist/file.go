@@ -103,7 +103,7 @@ func parseFile(name string, text []byte) ([]line, error) {
 		entry, err := parseLine(l.text)
 		key := Entry{Kind: entry.Kind, Value: entry.Value}
 		if first := seen[key]; first > 0 && err == nil {
-			err = fmt.Errorf("%s %q stands in line %d already; delete one of the two", entry.Kind, entry.Value, first)
+			err = fmt.Errorf("%s %q is already in line %d; delete one of the two", entry.Kind, entry.Value, first)
 		}
 		l.entry = entry
 		lines = append(lines, l)
@@ -129,7 +129,7 @@ func parseLine(text string) (e Entry, err error) {
 		return e, nil
 	}
 	if !slices.Contains(Kinds(), Kind(kind)) {
-		return e, fmt.Errorf("%q is none of user, token and client", kind)
+		return e, fmt.Errorf("%q is not a kind of entry; write user, token or client", kind)
 	}
 	e.Kind = Kind(kind)
 	if e.Value, rest, err = value(rest); err != nil {
@@ -144,7 +144,7 @@ func parseLine(text string) (e Entry, err error) {
 		word, rest = cut(rest)
 	}
 	if word != "" && word[0] != '#' {
-		return Entry{}, fmt.Errorf("%q is too much; a line is %s VALUE, or %s VALUE until TIME, and a value with spaces has quotes",
+		return Entry{}, fmt.Errorf("unexpected %q; write %s VALUE or %s VALUE until TIME, and quotes around a value with spaces",
 			word, kind, kind)
 	}
 	e.Note = strings.TrimSpace(strings.TrimPrefix(word, "#") + " " + rest)
@@ -165,20 +165,20 @@ func value(text string) (value, rest string, err error) {
 	text = strings.TrimLeft(text, " \t")
 	if !strings.HasPrefix(text, `"`) {
 		if value, rest = cut(text); value != quote(value) || value == "" {
-			return "", "", fmt.Errorf("%q is no value; write it in double quotes", value)
+			return "", "", fmt.Errorf("%q is not a value; write it in double quotes", value)
 		}
 		return value, rest, nil
 	}
 	quoted, err := strconv.QuotedPrefix(text)
 	if err != nil {
-		return "", "", errors.New("the quotes of the value do not fit")
+		return "", "", errors.New("the value has unmatched quotes")
 	}
 	rest = text[len(quoted):]
 	if value, err = strconv.Unquote(quoted); err == nil {
 		err = check(value)
 	}
 	if err == nil && rest != "" && rest[0] != ' ' && rest[0] != '\t' {
-		err = errors.New("there is no space behind the quotes of the value")
+		err = errors.New("a space is missing after the quoted value")
 	}
 	return value, rest, err
 }

@@ -57,22 +57,22 @@ func TestParse(t *testing.T) {
 
 func TestParseErrors(t *testing.T) {
 	for _, tt := range []struct{ name, line, want string }{
-		{"unknown kind", "users ann", `"users" is none of user, token and client`},
-		{"upper case", "User ann", `"User" is none of`},
-		{"no value", "user", "is no value"},
-		{"a note for a value", "user # ann", "is no value"},
+		{"unknown kind", "users ann", `"users" is not a kind of entry; write user, token or client`},
+		{"upper case", "User ann", `"User" is not a kind`},
+		{"no value", "user", "is not a value"},
+		{"a note for a value", "user # ann", "is not a value"},
 		{"an empty value", `user ""`, "the value is empty"},
-		{"a value more", "user ann lee", `"lee" is too much; a line is user VALUE`},
-		{"quotes open", `user "ann`, "the quotes of the value do not fit"},
-		{"quotes glued", `user "ann"x`, "no space behind the quotes"},
+		{"a value more", "user ann lee", `unexpected "lee"; write user VALUE`},
+		{"quotes open", `user "ann`, "the value has unmatched quotes"},
+		{"quotes glued", `user "ann"x`, "a space is missing"},
 		{"quotes inside", `user an"n`, "write it in double quotes"},
 		{"null character", `user "a\x00"`, "null character"},
 		{"not UTF-8 in quotes", `user "a\xff"`, "not UTF-8"},
 		{"not UTF-8", "user a\xff", "the line is not UTF-8"},
 		{"until without time", "user ann until", `"" is not a time`},
 		{"until a date", "user ann until 2026-12-01", `"2026-12-01" is not a time; write one such as`},
-		{"more behind the time", "user ann until 2026-12-01T12:00:00Z x", `"x" is too much`},
-		{"twice", "client first", `client "first" stands in line 1 already`},
+		{"more behind the time", "user ann until 2026-12-01T12:00:00Z x", `unexpected "x"`},
+		{"twice", "client first", `client "first" is already in line 1`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := denylist.Parse("deny", []byte("client first\n"+tt.line+"\n"))

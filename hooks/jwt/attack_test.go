@@ -127,7 +127,7 @@ func TestForgedTokens(t *testing.T) {
 			base64.RawURLEncoding.EncodeToString([]byte{0x30, 6, 2, 1, 1, 2, 1, 1}), "bad_signature", ""},
 
 		{"unknown kid", both, signWith(t, gojwt.SigningMethodRS256, k.rsa, claims{"kid": "../../etc/passwd"}, valid(nil)),
-			"unknown_key", `no RS256 key has the token's id "../../etc/passwd" (kid)`},
+			"unknown_key", `no RS256 key has the token's key id "../../etc/passwd" (kid)`},
 		{"kid is a number", hs, signWith(t, gojwt.SigningMethodHS256, secret, claims{"kid": 1}, valid(nil)), "malformed", "(kid) is not a string"},
 		{"critical extension", hs, signWith(t, gojwt.SigningMethodHS256, secret, claims{"crit": []string{"b64"}, "b64": false}, valid(nil)),
 			"malformed", "(crit)"},

@@ -179,7 +179,7 @@ func (a *Authenticator) verify(ctx context.Context, v *verifier, token presented
 		found = v.verify(token)
 	}
 	if found.keyless && !fresh {
-		found.refusal = unavailable(found.refusal.Reason + "; the keys of its issuer are read again soon, try then")
+		found.refusal = unavailable(found.refusal.Reason + "; the broker reads the keys of its issuer again soon, try again then")
 	}
 	return found
 }

@@ -222,15 +222,15 @@ func TestClaims(t *testing.T) {
 		{"issuer long", strict, parties(claims{"iss": strings.Repeat("x", 99)}), "bad_issuer", strings.Repeat("x", 40) + "…"},
 		{"issuer with a slash more", strict, parties(claims{"iss": "https://id.example/"}), "bad_issuer", ""},
 		{"audience in a list", strict, parties(claims{"aud": []string{"x", "outcry"}}), "", ""},
-		{"audience", strict, parties(claims{"aud": "web"}), "bad_audience", "token is not meant for this broker (aud)"},
+		{"audience", strict, parties(claims{"aud": "web"}), "bad_audience", "token is not for this broker (aud)"},
 		{"audience absent", strict, parties(claims{"aud": nil}), "bad_audience", ""},
 		{"audience empty", strict, parties(claims{"aud": []string{}}), "bad_audience", ""},
 		{"audience of numbers", strict, parties(claims{"aud": []any{1, nil}}), "bad_audience", ""},
-		{"no user", setup{}, valid(claims{"sub": nil}), "no_user", "token names no user (sub)"},
+		{"no user", setup{}, valid(claims{"sub": nil}), "no_user", "token has no user name (sub)"},
 		{"empty user", setup{}, valid(claims{"sub": ""}), "no_user", ""},
 		{"user is a number", setup{}, valid(claims{"sub": 7}), "", ""},
 		{"user is a number that is not whole", setup{}, valid(claims{"sub": 7.5}), "no_user", "neither a string nor a whole number"},
-		{"another claim is the user", setup{UserClaim: "email"}, valid(nil), "no_user", "token names no user (email)"},
+		{"another claim is the user", setup{UserClaim: "email"}, valid(nil), "no_user", "token has no user name (email)"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -23,7 +23,7 @@ func (v *verifier) identity(i *issuer, claims map[string]any) (*broker.Identity,
 		return nil, refusal
 	}
 	if len(i.Audience) > 0 && !containsAny(claims["aud"], i.Audience) { // RFC 7519 4.1.3
-		return nil, notAuthorized(labelBadAudience, "token is not meant for this broker (aud)")
+		return nil, notAuthorized(labelBadAudience, "token is not for this broker (aud)")
 	}
 	user, refusal := i.user(claims)
 	if refusal != nil {
@@ -42,7 +42,7 @@ func (i *issuer) user(claims map[string]any) (string, *broker.Refusal) {
 	user, ok := asText(claim)
 	switch {
 	case claim == nil || ok && user == "":
-		return "", notAuthorized(labelNoUser, "token names no user (%s)", i.UserClaim)
+		return "", notAuthorized(labelNoUser, "token has no user name (%s)", i.UserClaim)
 	case !ok:
 		return "", notAuthorized(labelNoUser, "token's claim for the user (%s) is neither a string nor a whole number", i.UserClaim)
 	case !isName(user):

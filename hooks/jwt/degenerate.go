@@ -21,7 +21,7 @@ func checkSecretText(secret []byte) error {
 		return errors.New("the secret " + err.Error())
 	}
 	if isText(secret) && bytes.ContainsAny(secret, "\r\n") {
-		return errors.New("the secret has several lines; write it in one")
+		return errors.New("the secret has several lines; write it on one line")
 	}
 	if unit := repetitionLength(secret); unit <= len(secret)/4 {
 		return errors.New("the secret repeats itself and can be guessed; make one with: openssl rand -hex 32")
@@ -58,9 +58,9 @@ var smallPrimes = sync.OnceValue(func() *big.Int {
 func checkRSANumbers(k *rsa.PublicKey) error {
 	switch {
 	case k.E < 3 || k.E%2 == 0:
-		return errors.New("the RSA key has an exponent with which everybody can sign, or nobody")
+		return errors.New("the RSA key is insecure: its public exponent is even or below 3")
 	case k.N.Bit(0) == 0 || new(big.Int).GCD(nil, nil, k.N, smallPrimes()).Cmp(big.NewInt(1)) != 0:
-		return errors.New("the RSA key is broken: its modulus has a small factor")
+		return errors.New("the RSA key is insecure: its modulus has a small factor")
 	}
 	return nil
 }
@@ -84,12 +84,12 @@ func checkPoint(k ed25519.PublicKey) error {
 	for range 3 {
 		x2 := squareOfX(y)
 		if x2 == nil {
-			return errors.New("the Ed25519 key is broken: it is no point of the curve")
+			return errors.New("the Ed25519 key is invalid: it is not a point on the curve")
 		}
 		y = double(x2, y)
 	}
 	if y.Cmp(big.NewInt(1)) == 0 {
-		return errors.New("the Ed25519 key is one with which everybody can sign")
+		return errors.New("the Ed25519 key is insecure: anyone can forge its signatures")
 	}
 	return nil
 }

@@ -70,8 +70,8 @@ func TestDegenerateKeyFiles(t *testing.T) {
 		{"something behind its numbers", string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: append(slices.Clone(der.Bytes), 0)})), "trailing"},
 		{"no numbers", string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY"})), "asn1"},
 		{"a second one", good + good, "more than one key"},
-		{"half of a second one", good + good[:100], "something behind the key"},
-		{"text behind it", good + "a note\n", "something behind the key"},
+		{"half of a second one", good + good[:100], "extra text after the key"},
+		{"text behind it", good + "a note\n", "extra text after the key"},
 		{"encrypted", string(encrypted), "is encrypted"},
 		{"encrypted, PKCS 8", string(pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("x")})), "is encrypted"},
 		{"an SSH key", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI ann@example\n", "not a PEM file"},
@@ -82,7 +82,7 @@ func TestDegenerateKeyFiles(t *testing.T) {
 		}
 	}
 	private := pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(keys().rsa)})
-	for name, text := range map[string][]byte{"encrypted": encrypted, "something behind": append(private, "note"...)} {
+	for name, text := range map[string][]byte{"encrypted": encrypted, "extra": append(private, "note"...)} {
 		if _, err := jwt.ReadSigningKey(write(t, text, 0o600), "", ""); err == nil || !strings.Contains(err.Error(), strings.Fields(name)[0]) {
 			t.Errorf("a key to sign with, %s: %v", name, err)
 		}
@@ -120,15 +120,15 @@ func TestDegenerateNumbers(t *testing.T) {
 		{"even", &rsa.PublicKey{N: new(big.Int).Add(n, big.NewInt(1)), E: 65537}, "small factor"},
 		{"a multiple of 997", &rsa.PublicKey{N: new(big.Int).Mul(n, big.NewInt(997)), E: 65537}, "small factor"},
 		{"a good point", keys().ed.Public(), ""},
-		{"the neutral element", point(t, "01"+zeros), "everybody can sign"},
-		{"the neutral element, with a sign", point(t, "01"+strings.Repeat("00", 30)+"80"), "everybody can sign"},
-		{"zeros", point(t, "00"+zeros), "everybody can sign"},
-		{"order 2", point(t, "ec"+strings.Repeat("ff", 30)+"7f"), "everybody can sign"},
-		{"order 4, as p", point(t, "ed"+strings.Repeat("ff", 30)+"7f"), "everybody can sign"},
-		{"order 1, as p+1", point(t, "ee"+strings.Repeat("ff", 30)+"7f"), "everybody can sign"},
-		{"order 8", point(t, "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"), "everybody can sign"},
-		{"order 8, the other", point(t, "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"), "everybody can sign"},
-		{"no point", point(t, "02"+zeros), "no point"},
+		{"the neutral element", point(t, "01"+zeros), "anyone can forge"},
+		{"the neutral element, with a sign", point(t, "01"+strings.Repeat("00", 30)+"80"), "anyone can forge"},
+		{"zeros", point(t, "00"+zeros), "anyone can forge"},
+		{"order 2", point(t, "ec"+strings.Repeat("ff", 30)+"7f"), "anyone can forge"},
+		{"order 4, as p", point(t, "ed"+strings.Repeat("ff", 30)+"7f"), "anyone can forge"},
+		{"order 1, as p+1", point(t, "ee"+strings.Repeat("ff", 30)+"7f"), "anyone can forge"},
+		{"order 8", point(t, "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"), "anyone can forge"},
+		{"order 8, the other", point(t, "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"), "anyone can forge"},
+		{"no point", point(t, "02"+zeros), "not a point"},
 	} {
 		_, err := jwt.Key{Value: tt.key}.Complete()
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {

@@ -56,11 +56,11 @@ func (k Key) whyNot(r *keyring, token *gojwt.Token) string {
 	}
 	tried := slices.ContainsFunc(r.candidates(algorithm, id), func(other Key) bool { return other.ID == k.ID })
 	if !tried {
-		return "has another id than the token"
+		return "has a different key id (kid) than the token"
 	}
 	signed := token.Raw[:strings.LastIndexByte(token.Raw, '.')]
 	if token.Method.Verify(signed, token.Signature, k.Value) != nil {
-		return "did not make the signature"
+		return "does not verify the signature"
 	}
 	return ""
 }

@@ -35,7 +35,7 @@ func newIssuer(of Issuer) (*issuer, error) {
 		}
 	}
 	if len(i.fixed) == 0 && len(i.live) == 0 && len(errs) == 0 {
-		errs = append(errs, errors.New("there is no key; name a secret or a file with a public key"))
+		errs = append(errs, errors.New("no key; configure a secret or a file with a public key"))
 	}
 	return i, errors.Join(errs...)
 }
@@ -67,7 +67,7 @@ func (i *issuer) renew(log *slog.Logger) {
 	for _, source := range i.live {
 		found, err := source.Keys()
 		if err != nil {
-			log.Error("keys of tokens cannot be read", "issuer", i.Name, "err", err)
+			log.Error("token keys cannot be read", "issuer", i.Name, "error", err)
 			continue
 		}
 		for _, k := range found {
@@ -76,7 +76,7 @@ func (i *issuer) renew(log *slog.Logger) {
 				err = checkUnique(keys, k)
 			}
 			if err != nil {
-				log.Warn("key of tokens left out", "issuer", i.Name, "err", err)
+				log.Warn("token key ignored", "issuer", i.Name, "error", err)
 				continue
 			}
 			keys = append(keys, k)

@@ -105,7 +105,7 @@ func TestIssuersThatAreWrong(t *testing.T) {
 		{Name: "a", Keys: []jwt.KeySource{jwt.Key{Value: secret}}},
 		{Name: "b"},
 	}})
-	if err == nil || !strings.Contains(err.Error(), `"a": is there twice`) || !strings.Contains(err.Error(), `"b": there is no key`) {
+	if err == nil || !strings.Contains(err.Error(), `"a": is configured twice`) || !strings.Contains(err.Error(), `"b": no key;`) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -247,15 +247,15 @@ func TestExplain(t *testing.T) {
 	}
 	want := []jwt.KeyVerdict{
 		{ID: "one", Algorithm: "RS256", Origin: "here", Signed: true},
-		{ID: "two", Algorithm: "RS256", Why: "did not make the signature"},
-		{Algorithm: "RS256", Why: "did not make the signature"},
+		{ID: "two", Algorithm: "RS256", Why: "does not verify the signature"},
+		{Algorithm: "RS256", Why: "does not verify the signature"},
 		{ID: "e", Algorithm: "ES256", Why: "is for ES256, and the token's algorithm is RS256"},
 	}
 	if !slices.Equal(e.Keys, want) {
 		t.Errorf("got  %+v\nwant %+v", e.Keys, want)
 	}
 	e, err = a.Explain(context.Background(), signWith(t, gojwt.SigningMethodRS256, k.rsa, claims{"kid": "two"}, valid(claims{"iss": "us"})))
-	if err != nil || e.Refusal == nil || e.Refusal.Label != "bad_signature" || e.Keys[0].Why != "has another id than the token" {
+	if err != nil || e.Refusal == nil || e.Refusal.Label != "bad_signature" || e.Keys[0].Why != "has a different key id (kid) than the token" {
 		t.Errorf("got %+v, %v", e, err)
 	}
 	e, err = a.Explain(context.Background(), sign(t, valid(nil)))

@@ -120,7 +120,7 @@ func checkKey(algorithm string, key any) error {
 		}
 		return checkPoint(k)
 	case "":
-		return errors.New("no algorithm is defined for such a key; use a secret, or an RSA, ECDSA (P-256, P-384, P-521) or Ed25519 key")
+		return errors.New("unsupported type of key; use a secret, or an RSA, ECDSA (P-256, P-384, P-521) or Ed25519 key")
 	}
 	return fmt.Errorf("algorithm %q is not one of HS256 to HS512, RS256 to RS512, PS256 to PS512, ES256 to ES512, EdDSA", algorithm)
 }
@@ -147,7 +147,7 @@ func checkRSA(algorithm string, key any) error {
 	if bits := k.N.BitLen(); bits < minRSABits {
 		return fmt.Errorf("the RSA key has %d bits, and %s needs at least %d", bits, algorithm, minRSABits)
 	} else if bits > maxRSABits {
-		return fmt.Errorf("the RSA key has %d bits, and more than %d take too long", bits, maxRSABits)
+		return fmt.Errorf("the RSA key has %d bits; more than %d take too long to verify", bits, maxRSABits)
 	}
 	return checkRSANumbers(k)
 }

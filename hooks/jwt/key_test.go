@@ -194,8 +194,8 @@ func TestBadKeys(t *testing.T) {
 		{"P-256 for ES384", jwt.Key{Value: &k.p256.PublicKey, Algorithm: "ES384"}, "ES384 needs an ECDSA key on the curve P-384"},
 		{"RSA for EdDSA", jwt.Key{Value: &k.rsa.PublicKey, Algorithm: "EdDSA"}, "EdDSA needs an Ed25519 key"},
 		{"weak RSA", jwt.Key{Value: weak}, "the RSA key has 1024 bits, and RS256 needs at least 2048"},
-		{"P-224", jwt.Key{Value: &p224.PublicKey}, "no algorithm is defined for such a key"},
-		{"nothing", jwt.Key{}, "no algorithm is defined for such a key"},
+		{"P-224", jwt.Key{Value: &p224.PublicKey}, "unsupported type of key"},
+		{"nothing", jwt.Key{}, "unsupported type of key"},
 		{"none", jwt.Key{Value: secret, Algorithm: "none"}, `algorithm "none" is not one of HS256`},
 		{"no file", jwt.KeyFile{Path: "/nowhere/key.pem"}, "key file /nowhere/key.pem: no such file or directory"},
 		{"no PEM", file([]byte("hello"), ""), "is not a PEM file; it should begin with -----BEGIN PUBLIC KEY-----"},
@@ -233,7 +233,7 @@ func TestAllKeyErrorsAtOnce(t *testing.T) {
 			t.Errorf("%q is not in %q", want, err)
 		}
 	}
-	if _, err := (setup{}).open(); err == nil || !strings.Contains(err.Error(), "there is no key") {
+	if _, err := (setup{}).open(); err == nil || !strings.Contains(err.Error(), "no key; configure") {
 		t.Errorf("without keys: %v", err)
 	}
 }

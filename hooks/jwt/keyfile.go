@@ -102,7 +102,7 @@ func readPEM(path string) (*pem.Block, error) {
 		return nil, errors.New("has more than one key; write each to a file of its own")
 	}
 	if len(bytes.TrimSpace(rest)) > 0 {
-		return nil, errors.New("has something behind the key; take it out")
+		return nil, errors.New("has extra text after the key; remove it")
 	}
 	if block.Type == "ENCRYPTED PRIVATE KEY" || strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED") {
 		return nil, errors.New("is encrypted; decrypt it with openssl pkey")

@@ -18,12 +18,12 @@ func (r *keyring) isEmpty() bool { return len(r.keys) == 0 }
 func (r *keyring) keysFor(token *gojwt.Token) ([]Key, *broker.Refusal) {
 	algorithm := token.Method.Alg()
 	if !slices.ContainsFunc(r.keys, func(k Key) bool { return k.Algorithm == algorithm }) {
-		return nil, notAToken(labelBadAlgorithm, "no key is for tokens of the algorithm %q", algorithm)
+		return nil, notAToken(labelBadAlgorithm, "no key for the token's algorithm %q", algorithm)
 	}
 	id, _ := token.Header["kid"].(string)
 	keys := r.candidates(algorithm, id)
 	if len(keys) == 0 {
-		return nil, notAToken(labelUnknownKey, "no %s key has the token's id %q (kid)", algorithm, truncate(id))
+		return nil, notAToken(labelUnknownKey, "no %s key has the token's key id %q (kid)", algorithm, truncate(id))
 	}
 	return keys, nil
 }

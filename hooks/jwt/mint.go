@@ -71,7 +71,7 @@ func (k SigningKey) algorithm() (string, error) {
 
 func (o *MintOptions) claims() (map[string]any, error) {
 	if o.User == "" {
-		return nil, errors.New("it names no user")
+		return nil, errors.New("it has no user name")
 	}
 	named := o.named()
 	for name := range o.Claims {

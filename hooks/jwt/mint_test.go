@@ -78,7 +78,7 @@ func TestMintErrors(t *testing.T) {
 		{"short secret", jwt.MintOptions{User: "a", Key: jwt.SigningKey{Value: []byte("x")}}, "the secret has 1 bytes, and HS256 needs at least 32"},
 		{"another algorithm", jwt.MintOptions{User: "a", Key: jwt.SigningKey{Value: secret, Algorithm: "ES256"}}, "ES256 needs an ECDSA key"},
 		{"none", jwt.MintOptions{User: "a", Key: jwt.SigningKey{Value: secret, Algorithm: "none"}}, `algorithm "none"`},
-		{"no user", jwt.MintOptions{Key: key}, "it names no user"},
+		{"no user", jwt.MintOptions{Key: key}, "it has no user name"},
 		{"user twice", jwt.MintOptions{Key: key, User: "a", Claims: claims{"sub": "b"}}, `the claim "sub" is given twice`},
 		{"rooms twice", jwt.MintOptions{Key: key, User: "a", Rooms: []string{}, Claims: claims{"rooms": 1}}, `the claim "rooms" is given twice`},
 		{"expiry twice", jwt.MintOptions{Key: key, User: "a", Claims: claims{"exp": 1}}, `the claim "exp" is given twice`},

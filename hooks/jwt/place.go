@@ -78,7 +78,7 @@ func read(text string) (presented, bool) {
 func fromBearer(h http.Header) (presented, error) {
 	values := h["Authorization"]
 	if len(values) > 1 {
-		return presented{}, notAToken(labelMalformed, "there are %d headers Authorization; send one", len(values))
+		return presented{}, notAToken(labelMalformed, "the request has %d Authorization headers; send one", len(values))
 	}
 	if len(values) == 0 {
 		return presented{}, broker.ErrNotConcerned
@@ -101,7 +101,7 @@ func fromCookie(h http.Header, name string) (presented, error) {
 	}
 	for _, other := range cookies[1:] {
 		if other.Value != cookies[0].Value {
-			return presented{}, notAToken(labelMalformed, "there are %d cookies %s; send one", len(cookies), name)
+			return presented{}, notAToken(labelMalformed, "the request has %d cookies %s; send one", len(cookies), name)
 		}
 	}
 	if t, ok := read(cookies[0].Value); ok {

@@ -49,7 +49,7 @@ func readSecret(path string) ([]byte, error) {
 		return nil, fmt.Errorf("secret file %s: is not a regular file", path)
 	}
 	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("secret file %s: others than its owner can use it (mode %04o); run chmod 600 %s",
+		return nil, fmt.Errorf("secret file %s: other users have access to it (mode %04o); run chmod 600 %s",
 			path, info.Mode().Perm(), path)
 	}
 	text, err := readFile(path)
@@ -59,7 +59,7 @@ func readSecret(path string) ([]byte, error) {
 	secret := bytes.TrimRight(text, "\r\n")
 	if len(secret) < leastSecret {
 		return nil, fmt.Errorf("secret file %s: has %d bytes, and a secret needs at least %d; write a longer one, "+
-			"or delete the file if it may be made anew", path, len(secret), leastSecret)
+			"or delete the file to have a new one made", path, len(secret), leastSecret)
 	}
 	return secret, nil
 }

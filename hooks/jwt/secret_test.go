@@ -73,7 +73,7 @@ func TestUnsafeSecrets(t *testing.T) {
 	}{
 		{"with a line end", write(t, long, 0o600), ""},
 		{"read-only", write(t, long, 0o400), ""},
-		{"for the group", write(t, long, 0o640), "others than its owner can use it (mode 0640); run chmod 600 "},
+		{"for the group", write(t, long, 0o640), "other users have access to it (mode 0640); run chmod 600 "},
 		{"for all", write(t, long, 0o604), "(mode 0604); run chmod 600 "},
 		{"writable for all", write(t, long, 0o602), "(mode 0602); run chmod 600 "},
 		{"short", write(t, long[:31], 0o600), "has 31 bytes, and a secret needs at least 32; write a longer one, or delete the file"},

@@ -34,10 +34,10 @@ func newVerifier(o Options) (*verifier, error) {
 	for _, of := range o.Issuers {
 		i, err := newIssuer(of.withDefaults())
 		if v.issuers[of.Name] != nil {
-			err = errors.Join(err, errors.New("is there twice; give all its keys to one"))
+			err = errors.Join(err, errors.New("is configured twice; put all its keys into one"))
 		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("keys of tokens%s: %w", byIssuer(of.Name), err))
+			errs = append(errs, fmt.Errorf("token keys%s: %w", byIssuer(of.Name), err))
 			continue
 		}
 		v.issuers[of.Name] = i
@@ -85,7 +85,7 @@ func (v *verifier) verify(token presented) (found verdict) {
 		return found
 	}
 	if strings.ContainsAny(token.text, "\r\n") { // decoders skip line ends: the same token would have many spellings
-		found.refusal = notAToken(labelMalformed, "token has a line break in it; leave it out")
+		found.refusal = notAToken(labelMalformed, "token has a line break; remove it")
 		return found
 	}
 	found.parsed, found.refusal = v.parse(token.text, &found)
@@ -93,7 +93,7 @@ func (v *verifier) verify(token presented) (found verdict) {
 		return found
 	}
 	if !isOneJSONText(token.text) {
-		found.refusal = notAToken(labelMalformed, "token has something behind its claims")
+		found.refusal = notAToken(labelMalformed, "token has data after its claims")
 		return found
 	}
 	found.identity, found.refusal = v.identity(found.issuer, found.parsed.Claims.(gojwt.MapClaims))
@@ -129,10 +129,10 @@ func (v *verifier) parse(token string, found *verdict) (*gojwt.Token, *broker.Re
 // checkHeader refuses headers that are invalid with any key.
 func checkHeader(header map[string]any) *broker.Refusal {
 	if algorithm, _ := header["alg"].(string); !isAlgorithm(algorithm) {
-		return notAToken(labelBadAlgorithm, "no key is for tokens of the algorithm %q", truncate(algorithm))
+		return notAToken(labelBadAlgorithm, "no key for the token's algorithm %q", truncate(algorithm))
 	}
 	if _, ok := header["crit"]; ok {
-		return notAToken(labelMalformed, "token has extensions that must be understood (crit), and none are") // RFC 7515 4.1.11
+		return notAToken(labelMalformed, "token has critical extensions (crit), and none are supported") // RFC 7515 4.1.11
 	}
 	if id, ok := header["kid"]; ok {
 		if _, isText := id.(string); !isText {

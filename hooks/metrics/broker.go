@@ -10,49 +10,49 @@ import (
 
 // brokerValues are the broker's metrics without labels.
 var brokerValues = []value[broker.Stats]{
-	gauge("outcry_broker_start_time_seconds", "When the broker was made, in Unix time.",
+	gauge("outcry_broker_start_time_seconds", "Start time of the broker since the Unix epoch, in seconds.",
 		func(s *broker.Stats) float64 { return float64(s.Started.UnixMilli()) / 1000 }),
-	counter("outcry_broker_received_bytes_total", "Bytes of MQTT that clients sent.",
+	counter("outcry_broker_received_bytes_total", "MQTT bytes received from clients.",
 		func(s *broker.Stats) float64 { return float64(s.BytesReceived) }),
-	counter("outcry_broker_sent_bytes_total", "Bytes of MQTT that were sent to clients.",
+	counter("outcry_broker_sent_bytes_total", "MQTT bytes sent to clients.",
 		func(s *broker.Stats) float64 { return float64(s.BytesSent) }),
-	counter("outcry_broker_saved_bytes_total", "Bytes that were not sent to clients thanks to permessage-deflate.",
+	counter("outcry_broker_saved_bytes_total", "Bytes saved by permessage-deflate in the output to clients.",
 		func(s *broker.Stats) float64 { return float64(s.BytesSaved) }),
-	counter("outcry_broker_subscription_identifiers_omitted_total", "Subscription identifiers that were not sent because a message had more than 100.",
+	counter("outcry_broker_subscription_identifiers_omitted_total", "Subscription identifiers not sent because a message had more than 100.",
 		func(s *broker.Stats) float64 { return float64(s.IdentifiersOmitted) }),
-	gauge("outcry_broker_sessions", "Sessions, of clients that are connected and of those that may come back.",
+	gauge("outcry_broker_sessions", "Sessions of connected and disconnected clients.",
 		func(s *broker.Stats) float64 { return float64(s.Sessions) }),
-	gauge("outcry_broker_sessions_offline", "Sessions whose client is not connected.",
+	gauge("outcry_broker_sessions_offline", "Sessions of disconnected clients.",
 		func(s *broker.Stats) float64 { return float64(s.SessionsOffline) }),
 	gauge("outcry_broker_subscriptions", "Subscriptions of all sessions.",
 		func(s *broker.Stats) float64 { return float64(s.Subscriptions) }),
-	gauge("outcry_broker_subscriptions_bytes", "What the subscriptions count for, for limits.max_subscribed_total.",
+	gauge("outcry_broker_subscriptions_bytes", "Size of all subscriptions in bytes, as counted by limits.max_subscribed_total.",
 		func(s *broker.Stats) float64 { return float64(s.SubscriptionBytes) }),
-	gauge("outcry_broker_users", "Users with sessions; all anonymous clients are one.",
+	gauge("outcry_broker_users", "Users with sessions; all anonymous clients count as one user.",
 		func(s *broker.Stats) float64 { return float64(s.Users) }),
-	gauge("outcry_broker_subscriptions_shared", "Subscriptions of all sessions that share with others ($share).",
+	gauge("outcry_broker_subscriptions_shared", "Shared subscriptions ($share) of all sessions.",
 		func(s *broker.Stats) float64 { return float64(s.SharedSubscriptions) }),
 	gauge("outcry_broker_retained_messages", "Retained messages.",
 		func(s *broker.Stats) float64 { return float64(s.Retained) }),
-	gauge("outcry_broker_retained_bytes", "Bytes of the topics and payloads of retained messages.",
+	gauge("outcry_broker_retained_bytes", "Bytes of retained messages, topics and payloads.",
 		func(s *broker.Stats) float64 { return float64(s.RetainedBytes) }),
-	gauge("outcry_broker_topic_cache_topics", "Topics that the shards remember, each shard its own.",
+	gauge("outcry_broker_topic_cache_topics", "Topics in the topic caches of all shards.",
 		func(s *broker.Stats) float64 { return float64(s.TopicsCached) }),
-	gauge("outcry_broker_topic_cache_bytes", "Bytes that the shards remember of topics, roughly.",
+	gauge("outcry_broker_topic_cache_bytes", "Approximate bytes of the topic caches of all shards.",
 		func(s *broker.Stats) float64 { return float64(s.TopicCacheBytes) }),
-	gauge("outcry_broker_queued_messages", "Messages that wait in the queues of sessions.",
+	gauge("outcry_broker_queued_messages", "Messages in the queues of sessions.",
 		func(s *broker.Stats) float64 { return float64(s.Queued) }),
-	gauge("outcry_broker_queued_bytes", "Bytes of the messages that wait in the queues of sessions.",
+	gauge("outcry_broker_queued_bytes", "Bytes of messages in the queues of sessions.",
 		func(s *broker.Stats) float64 { return float64(s.QueuedBytes) }),
-	gauge("outcry_broker_inflight_messages", "Messages of QoS 1 and 2 that were sent and are not acknowledged.",
+	gauge("outcry_broker_inflight_messages", "QoS 1 and 2 messages sent and not yet acknowledged.",
 		func(s *broker.Stats) float64 { return float64(s.Inflight) }),
-	gauge("outcry_broker_inflight_bytes", "Bytes of messages that are kept until their client acknowledges them.",
+	gauge("outcry_broker_inflight_bytes", "Bytes of messages kept in memory until they are acknowledged.",
 		func(s *broker.Stats) float64 { return float64(s.InflightBytes) }),
-	gauge("outcry_broker_parked_bytes", "Bytes of QoS 0 messages that wait for a full socket, or because of a maximum rate.",
+	gauge("outcry_broker_parked_bytes", "Bytes of QoS 0 messages waiting for a full socket or a maximum rate.",
 		func(s *broker.Stats) float64 { return float64(s.ParkedBytes) }),
-	gauge("outcry_broker_connections_parked", "Connections whose socket is full: clients that do not read fast enough.",
+	gauge("outcry_broker_connections_parked", "Connections with a full socket: slow consumers.",
 		func(s *broker.Stats) float64 { return float64(s.Parked) }),
-	gauge("outcry_broker_connections_waiting", "Clients that have sent CONNECT and wait for their turn.",
+	gauge("outcry_broker_connections_waiting", "Clients that have sent CONNECT and wait for admission.",
 		func(s *broker.Stats) float64 { return float64(s.Waiting) }),
 }
 
@@ -60,19 +60,19 @@ var (
 	connectionsOpen   = describe("outcry_broker_connections_open", "Connections.", "listener", "version")
 	connectionsOpened = describe("outcry_broker_connections_opened_total", "Connections since the start.", "listener", "version")
 	connectionsClosed = describe("outcry_broker_connections_closed_total", "Connections that ended, by reason.", "reason")
-	limited           = describe("outcry_broker_limited_total", "Times that a limit refused a client or slowed it down, by limit.", "limit")
-	authResults       = describe("outcry_broker_auth_results_total", "Clients that connected, or showed a fresh token, by result: ok, or why they were refused.", "result")
-	packetsReceived   = describe("outcry_broker_packets_received_total", "MQTT packets that clients sent.", "type")
-	packetsSent       = describe("outcry_broker_packets_sent_total", "MQTT packets that were sent to clients.", "type")
-	messagesReceived  = describe("outcry_broker_messages_received_total", "Messages that clients published.", "qos")
-	messagesSent      = describe("outcry_broker_messages_sent_total", "Messages that were sent to subscribers.", "qos")
-	messagesDropped   = describe("outcry_broker_messages_dropped_total", "Messages that a subscriber did not get, by reason.", "reason")
-	flushLatency      = describe("outcry_broker_publish_flush_seconds", "Time from reading a message to having written it, of each message sent.")
+	limited           = describe("outcry_broker_limited_total", "Refusals and slowdowns of clients, by limit.", "limit")
+	authResults       = describe("outcry_broker_auth_results_total", "Authentications of connecting clients and of fresh tokens, by result: ok, or the reason of the refusal.", "result")
+	packetsReceived   = describe("outcry_broker_packets_received_total", "MQTT packets received from clients.", "type")
+	packetsSent       = describe("outcry_broker_packets_sent_total", "MQTT packets sent to clients.", "type")
+	messagesReceived  = describe("outcry_broker_messages_received_total", "Messages received from publishers.", "qos")
+	messagesSent      = describe("outcry_broker_messages_sent_total", "Messages sent to subscribers.", "qos")
+	messagesDropped   = describe("outcry_broker_messages_dropped_total", "Messages not delivered to a subscriber, by reason.", "reason")
+	flushLatency      = describe("outcry_broker_publish_flush_seconds", "Time from reading a message to writing it to a subscriber's socket.")
 	shardConnections  = describe("outcry_broker_shard_connections", "Connections that the shard owns.", "shard")
 	shardTurns        = describe("outcry_broker_shard_turns_total", "Turns of the shard's loop.", "shard")
-	shardLag          = describe("outcry_broker_shard_lag_seconds", "How long the latest turn of the shard's loop took.", "shard")
+	shardLag          = describe("outcry_broker_shard_lag_seconds", "Duration of the latest turn of the shard's loop.", "shard")
 	shardMaxLag       = describe("outcry_broker_shard_lag_max_seconds", "The longest turn of the shard's loop in the last ten seconds.", "shard")
-	shardInbox        = describe("outcry_broker_shard_inbox_bytes", "Bytes that other shards posted and the shard has not taken yet.", "shard")
+	shardInbox        = describe("outcry_broker_shard_inbox_bytes", "Bytes in the inbox of the shard, posted by other shards.", "shard")
 )
 
 // brokerDescs are all of the above, for Describe.
@@ -148,8 +148,8 @@ type DenyStats struct {
 }
 
 var (
-	denyEntries = describe("outcry_deny_entries", "Entries of the deny file that are not over.", "kind")
-	denyRefused = describe("outcry_deny_refused_total", "Clients that were refused or disconnected for an entry of the deny file.", "kind")
+	denyEntries = describe("outcry_deny_entries", "Unexpired entries of the deny file.", "kind")
+	denyRefused = describe("outcry_deny_refused_total", "Clients refused or disconnected because of an entry of the deny file.", "kind")
 )
 
 func describeDenied(ch chan<- *prometheus.Desc) {
@@ -166,24 +166,24 @@ func collectDenied(ch chan<- prometheus.Metric, s DenyStats) {
 
 // storeValues are the store's metrics without labels, except storeDuration.
 var storeValues = []value[StoreStats]{
-	counter("outcry_store_commits_total", "Transactions that were written and synced.",
+	counter("outcry_store_commits_total", "Transactions written and synced.",
 		func(s *StoreStats) float64 { return float64(s.Commits) }),
-	counter("outcry_store_ops_total", "Changes that were written.",
+	counter("outcry_store_ops_total", "Changes written.",
 		func(s *StoreStats) float64 { return float64(s.Ops) }),
-	counter("outcry_store_written_bytes_total", "Bytes of keys and values that were written.",
+	counter("outcry_store_written_bytes_total", "Bytes of keys and values written.",
 		func(s *StoreStats) float64 { return float64(s.Bytes) }),
 	counter("outcry_store_failures_total", "Transactions that failed.",
 		func(s *StoreStats) float64 { return float64(s.Failures) }),
-	counter("outcry_store_refused_total", "Groups of changes that were refused, because too much was waiting or the disk was failing.",
+	counter("outcry_store_refused_total", "Groups of changes refused because too many writes were pending or the disk was failing.",
 		func(s *StoreStats) float64 { return float64(s.Refused) }),
-	counter("outcry_store_dropped_total", "Write-behind changes that were dropped, because too much was waiting.",
+	counter("outcry_store_dropped_total", "Write-behind changes dropped because too many writes were pending.",
 		func(s *StoreStats) float64 { return float64(s.Dropped) }),
-	gauge("outcry_store_pending_ops", "Changes that wait to be written.",
+	gauge("outcry_store_pending_ops", "Changes waiting to be written.",
 		func(s *StoreStats) float64 { return float64(s.Pending) }),
-	gauge("outcry_store_pending_bytes", "Bytes of the changes that wait to be written.",
+	gauge("outcry_store_pending_bytes", "Bytes of changes waiting to be written.",
 		func(s *StoreStats) float64 { return float64(s.PendingBytes) }),
-	gauge("outcry_store_file_bytes", "The size of the store's file.",
+	gauge("outcry_store_file_bytes", "Size of the store's file.",
 		func(s *StoreStats) float64 { return float64(s.FileBytes) }),
 }
 
-var storeDuration = describe("outcry_store_commit_seconds", "Time that a transaction took, its sync included.")
+var storeDuration = describe("outcry_store_commit_seconds", "Duration of a transaction, including its sync.")

@@ -135,7 +135,7 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 func buildInfo(version string) prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name:        "outcry_build_info",
-		Help:        "Always 1; the labels tell the program's version and that of Go.",
+		Help:        "Always 1; the labels hold the versions of the program and of Go.",
 		ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version()},
 	}, func() float64 { return 1 })
 }

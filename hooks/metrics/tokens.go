@@ -15,19 +15,19 @@ type TokenStats struct {
 
 // tokenValues are the token metrics without labels.
 var tokenValues = []value[TokenStats]{
-	counter("outcry_jwt_accepted_total", "Tokens that were accepted.",
+	counter("outcry_jwt_accepted_total", "Tokens accepted.",
 		func(s *TokenStats) float64 { return float64(s.Accepted) }),
-	counter("outcry_jwt_cache_hits_total", "Tokens that were accepted without verifying them once more.",
+	counter("outcry_jwt_cache_hits_total", "Tokens accepted from the cache, without another signature verification.",
 		func(s *TokenStats) float64 { return float64(s.CacheHits) }),
-	gauge("outcry_jwt_cached_tokens", "Tokens that are remembered.",
+	gauge("outcry_jwt_cached_tokens", "Tokens in the cache.",
 		func(s *TokenStats) float64 { return float64(s.Cached) }),
-	gauge("outcry_jwt_jwks_failing", "Key sets behind URLs that could not be read when it was tried last.",
+	gauge("outcry_jwt_jwks_failing", "Key sets from URLs whose latest fetch failed.",
 		func(s *TokenStats) float64 { return float64(s.Failing) }),
 }
 
 var (
-	tokensRefused = describe("outcry_jwt_refused_total", "Tokens that were refused, by reason.", "reason")
-	jwksReadings  = describe("outcry_jwt_jwks_readings_total", "Readings of key sets behind URLs, by result.", "result")
+	tokensRefused = describe("outcry_jwt_refused_total", "Tokens refused, by reason.", "reason")
+	jwksReadings  = describe("outcry_jwt_jwks_readings_total", "Fetches of key sets from URLs, by result.", "result")
 )
 
 func describeTokens(ch chan<- *prometheus.Desc) {

@@ -54,7 +54,7 @@ func parseFile(path string, lines []string) ([]record, error) {
 		}
 		r, column, err := parseLine(text)
 		if first, ok := seen[r.user]; err == nil && ok {
-			column, err = 1, fmt.Errorf("the user %q stands in line %d already; delete one of the two", r.user, first+1)
+			column, err = 1, fmt.Errorf("the user %q is already in line %d; delete one of the two", r.user, first+1)
 		}
 		if err != nil {
 			bad.Problems = append(bad.Problems, Problem{i + 1, column, err.Error()})
@@ -146,7 +146,7 @@ func checkUser(user string) error {
 	case !utf8.ValidString(user) || strings.ContainsFunc(user, unicode.IsControl):
 		return errors.New("the user's name has a control character, or is not UTF-8")
 	case strings.ContainsRune(user, unicode.ReplacementChar):
-		return errors.New("the user's name has a replacement character (U+FFFD): it was in another encoding once")
+		return errors.New("the user's name has a replacement character (U+FFFD): it was not UTF-8; write the name again")
 	case strings.Contains(user, ":"):
 		return fmt.Errorf("the user's name %q has a colon", user)
 	case user[0] == '#' || strings.TrimSpace(user) != user:

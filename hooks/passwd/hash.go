@@ -50,7 +50,7 @@ func parseHash(text string) (hash, error) {
 	case text == "":
 		return nil, errors.New("there is no hash; set a password with outcry passwd")
 	}
-	return nil, errors.New("the hash is neither argon2id ($argon2id$…) nor bcrypt ($2b$…); set the password anew with outcry passwd")
+	return nil, errors.New("the hash is neither argon2id ($argon2id$…) nor bcrypt ($2b$…); set the password again with outcry passwd")
 }
 
 // argon2id is a hash by RFC 9106, written as $argon2id$v=19$m=KIB,t=PASSES,p=LANES$SALT$KEY.
@@ -105,7 +105,7 @@ func parseArgon2id(text string) (hash, error) {
 func (h *argon2id) parseCost(text string) error {
 	parts := strings.Split(text, ",")
 	if len(parts) != 3 {
-		return errors.New("the argon2id hash has not the parameters m=…,t=…,p=…")
+		return errors.New("the argon2id hash does not have the parameters m=…,t=…,p=…")
 	}
 	var values [3]uint64
 	for i, limit := range [...]struct {
@@ -151,7 +151,7 @@ func parseBcrypt(text string) (hash, error) {
 	const size, start = 60, len("$2b$10$")
 	cost, err := bcrypt.Cost([]byte(text))
 	if err != nil || len(text) != size || text[start-1] != '$' || strings.Trim(text[start:], bcryptAlphabet) != "" {
-		return nil, errors.New("the bcrypt hash is cut or changed; set the password anew with outcry passwd")
+		return nil, errors.New("the bcrypt hash is truncated or changed; set the password again with outcry passwd")
 	}
 	if cost > maxBcryptCost {
 		return nil, fmt.Errorf("bcrypt cost %d is too slow to verify; the most is %d", cost, maxBcryptCost)

@@ -29,7 +29,7 @@ type idPart struct {
 func compileIDs(path string, from *ClientID, problems *Problems) idRule {
 	r := idRule{path: path, who: compileWho(path, from.Who, problems)}
 	if len(from.IDs) == 0 {
-		problems.report(path+".ids", &fault{"is about no client identifier", `write ids: ["{user}-*"]`})
+		problems.report(path+".ids", &fault{"is empty", `write ids: ["{user}-*"]`})
 	}
 	for i, source := range from.IDs {
 		p, f := parseID(source)
@@ -50,7 +50,7 @@ func parseID(source string) (idPattern, *fault) {
 	var rest string
 	rest, p.open = strings.CutSuffix(source, "*")
 	if strings.Contains(rest, "*") {
-		return p, &fault{fmt.Sprintf("%q has a * that is not its end", source), "end it with *, which is any text"}
+		return p, &fault{fmt.Sprintf("%q has a * before its end", source), "write * at the end only, where it matches any text"}
 	}
 	for rest != "" {
 		text, behind, found := strings.Cut(rest, "{")
@@ -78,7 +78,7 @@ func parseID(source string) (idPattern, *fault) {
 }
 
 func unclosed(source string) *fault {
-	return &fault{fmt.Sprintf("%q has a brace without the other", source), "write {user} or {claim.NAME}"}
+	return &fault{fmt.Sprintf("%q has an unmatched brace", source), "write {user} or {claim.NAME}"}
 }
 
 func idPlaceholder(name string) (idPart, *fault) {
@@ -89,7 +89,7 @@ func idPlaceholder(name string) (idPart, *fault) {
 	case isClaim && claim != "":
 		return idPart{claimed, claim}, nil
 	}
-	return idPart{}, &fault{fmt.Sprintf("there is no placeholder {%s}", name), "there are {user} and {claim.NAME}"}
+	return idPart{}, &fault{fmt.Sprintf("unknown placeholder {%s}", name), "write {user} or {claim.NAME}"}
 }
 
 // idRule returns the first rule that permits a client's identifier, or nil.

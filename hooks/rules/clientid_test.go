@@ -84,7 +84,7 @@ func TestExplainAdmit(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 	d = a.ExplainAdmit(withID("bob-1"))
-	if d.Allow || len(d.Passed) != 2 || d.Passed[0].Reason != "it is for claim:admin=true" ||
+	if d.Allow || len(d.Passed) != 2 || d.Passed[0].Reason != "it applies to claim:admin=true" ||
 		d.Passed[1].Reason != "bob-1 is not among {user}, {user}-*" {
 		t.Errorf("%+v", d)
 	}
@@ -93,12 +93,12 @@ func TestExplainAdmit(t *testing.T) {
 func TestProblemsOfClientIDs(t *testing.T) {
 	for id, want := range map[string]string{
 		"":            `client_ids[0].ids[0]: is empty; write a client identifier, such as "{user}-*"`,
-		"a*b":         `client_ids[0].ids[0]: "a*b" has a * that is not its end; end it with *, which is any text`,
-		"{user":       `client_ids[0].ids[0]: "{user" has a brace without the other; write {user} or {claim.NAME}`,
-		"a}b":         `client_ids[0].ids[0]: "a}b" has a brace without the other; write {user} or {claim.NAME}`,
-		"{client}":    `client_ids[0].ids[0]: "{client}": there is no placeholder {client}; there are {user} and {claim.NAME}`,
-		"{claim.}":    `client_ids[0].ids[0]: "{claim.}": there is no placeholder {claim.}; there are {user} and {claim.NAME}`,
-		"{user}-{x}*": `client_ids[0].ids[0]: "{user}-{x}*": there is no placeholder {x}; there are {user} and {claim.NAME}`,
+		"a*b":         `client_ids[0].ids[0]: "a*b" has a * before its end; write * at the end only, where it matches any text`,
+		"{user":       `client_ids[0].ids[0]: "{user" has an unmatched brace; write {user} or {claim.NAME}`,
+		"a}b":         `client_ids[0].ids[0]: "a}b" has an unmatched brace; write {user} or {claim.NAME}`,
+		"{client}":    `client_ids[0].ids[0]: "{client}": unknown placeholder {client}; write {user} or {claim.NAME}`,
+		"{claim.}":    `client_ids[0].ids[0]: "{claim.}": unknown placeholder {claim.}; write {user} or {claim.NAME}`,
+		"{user}-{x}*": `client_ids[0].ids[0]: "{user}-{x}*": unknown placeholder {x}; write {user} or {claim.NAME}`,
 		"{claim.a/b}": ``,
 		"*":           ``,
 	} {
@@ -108,7 +108,7 @@ func TestProblemsOfClientIDs(t *testing.T) {
 		}
 	}
 	got := rules.Check(rules.Options{ClientIDs: []rules.ClientID{{}, {Who: []string{"ann"}, IDs: []string{"x"}}}}).Error()
-	for _, want := range []string{"client_ids[0].who: is about nobody", "client_ids[0].ids: is about no client identifier", "client_ids[1].who[0]: "} {
+	for _, want := range []string{"client_ids[0].who: is empty", "client_ids[0].ids: is empty", "client_ids[1].who[0]: "} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}

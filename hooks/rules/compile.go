@@ -82,16 +82,16 @@ func compileRule(path string, from *Rule, problems *Problems) rule {
 		problems.report(path+".access", &fault{"a rule that denies has limits", "remove max_qos, retain and max_rate, or write access: allow"})
 	}
 	if from.MaxRate != 0 && r.actions == publish {
-		problems.report(path+".max_rate", &fault{"limits subscriptions, and the rule is about publishing", "remove it, or the actions"})
+		problems.report(path+".max_rate", &fault{"limits subscriptions, but the rule applies to publishing only", "remove it, or the actions"})
 	}
 	for _, name := range slices.Sorted(maps.Keys(from.Claims)) {
 		if name == "" || from.Claims[name] == "" {
-			problems.report(path+".claims."+name, &fault{"compares a claim with nothing", "write NAME: VALUE"})
+			problems.report(path+".claims."+name, &fault{"has no name or value", "write NAME: VALUE"})
 		}
 		r.claims = append(r.claims, claimIs{name, from.Claims[name]})
 	}
 	if len(from.Topics) == 0 {
-		problems.report(path+".topics", &fault{"is about no topic", "write topics: [\"#\"] for all but those of the server"})
+		problems.report(path+".topics", &fault{"is empty", "write topics: [\"#\"] for all but those of the server"})
 	}
 	for i, source := range from.Topics {
 		p, f := parsePattern(source)
@@ -105,7 +105,7 @@ func compileRule(path string, from *Rule, problems *Problems) rule {
 
 func compileWho(path string, entries []string, problems *Problems) (w who) {
 	if len(entries) == 0 {
-		problems.report(path+".who", &fault{"is about nobody", "write who: [\"*\"] for every client with a user name"})
+		problems.report(path+".who", &fault{"is empty", "write who: [\"*\"] for every client with a user name"})
 	}
 	for i, entry := range entries {
 		if f := w.add(entry); f != nil {
@@ -178,7 +178,7 @@ func (s *ruleset) addGrants(like rule, topics *pattern, entries []string, proble
 			continue
 		}
 		if len(topics.levels) > 0 && !topics.hasRoom() {
-			problems.report(entryPath, &fault{fmt.Sprintf("%q has no room to look for in the claim", topics.source),
+			problems.report(entryPath, &fault{fmt.Sprintf("%q has no {room} to compare with the claim", topics.source),
 				"name the room in topics: chat/{room}/#"})
 		}
 		members := like

@@ -43,7 +43,7 @@ func (a *Authorizer) Explain(c *broker.Client, q Question) Decision {
 			d.Reason += fmt.Sprintf("; %s is nearest, but %s", near.path, why)
 		}
 		if _, err := s.ownOf(c.Identity); err != nil {
-			d.Reason = "nothing more is allowed to this client: " + err.Error()
+			d.Reason = "the client's own rules are invalid, so no rule allows it: " + err.Error()
 		}
 		return d
 	}
@@ -85,7 +85,7 @@ func (a *Authorizer) ExplainAdmit(c *broker.Client) Decision {
 	}
 	r := s.idRule(c)
 	if r == nil {
-		return Decision{Allow: true, Reason: "nothing says who may use which client identifier"}
+		return Decision{Allow: true, Reason: "no rule restricts client identifiers"}
 	}
 	return Decision{Allow: true, Path: r.path, Reason: fmt.Sprintf("%s allows it: %s for %s", r.path, r.spelled(), strings.Join(r.who.source, ", "))}
 }
@@ -93,7 +93,7 @@ func (a *Authorizer) ExplainAdmit(c *broker.Client) Decision {
 // obstacle returns the reason why a rule does not permit a client's identifier.
 func (r *idRule) obstacle(c *broker.Client) string {
 	if !r.who.includes(c.Identity) {
-		return "it is for " + strings.Join(r.who.source, ", ")
+		return "it applies to " + strings.Join(r.who.source, ", ")
 	}
 	return fmt.Sprintf("%s is not among %s", c.ID, r.spelled())
 }
@@ -124,9 +124,9 @@ func (s *ruleset) passed(until *rule, c *broker.Client, q *Question) (all []Pass
 func (r *rule) whyNot(c *broker.Client, q *Question) string {
 	switch {
 	case r.actions&actionOf(q.Action) == 0 && r.actions == publish:
-		return "it is about publishing"
+		return "it applies to publishing only"
 	case r.actions&actionOf(q.Action) == 0:
-		return "it is about subscribing"
+		return "it applies to subscribing only"
 	}
 	var sources []string
 	for i := range r.topics {
@@ -136,7 +136,7 @@ func (r *rule) whyNot(c *broker.Client, q *Question) string {
 		}
 		sources = append(sources, p.source)
 	}
-	return "it is about " + strings.Join(sources, ", ")
+	return "its topics are " + strings.Join(sources, ", ")
 }
 
 // nearest returns the first rule that would allow the topic to another client, and the reason why it does not allow
@@ -163,7 +163,7 @@ func (s *ruleset) nearest(c *broker.Client, q *Question) (near *rule, why string
 func (r *rule) obstacle(p, shape *pattern, c *broker.Client, topic string) string {
 	switch {
 	case !r.isAbout(c.Identity):
-		return "it is for " + r.audience()
+		return "it applies to " + r.audience()
 	case !shape.covers(topic, c):
 		return fmt.Sprintf("%s matches more than %s", topic, p.source)
 	}

@@ -37,9 +37,9 @@ func TestExplain(t *testing.T) {
 			Path: "rules[2]", Topics: "chat/lobby/#", Reason: "rules[2] denies part of it: chat/lobby/# for user:troll"}},
 		{"nothing near", guest, pub, "elsewhere", rules.Decision{Reason: "no rule allows it"}},
 		{"for others", guest, pub, "ticker/ACME", rules.Decision{
-			Reason: "no rule allows it; rooms[0].speak is nearest, but it is for user:ticker"}},
+			Reason: "no rule allows it; rooms[0].speak is nearest, but it applies to user:ticker"}},
 		{"for others by claims", guest, pub, "office/door", rules.Decision{
-			Reason: "no rule allows it; rules[3] is nearest, but it is for * with at=north and role=boss"}},
+			Reason: "no rule allows it; rules[3] is nearest, but it applies to * with at=north and role=boss"}},
 		{"too wide", guest, sub, "chat/#", rules.Decision{
 			Reason: "no rule allows it; rooms[2].join[0] is nearest, but chat/# matches more than chat/{room}/#"}},
 		{"not in the list", guest, sub, "chat/secret/#", rules.Decision{
@@ -81,12 +81,12 @@ func TestExplainPassed(t *testing.T) {
 		Allow: true, Path: "rooms[0].join[0]", Topics: "chat/{room}/#",
 		Reason: "rooms[0].join[0] allows it: chat/{room}/# for claim:rooms",
 		Passed: []rules.Passed{
-			{Path: "rules[0]", Reason: "it is about publishing"},
-			{Path: "rules[1]", Reason: "it is for user:troll"},
-			{Path: "rules[2]", Reason: "it is for * with role=boss"},
-			{Path: "rules[3]", Reason: "it is about dev/{client}/#"},
+			{Path: "rules[0]", Reason: "it applies to publishing only"},
+			{Path: "rules[1]", Reason: "it applies to user:troll"},
+			{Path: "rules[2]", Reason: "it applies to * with role=boss"},
+			{Path: "rules[3]", Reason: "its topics are dev/{client}/#"},
 			{Path: "rules[4]", Reason: "chat/lobby/+ matches more than chat/lobby/say"},
-			{Path: "claims.acl[0]", Reason: "it is about publishing"},
+			{Path: "claims.acl[0]", Reason: "it applies to publishing only"},
 		},
 	}
 	if !reflect.DeepEqual(got, want) {

@@ -105,14 +105,14 @@ func readOwn(entry any) (*Rule, error) {
 		case "max_rate":
 			r.MaxRate, ok = number(value)
 		default:
-			return nil, fmt.Errorf("%q is not known here; there are access, actions, topics, max_qos, retain and max_rate", truncate(name))
+			return nil, fmt.Errorf("unknown key %q; known are access, actions, topics, max_qos, retain and max_rate", truncate(name))
 		}
 		if !ok {
-			return nil, fmt.Errorf("%s is not as it must be", name)
+			return nil, fmt.Errorf("%s has an invalid value", name)
 		}
 	}
 	if object["access"] == nil {
-		return nil, errors.New("has no access, allow or deny")
+		return nil, errors.New("has no access; write allow or deny")
 	}
 	return r, nil
 }

@@ -27,7 +27,7 @@ func parseRoom(source string) (pattern, *fault) {
 		}
 	}
 	if rooms > 1 {
-		return p, &fault{fmt.Sprintf("%q names the room twice", source), "use one placeholder, and + for any other level"}
+		return p, &fault{fmt.Sprintf("%q has two room placeholders", source), "use one placeholder, and + for any other level"}
 	}
 	return p, nil
 }
@@ -60,7 +60,7 @@ func checkTopic(source string) *fault {
 	case !utf8.ValidString(source) || strings.ContainsRune(source, 0):
 		return &fault{fmt.Sprintf("%q is not UTF-8 without NUL", source), ""}
 	case strings.HasPrefix(source, "$share/"):
-		return &fault{fmt.Sprintf("%q is a shared subscription", source), "write the filter behind $share/GROUP/: rules hold for it either way"}
+		return &fault{fmt.Sprintf("%q is a shared subscription", source), "write only the filter after $share/GROUP/: rules apply to both kinds of subscription"}
 	}
 	return nil
 }
@@ -119,7 +119,7 @@ func rulePlaceholder(name string) (level, *fault) {
 	case isClaim && claim != "":
 		return level{kind: claimed, text: claim}, nil
 	}
-	return level{}, &fault{fmt.Sprintf("there is no placeholder {%s}", name), "there are {client}, {user} and {claim.NAME}"}
+	return level{}, &fault{fmt.Sprintf("unknown placeholder {%s}", name), "write {client}, {user} or {claim.NAME}"}
 }
 
 func roomPlaceholder(name string) (level, *fault) {

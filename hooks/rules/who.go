@@ -61,8 +61,8 @@ func (w *who) add(entry string) *fault {
 func (w *who) addClaim(entry, condition string) *fault {
 	name, value, _ := strings.Cut(condition, "=")
 	if name == "" || value == "" {
-		return &fault{fmt.Sprintf("%q compares a claim with nothing", entry),
-			"write claim:NAME=VALUE; a rule uses a list of names as {claim.NAME} in its topics, a room as claim:NAME"}
+		return &fault{fmt.Sprintf("%q has no claim name or value", entry),
+			"write claim:NAME=VALUE; for a claim with a list of names write {claim.NAME} in a rule's topics, or claim:NAME in a room"}
 	}
 	w.claims = append(w.claims, claimIs{name, value})
 	w.source = append(w.source, entry)
@@ -70,7 +70,7 @@ func (w *who) addClaim(entry, condition string) *fault {
 }
 
 func unknownWho(entry string) *fault {
-	f := &fault{fmt.Sprintf("%q is nobody", entry), "write one of " + whoForms}
+	f := &fault{fmt.Sprintf("%q matches no client", entry), "write one of " + whoForms}
 	if entry != "" && !strings.Contains(entry, ":") {
 		f.hint = fmt.Sprintf("for the user %s write user:%s", entry, entry)
 	}

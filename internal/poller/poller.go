@@ -5,7 +5,7 @@ package poller
 import "errors"
 
 // ErrAgain is ReadFD's error if the socket has no data now.
-var ErrAgain = errors.New("nothing to read now")
+var ErrAgain = errors.New("no data to read yet")
 
 // Interest is a set of conditions to watch a descriptor for.
 type Interest uint8

@@ -11,7 +11,7 @@ import (
 const Supported = false
 
 // ErrUnsupported is returned by everything that takes a descriptor.
-var ErrUnsupported = errors.New("poller: descriptors are watched on Linux only")
+var ErrUnsupported = errors.New("poller: epoll is available on Linux only")
 
 // Poller waits for Wake.
 type Poller struct{ wake chan struct{} }

@@ -70,11 +70,11 @@ func (f *failingDisk) summary() string {
 // recovered waits until the broker reports that it is ready, and accepts messages.
 func (t *trial) recovered(ctx context.Context) error {
 	if !t.within(ctx, func() bool { return t.status(ctx) == http.StatusOK }) {
-		return t.recordFault(ctx, "/readyz has status %d, although the disk is well again", t.status(ctx))
+		return t.recordFault(ctx, "/readyz has status %d, although the disk works again", t.status(ctx))
 	}
 	acked := t.log.Stats().Acked
 	if !t.within(ctx, func() bool { return t.log.Stats().Acked > acked || t.stage.Ending() }) {
-		return t.recordFault(ctx, "nothing is acknowledged, although the disk is well again")
+		return t.recordFault(ctx, "no message is acknowledged, although the disk works again")
 	}
 	return nil
 }

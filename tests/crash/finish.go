@@ -54,7 +54,7 @@ func (t *trial) drain(ctx context.Context) error {
 		return err
 	}
 	if !t.await(ctx, func() bool { return t.workload.isSettled(t.round) }) {
-		t.log.Fault(history.Protocol, "subscribers", "some don't come to rest: see the trace's last lines")
+		t.log.Fault(history.Protocol, "subscribers", "some have not received all messages: see the trace's last lines")
 	}
 	return ctx.Err()
 }

@@ -154,7 +154,7 @@ func (f *fullDisk) takeSpace(pid int) error {
 
 func (f *fullDisk) recover(ctx context.Context, t *trial) error {
 	if f.full {
-		t.log.Trace("", "there is room again")
+		t.log.Trace("", "the disk has free space again")
 		if err := f.freeSpace(); err != nil {
 			return err
 		}

@@ -80,7 +80,7 @@ func start(ctx context.Context, s *settings, out io.Writer) error {
 	return run(ctx, s, out)
 }
 
-const usage = `Kill the broker at random moments, and see that it loses nothing that it has acknowledged.
+const usage = `Kill the broker at random moments, and check that it loses no acknowledged message.
 
   crash [flags] [arguments for "outcry serve"]
 
@@ -96,24 +96,24 @@ func parse(args []string, out io.Writer) (*settings, error) {
 	fs.SetOutput(out)
 	fs.Usage = func() { fmt.Fprint(out, usage); fs.PrintDefaults() }
 	fs.StringVar(&s.outcry, "outcry", "", "the program to kill; without it, one is built from the source")
-	fs.Uint64Var(&s.seed, "seed", 0, "repeats the schedule of kills and the clients' choices of an earlier run, as far as\n"+
-		"the machine's own timing allows; 0: another one each time")
+	fs.Uint64Var(&s.seed, "seed", 0, "seed of an earlier run, to repeat its kills and the clients' choices, as far as\n"+
+		"the machine's timing allows; 0: a new seed")
 	fs.IntVar(&s.rounds, "rounds", 200, "kills with SIGKILL; orderly stops come on top")
 	fs.IntVar(&s.clients, "clients", 24, "publishers and subscribers; a third publish")
 	fs.DurationVar(&s.duration, "duration", 0, "kill no more after this time; 0: no limit")
-	fs.DurationVar(&s.patience, "patience", time.Minute, "how long nothing may happen before the run gives up waiting")
-	fs.BoolVar(&s.lie, "lie", false, "put back an older store now and then, as a disk that lies would: the run has to fail,\n"+
-		"which shows that it can")
+	fs.DurationVar(&s.patience, "patience", time.Minute, "time without progress after which the run fails")
+	fs.BoolVar(&s.lie, "lie", false, "sometimes restore an older store, like a disk that loses synced writes: the run must fail,\n"+
+		"which shows that it detects lost messages")
 	fs.StringVar(&s.disk, "disk", "", "full: the disk fills up at times; errors: writes and syncs fail at times")
 	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}
 	s.args = fs.Args()
 	if s.rounds < 1 || s.clients < 12 {
-		return nil, errors.New("there have to be at least 1 round and 12 clients")
+		return nil, errors.New("want at least 1 round and 12 clients")
 	}
 	if s.disk != "" && s.disk != diskFull && s.disk != diskErrors {
-		return nil, fmt.Errorf("--disk %s: there is only %s and %s", s.disk, diskFull, diskErrors)
+		return nil, fmt.Errorf("--disk %s: want %s or %s", s.disk, diskFull, diskErrors)
 	}
 	for s.seed == 0 {
 		s.seed = uint64(rand.Uint32())

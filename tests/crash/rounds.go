@@ -157,7 +157,7 @@ func (t *trial) rollBackStore() error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil // nothing was saved yet
 		}
-		t.log.Trace("", "an older store is put back")
+		t.log.Trace("", "an older store is restored")
 		return err
 	}
 	return nil

@@ -16,8 +16,8 @@ import (
 	"github.com/outcry-mqtt/outcry/tests/crash/victim"
 )
 
-// errBroken means that the broker has broken a promise.
-var errBroken = errors.New("the broker has broken a promise")
+// errBroken means that the broker broke a guarantee.
+var errBroken = errors.New("the broker broke a guarantee")
 
 // stopPatience bounds the broker's start, and its end after SIGTERM.
 const stopPatience = time.Minute

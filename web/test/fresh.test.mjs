@@ -126,6 +126,6 @@ describe('the page', () => {
     visitor.expected = /^Failed to load resource: .* 401/;
     const stale = sign(await broker.secret(), { sub: 'guest', rooms: [], login: true, iat: now() - 99, exp: now() - 60 });
     await visitor.page.goto(`${broker.page}#token=${stale}`);
-    await visitor.sees('#sign-in .alert', /^The broker refused this token: no fresh token: show the token of the banner/);
+    await visitor.sees('#sign-in .alert', /^The broker refused this token: no fresh token: send the token from the banner/);
   });
 });

@@ -100,7 +100,7 @@ func newACLTestCommand() *cobra.Command {
 	fs.StringVarP(&f.client, "client", "i", "", "client identifier, for {client} and client_ids")
 	fs.Uint8VarP(&f.qos, "qos", "q", 0, "QoS of the message or subscription: 0, 1 or 2")
 	fs.BoolVarP(&f.retain, "retain", "r", false, "the message is retained")
-	fs.BoolVarP(&f.verbose, "verbose", "v", false, "say for each earlier rule why it did not decide")
+	fs.BoolVarP(&f.verbose, "verbose", "v", false, "print why each earlier rule did not decide")
 	fs.BoolVar(&f.json, "json", false, "print everything as JSON")
 	f.Register(cmd)
 	return cmd
@@ -135,7 +135,7 @@ func (f *aclFlags) run(cmd *cobra.Command, args []string) error {
 	var refusal *broker.Refusal
 	switch {
 	case errors.As(err, &refusal):
-		answer.setDecision(rules.Decision{Reason: "it is not let in: " + refusal.Reason})
+		answer.setDecision(rules.Decision{Reason: "the client is refused: " + refusal.Reason})
 	case err != nil:
 		return err
 	default:
@@ -255,7 +255,7 @@ func (f *aclFlags) ask(answer *aclAnswer, who *broker.Identity, q *rules.Questio
 	if refusal, err := checkDenied(answer.config, client); err != nil {
 		return err
 	} else if refusal != nil {
-		admitted = rules.Decision{Reason: "it is not let in: " + refusal.Reason}
+		admitted = rules.Decision{Reason: "the client is refused: " + refusal.Reason}
 	}
 	if q == nil || !admitted.Allow {
 		answer.setDecision(admitted)

@@ -94,10 +94,10 @@ func (f *aclFlags) print(w io.Writer, a *aclAnswer) error {
 
 // ownNotices are the topics of the broker's notices to a single client.
 var ownNotices = map[string]string{
-	"$me/dropped":       "which messages it has lost, and why",
-	"$me/denied":        "which of its messages were not allowed, where MQTT has no answer that says so",
-	"$me/token":         "when its token expires, and what became of a fresh one",
-	"$me/subscriptions": "which of its subscriptions have ended",
+	"$me/dropped":       "its lost messages, with the reason",
+	"$me/denied":        "its refused messages, where MQTT has no negative acknowledgement",
+	"$me/token":         "the expiry of its token, and the result of a fresh one",
+	"$me/subscriptions": "its ended subscriptions",
 }
 
 // byBroker returns the broker's own decision, as far as it is known without a connected client; the reason is "" if
@@ -106,11 +106,11 @@ func (a *aclAnswer) byBroker(q *rules.Question) (reason string, allowed bool) {
 	l := &a.config.Limits
 	switch {
 	case l.MaxTopicBytes > 0 && len(a.Topic) > l.MaxTopicBytes.Int():
-		return fmt.Sprintf("it has %d bytes; limits.max_topic lets it have %d", len(a.Topic), l.MaxTopicBytes), false
+		return fmt.Sprintf("the topic has %d bytes; limits.max_topic allows %d", len(a.Topic), l.MaxTopicBytes), false
 	case l.MaxTopicLevels > 0 && topic.Levels(q.Topic) > l.MaxTopicLevels:
-		return fmt.Sprintf("it has %d levels; limits.max_topic_levels lets it have %d", topic.Levels(q.Topic), l.MaxTopicLevels), false
+		return fmt.Sprintf("the topic has %d levels; limits.max_topic_levels allows %d", topic.Levels(q.Topic), l.MaxTopicLevels), false
 	case l.ControlCharacters == "refuse" && topic.HasControls(a.Topic):
-		return "it has a control character or a non-character; limits.control_characters refuses them", false
+		return "the topic has a control character or a non-character; limits.control_characters refuses them", false
 	}
 	if q.Action == broker.Publish {
 		return publishByBroker(q.Topic)
@@ -126,7 +126,7 @@ func publishByBroker(name string) (reason string, allowed bool) {
 	case root == "$SYS" || root == "$me":
 		return "only the broker publishes below " + root, false
 	case name == "$auth/token":
-		return "any client may show a fresh token there; the broker takes it, and nobody else gets it", true
+		return "any client may publish a fresh token to it; only the broker receives it", true
 	}
 	return "", false
 }
@@ -135,11 +135,11 @@ func subscribeByBroker(filter string, shared bool) (reason string, allowed bool)
 	root, _, _ := strings.Cut(filter, "/")
 	switch {
 	case root == "$me" && shared:
-		return "what the broker tells a client about itself cannot be shared", false
+		return "a shared subscription cannot include $me", false
 	case root == "$me" && ownNotices[filter] != "":
-		return "a client may always hear from the broker " + ownNotices[filter], true
+		return "any client may subscribe to the broker's notices about " + ownNotices[filter], true
 	case root == "$me":
-		return "a client may always hear what the broker tells it about itself", true
+		return "any client may subscribe to the broker's notices about itself", true
 	}
 	return "", false
 }

@@ -34,7 +34,7 @@ func TestDenyRefuses(t *testing.T) {
 	for _, tt := range []struct{ args, want string }{
 		{"add user bob", "set auth.deny_file"},
 		{"add user", "write outcry deny add user|token|client NAME"},
-		{"add room lobby --file deny", "none of user, token and client"},
+		{"add room lobby --file deny", "write user, token or client"},
 		{"add user bob --for 0s --file deny", "want a time"},
 		{"remove user bob --file deny", "no such file"},
 		{"list --file deny", "no such file"},

@@ -174,7 +174,7 @@ func printExplanation(w io.Writer, e *jwt.Explanation) {
 	for _, k := range e.Keys {
 		verdict := k.Why
 		if k.Signed {
-			verdict = "made the signature"
+			verdict = "verifies the signature"
 		}
 		fmt.Fprintf(w, "key        %q (%s, %s) %s\n", k.ID, k.Algorithm, k.Origin, verdict)
 	}

@@ -149,10 +149,10 @@ func TestInspectTellsWhichKey(t *testing.T) {
 		want   []string
 	}{
 		{"by the URL's key", append(ofA, "--key", "key.pem", "--kid", "k"), 0, []string{
-			"issuer     a\n", `key        "k" (ES256, key set ` + source.URL + `) made the signature`, `accepted   yes: the signature is valid, the user is "alice"`}},
-		{"by another key", append(ofA, "--key", "other.pem", "--kid", "k"), 1, []string{"did not make the signature", "accepted   no: token's signature"}},
-		{"by the secret", ofA, 1, []string{"issuer     a\n", "is for ES256, and the token's algorithm is HS256", "accepted   no: no key is for"}},
-		{"the broker's own", []string{"--user", "alice"}, 0, []string{"issuer     the broker itself", `key        "" (HS256, secret file data/secret) made the signature`}},
+			"issuer     a\n", `key        "k" (ES256, key set ` + source.URL + `) verifies the signature`, `accepted   yes: the signature is valid, the user is "alice"`}},
+		{"by another key", append(ofA, "--key", "other.pem", "--kid", "k"), 1, []string{"does not verify the signature", "accepted   no: token's signature"}},
+		{"by the secret", ofA, 1, []string{"issuer     a\n", "is for ES256, and the token's algorithm is HS256", "accepted   no: no key for"}},
+		{"the broker's own", []string{"--user", "alice"}, 0, []string{"issuer     the broker itself", `key        "" (HS256, secret file data/secret) verifies the signature`}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			token := outcrytest.MintToken(t, tt.args...)

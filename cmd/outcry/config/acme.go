@@ -12,7 +12,7 @@ func (v *validator) acme() {
 	a, l := &v.loaded.Listeners.ACME, &v.loaded.Listeners
 	if len(a.Names) == 0 {
 		if a.HTTPAddress != "" {
-			v.report("listeners.acme.http_address", "has no use without names", "set listeners.acme.names")
+			v.report("listeners.acme.http_address", "has no effect without names", "set listeners.acme.names")
 		}
 		return
 	}

@@ -27,7 +27,7 @@ func (d *decoder) document(path, text string, v reflect.Value, f field) {
 		return
 	}
 	if len(file.Docs) > 1 {
-		d.report(path, file.Docs[1].GetToken().Position.Line, 1, "a second document", "keep one in the file")
+		d.report(path, file.Docs[1].GetToken().Position.Line, 1, "the file has a second document", "keep one")
 	}
 	if len(file.Docs) > 0 && file.Docs[0].Body != nil {
 		d.value(path, file.Docs[0].Body, v, f)
@@ -76,7 +76,7 @@ func (d *decoder) value(path string, n ast.Node, v reflect.Value, f field) {
 	}
 	switch n.(type) {
 	case *ast.AnchorNode, *ast.AliasNode, *ast.TagNode:
-		d.reportNode(path, n, "anchors, aliases and tags are not known here", "write the value out")
+		d.reportNode(path, n, "anchors, aliases and tags are not supported", "write the value out")
 		return
 	case *ast.NullNode:
 		d.null(path, n, v, f)
@@ -181,7 +181,7 @@ func (d *decoder) mapping(path string, n ast.Node, v reflect.Value) {
 		case !known:
 			d.reportNode(join(path, key), entry.Key, "unknown key", unknownHint(key, path, fields))
 		case seen[key]:
-			d.reportNode(join(path, key), entry.Key, "stands here a second time", "remove one of the two")
+			d.reportNode(join(path, key), entry.Key, "is a duplicate key", "remove one of the two")
 		default:
 			d.entry(join(path, key), entry, v.FieldByIndex(f.index), f)
 		}
@@ -200,7 +200,7 @@ func (d *decoder) texts(path string, n ast.Node, v reflect.Value) {
 	for _, entry := range m.Values {
 		key, text := keyText(entry), reflect.New(v.Type().Elem()).Elem()
 		if v.MapIndex(reflect.ValueOf(key)).IsValid() {
-			d.reportNode(join(path, key), entry.Key, "stands here a second time", "remove one of the two")
+			d.reportNode(join(path, key), entry.Key, "is a duplicate key", "remove one of the two")
 		}
 		d.entry(join(path, key), entry, text, field{})
 		v.SetMapIndex(reflect.ValueOf(key), text)
@@ -218,7 +218,7 @@ func unknownHint(key, path string, fields []field) string {
 	if meant := Suggest(key, keysOf(fields)); meant != "" {
 		return "did you mean " + meant + "?"
 	}
-	return "known here: " + strings.Join(keysOf(fields), ", ")
+	return "known keys: " + strings.Join(keysOf(fields), ", ")
 }
 
 // Item returns the path of an item of a list.

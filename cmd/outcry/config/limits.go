@@ -61,14 +61,14 @@ type Limits struct {
 	MaxRetainedBytes    Size `key:"max_retained" least:"1KiB" none:"no limit"`
 
 	MessageRate  float64 `key:"message_rate" least:"0.01" none:"no limit" live:"true"`
-	MessageBurst int     `key:"message_burst" least:"1" none:"what a second brings" live:"true"`
+	MessageBurst int     `key:"message_burst" least:"1" none:"one second of message_rate" live:"true"`
 	ByteRate     Size    `key:"byte_rate" least:"16" none:"no limit" live:"true"`
-	ByteBurst    Size    `key:"byte_burst" least:"16" none:"what a second brings" live:"true"`
+	ByteBurst    Size    `key:"byte_burst" least:"16" none:"one second of byte_rate" live:"true"`
 
 	AddressMessageRate  float64 `key:"address_message_rate" least:"0.01" none:"no limit" of:"Guard.MessagesPerSecond" live:"true"`
-	AddressMessageBurst int     `key:"address_message_burst" least:"1" none:"what a second brings" of:"Guard.MessageBurst" live:"true"`
+	AddressMessageBurst int     `key:"address_message_burst" least:"1" none:"one second of address_message_rate" of:"Guard.MessageBurst" live:"true"`
 	AddressByteRate     Size    `key:"address_byte_rate" least:"16" none:"no limit" of:"Guard.BytesPerSecond" live:"true"`
-	AddressByteBurst    Size    `key:"address_byte_burst" least:"16" none:"what a second brings" of:"Guard.ByteBurst" live:"true"`
+	AddressByteBurst    Size    `key:"address_byte_burst" least:"16" none:"one second of address_byte_rate" of:"Guard.ByteBurst" live:"true"`
 
 	MaxPerAddress int     `key:"max_connections_per_address" least:"1" none:"no limit" of:"Guard.MaxPerAddress" live:"true"`
 	MaxHalfOpen   int     `key:"max_half_open_per_address" least:"1" none:"no limit" of:"Guard.MaxHalfOpen" live:"true"`

@@ -35,7 +35,7 @@ func TestEveryProblemIsToldWithItsPlace(t *testing.T) {
 			"config.yaml:1:1: listners: unknown key; did you mean listeners?",
 		}},
 		{"unknown key without one", "log:\n  colour: red\n", []string{
-			"config.yaml:2:3: log.colour: unknown key; known here: level, format",
+			"config.yaml:2:3: log.colour: unknown key; known keys: level, format",
 		}},
 		{"several at once, in the order of the file", "" +
 			"limits:\n" +
@@ -71,21 +71,21 @@ func TestEveryProblemIsToldWithItsPlace(t *testing.T) {
 			`config.yaml:2:55: rules[0].max_qos: "3" is not one of its values; write 0, 1 or 2`,
 			`config.yaml:3:14: rules[1].access: a rule that denies has limits; remove max_qos, retain and max_rate, or write access: allow`,
 			`config.yaml:5:25: rooms[0].retain: "maybe" is not one of its values; write true or false`,
-			`config.yaml:7:12: client_ids[0].who[0]: "ann" is nobody; for the user ann write user:ann`,
-			`config.yaml:7:24: client_ids[0].ids[0]: "a*b" has a * that is not its end; end it with *, which is any text`,
+			`config.yaml:7:12: client_ids[0].who[0]: "ann" matches no client; for the user ann write user:ann`,
+			`config.yaml:7:24: client_ids[0].ids[0]: "a*b" has a * before its end; write * at the end only, where it matches any text`,
 		}},
 		{"a key twice", "data: a\ndata: b\n", []string{
-			"config.yaml:2:1: data: stands here a second time; remove one of the two",
+			"config.yaml:2:1: data: is a duplicate key; remove one of the two",
 		}},
 		{"not YAML", "data: a\nlog: [\n", []string{
 			"config.yaml:2:6: not YAML: sequence end token ']' not found",
 		}},
 		{"aliases", "data: &d x\nlog:\n  level: *d\n", []string{
-			"config.yaml:1:7: data: anchors, aliases and tags are not known here; write the value out",
-			"config.yaml:3:10: log.level: anchors, aliases and tags are not known here; write the value out",
+			"config.yaml:1:7: data: anchors, aliases and tags are not supported; write the value out",
+			"config.yaml:3:10: log.level: anchors, aliases and tags are not supported; write the value out",
 		}},
 		{"a second document", "data: a\n---\ndata: b\n", []string{
-			"config.yaml:3:1: a second document; keep one in the file",
+			"config.yaml:3:1: the file has a second document; keep one",
 		}},
 		{"addresses", "listeners:\n  tcp:\n    address: 1883\n  ws: {address: \"127.0.0.1:http\"}\nhttp: {address: \"127.0.0.1:99999\"}\n", []string{
 			`config.yaml:3:14: listeners.tcp.address: "1883" is not an address; write host:port, such as 127.0.0.1:1883, or :1883 for all interfaces`,
@@ -114,11 +114,11 @@ func TestEveryProblemIsToldWithItsPlace(t *testing.T) {
 			`config.yaml:5:12: auth.jwt.cache: 0 is too small; write a number, at least 1, or none (no cache)`,
 			`config.yaml:6:12: auth.jwt.keys[0].file: is missing; write the name of a PEM file with a public key`,
 			`config.yaml:9:9: auth.jwt.issuers[0].issuer: is missing; write the exact claim iss of its tokens`,
-			`config.yaml:9:19: auth.jwt.issuers[0].jwks_url: is http, so that whoever is between could forge tokens; use https`,
-			`config.yaml:10:18: auth.jwt.issuers[1].issuer: is the same as auth.jwt.issuer; give all its keys to one`,
+			`config.yaml:9:19: auth.jwt.issuers[0].jwks_url: uses http, so a man in the middle could forge tokens; use https`,
+			`config.yaml:10:18: auth.jwt.issuers[1].issuer: is the same as auth.jwt.issuer; put all its keys into one`,
 			`config.yaml:11:28: auth.jwt.issuers[2].keys[0].file: is missing; write the name of a PEM file with a public key`,
-			`config.yaml:11:49: auth.jwt.issuers[2].jwks_url: has a user or a password in it; a key set is public`,
-			`config.yaml:12:18: auth.jwt.issuers[3].issuer: is the same as auth.jwt.issuers[2].issuer; give all its keys to one`,
+			`config.yaml:11:49: auth.jwt.issuers[2].jwks_url: has a user name or password; remove it, as a key set is public`,
+			`config.yaml:12:18: auth.jwt.issuers[3].issuer: is the same as auth.jwt.issuers[2].issuer; put all its keys into one`,
 			`config.yaml:12:30: auth.jwt.issuers[3].refresh: 1s is too small; write a time, such as 500ms, 10s, 5m, 2h or 7d, at least 1m`,
 			`config.yaml:13:9: auth.jwt.issuers[4]: has no keys; set jwks_url, jwks_file or keys`,
 		}},
@@ -310,7 +310,7 @@ func TestWarnings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "OUTCRY_LOGLEVEL: is no key of the configuration; did you mean OUTCRY_LOG_LEVEL?\n" +
+	want := "OUTCRY_LOGLEVEL: is not a key of the configuration; did you mean OUTCRY_LOG_LEVEL?\n" +
 		"config.yaml:3:14: listeners.tcp.address: 0.0.0.0:1883 is open to other machines, and passwords and tokens " +
 		"are not encrypted; use listeners.tls.address, or a proxy that terminates TLS"
 	if text := got.Warnings.Error(); text != want {
@@ -364,7 +364,7 @@ func TestWarningOfAnIssuerWithoutAudience(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := "config.yaml:4:9: auth.jwt.issuers[0]: has no audience, so tokens for other services are accepted too; " +
-		"set audience to what the claim aud of your tokens is"
+		"set audience to the claim aud of your tokens"
 	if text := got.Warnings.Error(); text != want {
 		t.Errorf("got\n%s\nwant\n%s", text, want)
 	}

@@ -17,7 +17,7 @@ func ParseSet(source, text string) (Set, error) {
 	path, value, found := strings.Cut(text, "=")
 	if !found || path == "" {
 		at := Position{Source: source}
-		return Set{}, Problems{{at, "", text + " sets nothing", "write --set key=value, such as --set log.level=debug"}}
+		return Set{}, Problems{{at, "", text + " is not an assignment", "write --set key=value, such as --set log.level=debug"}}
 	}
 	return Set{source + " " + path, path, value}, nil
 }

@@ -122,7 +122,7 @@ func (v *validator) issuer(path string, i *Issuer, taken map[string]string) {
 	if i.Issuer == "" {
 		v.report(path+".issuer", "is missing", "write the exact claim iss of its tokens")
 	} else if other, found := taken[i.Issuer]; found {
-		v.report(path+".issuer", "is the same as "+other, "give all its keys to one")
+		v.report(path+".issuer", "is the same as "+other, "put all its keys into one")
 	}
 	taken[i.Issuer] = path + ".issuer"
 	v.keys(path+".keys", i.Keys)
@@ -141,7 +141,7 @@ func (l *Loaded) warnOfIssuers() {
 	for n, i := range l.Auth.JWT.Issuers {
 		if len(i.Audience) == 0 {
 			l.Warnings = append(l.Warnings, l.Problem(Item("auth.jwt.issuers", n),
-				"has no audience, so tokens for other services are accepted too", "set audience to what the claim aud of your tokens is"))
+				"has no audience, so tokens for other services are accepted too", "set audience to the claim aud of your tokens"))
 		}
 	}
 }

@@ -149,5 +149,5 @@ func unknownVariable(name string) (Problem, bool) {
 	if meant := Suggest(name, names); meant != "" {
 		hint = "did you mean " + strings.ToUpper(meant) + "?"
 	}
-	return Problem{Position{Source: name}, "", "is no key of the configuration", hint}, true
+	return Problem{Position{Source: name}, "", "is not a key of the configuration", hint}, true
 }

@@ -44,7 +44,7 @@ func TestClientFlagErrors(t *testing.T) {
 		{"key without certificate", NewPubCommand, []string{"-t", "a", "-n", "--key", noPEM}, "--cert and --key"},
 		{"keep-alive", NewPubCommand, []string{"-t", "a", "-n", "-k", "24h"}, "at most 65535s"},
 		{"sub without topic", NewSubCommand, nil, "give at least one with -t"},
-		{"sub that prints nothing", NewSubCommand, []string{"-t", "a", "-R", "--retained-only"}, "leave nothing to print"},
+		{"sub that prints nothing", NewSubCommand, []string{"-t", "a", "-R", "--retained-only"}, "exclude each other"},
 		{"kept session without id", NewSubCommand, []string{"-t", "a", "-c"}, "give one with -i"},
 		{"two forms", NewSubCommand, []string{"-t", "a", "-v", "--json"}, "use only one of -v, --json and -F"},
 		{"format", NewSubCommand, []string{"-t", "a", "-F", "%y"}, "%y is unknown"},

@@ -89,7 +89,7 @@ func (f *subFlags) check() error {
 	case f.count < 0:
 		return fmt.Errorf("--count %d: want a positive number", f.count)
 	case f.noRetained && f.retainedOnly:
-		return errors.New("-R and --retained-only leave nothing to print")
+		return errors.New("-R and --retained-only exclude each other")
 	case f.keepSession && f.ID == "":
 		return errors.New("-c needs a client identifier of your own; give one with -i")
 	}

@@ -17,7 +17,7 @@ func TestMistakesGetAHint(t *testing.T) {
 		{"serve --opne", "outcry: unknown flag: --opne; did you mean --open?\nsee outcry serve --help\n"},
 		{"token", "outcry: give the user of the token with --user NAME\nsee outcry token --help\n"},
 		{"passwd file", "outcry: write outcry passwd FILE USER\nsee outcry passwd --help\n"},
-		{"serve --set log.level", "--set: log.level sets nothing; write --set key=value, such as --set log.level=debug\n"},
+		{"serve --set log.level", "--set: log.level is not an assignment; write --set key=value, such as --set log.level=debug\n"},
 	} {
 		t.Run(tt.args, func(t *testing.T) {
 			status, stdout, stderr := outcrytest.Call(t, "", strings.Fields(tt.args)...)

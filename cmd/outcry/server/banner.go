@@ -43,7 +43,7 @@ func (s *server) printBanner(addresses map[string]string) {
 		p.item("tokens", "outcry token --user NAME --rooms lobby%s", s.secretFlag())
 	}
 	if s.flags.open > 0 {
-		p.line("\n  %s anybody who can connect may do everything (--open).", p.bold("Open:"))
+		p.line("\n  %s every client may do everything (--open).", p.bold("Open:"))
 	}
 	p.line("\nCtrl-C stops it.")
 }

@@ -187,7 +187,7 @@ func checkData(c *config.Loaded) error {
 			if _, err := os.Lstat(path); err != nil {
 				continue // it will be created
 			}
-			return c.Problem("data", path+": the link leads nowhere", hint)
+			return c.Problem("data", path+": the symbolic link has no target", hint)
 		}
 		switch {
 		case err != nil:

@@ -24,7 +24,7 @@ const (
 )
 
 // notLoggedIn is the answer without a valid login. It does not reveal which check failed.
-const notLoggedIn = "show the token of the banner as Authorization: Bearer; if it is too old, start the demo again"
+const notLoggedIn = "send the token from the banner as Authorization: Bearer; if it has expired, start the demo again"
 
 // freshTokens answers POST /token with a short-lived token for the user of a login. It never reads the body.
 type freshTokens struct {
@@ -71,7 +71,7 @@ func (f *freshTokens) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	if !f.rate.take(time.Now()) {
 		w.Header().Set("Retry-After", "10")
-		http.Error(w, "too many tokens were asked for; try again later", http.StatusTooManyRequests)
+		http.Error(w, "too many token requests; try again later", http.StatusTooManyRequests)
 		return
 	}
 	login := f.login(r)

@@ -37,7 +37,7 @@ func newOutputs(c *config.Loaded, stdout, stderr io.Writer) *outputs {
 // lossNotice returns the log line that reports lost lines before it.
 func lossNotice(format string, lines uint64) []byte {
 	var line bytes.Buffer
-	slog.New(newLogHandler(format, &line, slog.LevelInfo)).Warn("lines of the log were lost", "lines", lines)
+	slog.New(newLogHandler(format, &line, slog.LevelInfo)).Warn("log lines lost", "lines", lines)
 	return line.Bytes()
 }
 

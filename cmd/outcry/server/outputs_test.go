@@ -90,7 +90,7 @@ func TestServeGoesOnWithAReaderThatDoesNotRead(t *testing.T) {
 	read := outcrytest.NewOutput()
 	copied := make(chan struct{})
 	go func() { io.Copy(read, r); close(copied) }()
-	p.WaitFor(read, 0, "lines of the log were lost", "lines=")
+	p.WaitFor(read, 0, "log lines lost", "lines=")
 	p.Signal(syscall.SIGTERM)
 	if status := p.Wait(); status != 0 {
 		t.Errorf("exit status %d", status)

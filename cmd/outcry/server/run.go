@@ -151,7 +151,7 @@ func (s *server) stop() error {
 
 func (s *server) step(part string, patience time.Duration, stop func(context.Context) error) {
 	if err := within(patience, stop); err != nil {
-		s.log.Warn("not stopped in time or with an error", "part", part, "error", err)
+		s.log.Warn("part did not stop in time, or stopped with an error", "part", part, "error", err)
 	}
 }
 

@@ -61,7 +61,7 @@ func NewServeCommand() *cobra.Command {
 	fs.StringVar(&f.ws, "ws", "", "address for MQTT over WebSocket, and the pages: listeners.ws.address")
 	fs.StringVar(&f.http, "http", "", "address for metrics and health: http.address")
 	fs.StringVar(&f.data, "data", "", "data folder, for sessions and retained messages: data")
-	fs.CountVar(&f.open, "open", "allow everything to everybody, without queue limits; twice: also from other machines")
+	fs.CountVar(&f.open, "open", "allow everything to every client, without queue limits; twice: also from other machines")
 	fs.BoolVar(&f.demo, "demo", false, "run simulated devices: a stock ticker and the figures of this machine")
 	fs.StringVar(&f.addrFile, "addr-file", "", "file for the bound addresses as JSON, written when ready")
 	return cmd
@@ -132,7 +132,7 @@ func (f *serveFlags) checkOpen(c *config.Loaded) error {
 		"listeners.wss.address": c.Listeners.WSS.Address,
 	} {
 		if address != "" && !listeners.IsLoopback(address) {
-			refused = append(refused, c.Problem(path, "--open would allow everything to everybody who can reach "+address,
+			refused = append(refused, c.Problem(path, "--open would allow everything to every client that can reach "+address,
 				"use 127.0.0.1, or give --open twice"))
 		}
 	}

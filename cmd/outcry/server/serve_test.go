@@ -126,7 +126,7 @@ func TestServeRefuses(t *testing.T) {
 			"outcry: listen localhost:" + port + ": address in use; stop the other process (see ss -ltnp) or change listeners.tcp.address (--tcp)\n" +
 			"outcry: listen " + address + ": address in use; stop the other process (see ss -ltnp) or change http.address (config.yaml:2:12)\n"},
 		{"open to the network", "", append(free, "--open", "--tcp", "0.0.0.0:0"), "" +
-			"--tcp: listeners.tcp.address: --open would allow everything to everybody who can reach 0.0.0.0:0; use 127.0.0.1, or give --open twice\n"},
+			"--tcp: listeners.tcp.address: --open would allow everything to every client that can reach 0.0.0.0:0; use 127.0.0.1, or give --open twice\n"},
 		{"metrics for the network", "http: {address: ':0'}\n", []string{"--tcp", "127.0.0.1:0", "--ws", "127.0.0.1:0"}, "" +
 			"config.yaml:1:17: http.address: metrics and profiles would be open to other machines without a token; use 127.0.0.1:0 in http.address or set http.token_file\n"},
 		{"a broken configuration", "log: {level: loud}\ndata: []\n", free, "" +
@@ -175,7 +175,7 @@ func TestDataFolderThatIsInUse(t *testing.T) {
 
 func TestOpenLetsAnybodyDoEverything(t *testing.T) {
 	p := outcrytest.StartServe(t, t.TempDir(), "--open", "--open", "--tcp", "0.0.0.0:0", "--demo")
-	if !strings.Contains(p.Stdout.String(), "anybody who can connect may do everything") {
+	if !strings.Contains(p.Stdout.String(), "every client may do everything") {
 		t.Errorf("banner\n%s", p.Stdout)
 	}
 	_, port, _ := net.SplitHostPort(p.Addresses["tcp"])

@@ -219,8 +219,8 @@ func (s *server) openOps() error {
 	}
 	s.ops = ops
 	return errors.Join(
-		count(registry, "outcry_http_refused_total", "Requests to the operator's HTTP that did not show its token.", ops.Refused),
-		count(registry, "outcry_log_lost_lines_total", "Lines of the log that could not be written.", s.outputs.log.Lost.Load),
+		count(registry, "outcry_http_refused_total", "Requests to the operator's listener without a valid token.", ops.Refused),
+		count(registry, "outcry_log_lost_lines_total", "Log lines that could not be written.", s.outputs.log.Lost.Load),
 	)
 }
 

@@ -31,7 +31,7 @@ func readAccess(folder string) (*Access, error) {
 	path := filepath.Join(folder, AccessFile)
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s, which has the broker's address, does not exist; "+
+		return nil, fmt.Errorf("%s does not exist, so the broker's address is unknown; "+
 			"wait until the broker is ready, set its http.address if it has none, or stop the program that uses the store", path)
 	}
 	if err != nil {
@@ -39,11 +39,11 @@ func readAccess(folder string) (*Access, error) {
 	}
 	a := &Access{}
 	if err := json.Unmarshal(text, a); err != nil {
-		return nil, fmt.Errorf("%s: %w; the next start of the broker writes it anew", path, err)
+		return nil, fmt.Errorf("%s: %w; restart the broker to write it again", path, err)
 	}
 	for _, text := range []string{a.Address, a.Host, a.Key, a.TokenFile} {
 		if text != printable(text) || strings.Contains(text, "\n") {
-			return nil, fmt.Errorf("%s has control characters; the next start of the broker writes it anew", path)
+			return nil, fmt.Errorf("%s has control characters; restart the broker to write it again", path)
 		}
 	}
 	return a, nil

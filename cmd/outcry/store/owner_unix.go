@@ -41,7 +41,7 @@ func asOwner(path string, do func() error) error {
 		return do()
 	}
 	if err := owner.take(); err != nil {
-		return errors.Join(fmt.Errorf("%s belongs to user %d, whose rights this process cannot take: %w; run the command as that user",
+		return errors.Join(fmt.Errorf("%s belongs to user %d, and this process cannot switch to that user: %w; run the command as that user",
 			path, owner.uid, err), before.take())
 	}
 	return errors.Join(do(), before.take())

@@ -73,14 +73,14 @@ func (s *Service) Handlers() map[string]http.Handler {
 func (s *Service) guard(next func(w http.ResponseWriter, r *http.Request)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if subtle.ConstantTimeCompare([]byte(r.Header.Get(keyHeader)), []byte(s.Key)) != 1 {
-			http.Error(w, "this is for outcry store, which shows the key in "+AccessFile+" of the data folder", http.StatusForbidden)
+			http.Error(w, "only outcry store may send this request, with the key in "+AccessFile+" of the data folder", http.StatusForbidden)
 			return
 		}
 		select {
 		case s.busy <- struct{}{}:
 			defer func() { <-s.busy }()
 		default:
-			http.Error(w, "another outcry store is at work on this broker; try again when it has ended", http.StatusConflict)
+			http.Error(w, "another outcry store command is running on this broker; try again when it has ended", http.StatusConflict)
 			return
 		}
 		ctx, cancel := context.WithCancel(r.Context())

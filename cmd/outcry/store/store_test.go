@@ -157,7 +157,7 @@ func TestStoreThatMeansNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	status, stdout, _ := outcrytest.Call(t, "", "store", "check", folder)
-	if status != 1 || !strings.Contains(stdout, `retained message "a\x00b": not a retained message`) {
+	if status != 1 || !strings.Contains(stdout, `retained message "a\x00b": unknown version of a retained message`) {
 		t.Errorf("status %d\n%s", status, stdout)
 	}
 }

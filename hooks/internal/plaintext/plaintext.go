@@ -9,7 +9,7 @@ import (
 var (
 	errUTF16 = errors.New("is UTF-16; save it as UTF-8")
 	errMark  = errors.New("begins with a byte order mark; save it as UTF-8 without one")
-	errNull  = errors.New("has null characters and is no text; was it cut off, or is it another file?")
+	errNull  = errors.New("has null characters, so it is not text; is it damaged, or the wrong file?")
 )
 
 // Check returns an error that describes a wrong encoding.

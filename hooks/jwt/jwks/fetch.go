@@ -25,7 +25,7 @@ func CheckURL(text string, allowHTTP bool) error {
 		return errors.New("is not a URL such as https://id.example.com/keys")
 	}
 	if u.User != nil {
-		return errors.New("has a user or a password in it; a key set is public")
+		return errors.New("has a user name or password; remove it, as a key set is public")
 	}
 	return checkScheme(u, allowHTTP)
 }
@@ -35,7 +35,7 @@ func checkScheme(u *url.URL, allowHTTP bool) error {
 	case u.Scheme == "https", u.Scheme == "http" && (allowHTTP || isLoopback(u.Hostname())):
 		return nil
 	case u.Scheme == "http":
-		return errors.New("is http, so that whoever is between could forge tokens; use https")
+		return errors.New("uses http, so a man in the middle could forge tokens; use https")
 	}
 	return fmt.Errorf("is %q; use https", truncate(u.Scheme))
 }
@@ -94,7 +94,7 @@ func (r *Remote) fetch(ctx context.Context) (answer, error) {
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, r.options.URL, nil)
 	if err != nil {
-		return answer{}, failed(resultConnect, "ask for it: %w", err)
+		return answer{}, failed(resultConnect, "create the request: %w", err)
 	}
 	request.Header.Set("Accept", "application/jwk-set+json, application/json")
 	if r.etag != "" {
@@ -111,7 +111,7 @@ func (r *Remote) fetch(ctx context.Context) (answer, error) {
 		a.unchanged = true
 		return a, nil
 	case response.StatusCode != http.StatusOK:
-		return answer{}, failed(resultStatus, "the source answers %d", response.StatusCode)
+		return answer{}, failed(resultStatus, "the server answered with status %d", response.StatusCode)
 	}
 	a.text, err = io.ReadAll(io.LimitReader(response.Body, MaxBytes+1))
 	if err == nil {
@@ -132,7 +132,7 @@ func (r *Remote) broken(err error) error {
 		return err
 	}
 	if slow, ok := errors.AsType[net.Error](err); ok && slow.Timeout() {
-		return failed(resultTimeout, "no whole answer within %v", r.options.Timeout)
+		return failed(resultTimeout, "no complete answer within %v", r.options.Timeout)
 	}
 	return failed(resultConnect, "%w", err)
 }

@@ -26,7 +26,7 @@ func (f File) Keys() ([]jwt.Key, error) {
 	}
 	if f.Logger != nil {
 		for _, l := range set.LeftOut {
-			f.Logger.Warn("key of a set left out", "file", f.Path, "key", l.String())
+			f.Logger.Warn("key of a key set ignored", "file", f.Path, "key", l.String())
 		}
 	}
 	return set.Keys, nil

@@ -211,8 +211,8 @@ func (r *Remote) failed(err error) time.Duration {
 	r.options.Counters.count(resultOf(err))
 	if !r.failing.Swap(true) {
 		keys, _ := r.Keys()
-		r.options.Logger.Error("key set cannot be read; the keys that are known stay in use",
-			"url", r.options.URL, "keys", len(keys), "err", err)
+		r.options.Logger.Error("key set cannot be read; the known keys stay in use",
+			"url", r.options.URL, "keys", len(keys), "error", err)
 	}
 	r.failures++
 	return r.options.untilRetry(r.failures)
@@ -223,7 +223,7 @@ func (r *Remote) use(set Set, etag string, changed func()) {
 	r.etag = etag
 	if !reflect.DeepEqual(r.leftOut, set.LeftOut) {
 		for _, l := range set.LeftOut[:min(len(set.LeftOut), maxKeys)] {
-			r.options.Logger.Warn("key of a set left out", "url", r.options.URL, "key", l.String())
+			r.options.Logger.Warn("key of a key set ignored", "url", r.options.URL, "key", l.String())
 		}
 		r.leftOut = set.LeftOut
 	}

@@ -513,7 +513,7 @@ func TestLeftOutIsLogged(t *testing.T) {
 	r.run(t)
 	r.reread(t)
 	r.reread(t)
-	if lines := r.log.lines("key of a set left out"); len(lines) != 1 || !strings.Contains(lines[0], "is not for signatures") {
+	if lines := r.log.lines("key of a key set ignored"); len(lines) != 1 || !strings.Contains(lines[0], "is not for signatures") {
 		t.Errorf("logged %q", lines)
 	}
 }
@@ -569,10 +569,10 @@ func TestURLs(t *testing.T) {
 		{"http://[::1]/keys", false, ""},
 		{"http://localhost/keys", false, ""},
 		{"http://id.example/keys", true, ""},
-		{"http://id.example/keys", false, "is http, so that whoever is between could forge tokens; use https"},
+		{"http://id.example/keys", false, "uses http, so a man in the middle could forge tokens; use https"},
 		{"http://localhost.evil.example/keys", false, "use https"},
 		{"http://127.0.0.1.evil.example/keys", false, "use https"},
-		{"https://user:password@id.example/keys", false, "has a user or a password in it"},
+		{"https://user:password@id.example/keys", false, "has a user name or password"},
 		{"file:///etc/keys", false, "is not a URL such as"},
 		{"ftp://id.example/keys", false, `is "ftp"; use https`},
 		{"id.example/keys", false, "is not a URL such as"},

@@ -74,7 +74,7 @@ func Parse(text []byte, origin string, secrets bool) (Set, error) {
 		return s, nil
 	}
 	if len(s.LeftOut) > 0 {
-		return s, fmt.Errorf("has no key that can be used: %s", s.LeftOut[0])
+		return s, fmt.Errorf("has no usable key: %s", s.LeftOut[0])
 	}
 	return s, errors.New("has no keys")
 }
@@ -83,7 +83,7 @@ func Parse(text []byte, origin string, secrets bool) (Set, error) {
 func (s *Set) add(index int, text []byte, origin string, secrets bool) {
 	var m member
 	if err := json.Unmarshal(text, &m); err != nil {
-		s.leaveOut(index, m, "is not a JSON object with the members of a key, each once")
+		s.leaveOut(index, m, "is not a JSON object with the members of a key")
 		return
 	}
 	key, why := read(m, text, secrets)
@@ -96,9 +96,9 @@ func (s *Set) add(index int, text []byte, origin string, secrets bool) {
 	case err != nil:
 		s.leaveOut(index, m, "cannot be used: "+err.Error())
 	case k.ID != "" && slices.ContainsFunc(s.Keys, func(o jwt.Key) bool { return o.ID == k.ID && o.Algorithm == k.Algorithm }):
-		s.leaveOut(index, m, "has the id of another one")
+		s.leaveOut(index, m, "has the same id as another key")
 	case len(s.Keys) == maxKeys:
-		s.leaveOut(index, m, fmt.Sprintf("is one too many; %d are taken", maxKeys))
+		s.leaveOut(index, m, fmt.Sprintf("exceeds the limit of %d keys", maxKeys))
 	default:
 		s.Keys = append(s.Keys, k)
 	}
@@ -114,19 +114,19 @@ func read(m member, text []byte, secrets bool) (key crypto.PublicKey, why string
 	case m.Use != "" && m.Use != "sig":
 		return nil, fmt.Sprintf("is not for signatures (use %q)", truncate(m.Use))
 	case m.Ops != nil && !slices.Contains(m.Ops, "verify"):
-		return nil, "is not for verifying (key_ops)"
+		return nil, "is not for verifying signatures (key_ops)"
 	case m.Kty == "oct" && !secrets:
-		return nil, "is a secret, which stands only in a file that nobody but its owner can read"
+		return nil, "is a secret, which is allowed only in a file that its owner alone can read"
 	}
 	var k jose.JSONWebKey
 	err := k.UnmarshalJSON(text)
 	switch {
 	case errors.Is(err, jose.ErrUnsupportedKeyType):
-		return nil, fmt.Sprintf("is of a kind that is not known, or weak (kty %q, crv %q)", truncate(m.Kty), truncate(m.Crv))
+		return nil, fmt.Sprintf("has an unsupported or weak type (kty %q, crv %q)", truncate(m.Kty), truncate(m.Crv))
 	case err != nil:
-		return nil, fmt.Sprintf("is broken (kty %q)", truncate(m.Kty)) // the error of a secret could contain it
+		return nil, fmt.Sprintf("is malformed (kty %q)", truncate(m.Kty)) // the error of a secret could contain it
 	case m.Kty != "oct" && !k.IsPublic():
-		return nil, "is a private key, which nobody should give away"
+		return nil, "is a private key; publish only its public key"
 	}
 	return k.Key, ""
 }

@@ -50,29 +50,29 @@ func TestWhatIsLeftOut(t *testing.T) {
 	}{
 		{"for encryption", member(t, &k.rsa.PublicKey, "x", "", changes{"use": "enc"}), `is not for signatures (use "enc")`},
 		{"for encryption by its algorithm", member(t, &k.rsa.PublicKey, "x", "RSA-OAEP", nil), `algorithm "RSA-OAEP" is not one of`},
-		{"for signing only", member(t, &k.rsa.PublicKey, "x", "", changes{"key_ops": []string{"sign"}}), "is not for verifying (key_ops)"},
-		{"no operations", member(t, &k.rsa.PublicKey, "x", "", changes{"key_ops": []string{}}), "is not for verifying (key_ops)"},
+		{"for signing only", member(t, &k.rsa.PublicKey, "x", "", changes{"key_ops": []string{"sign"}}), "is not for verifying signatures (key_ops)"},
+		{"no operations", member(t, &k.rsa.PublicKey, "x", "", changes{"key_ops": []string{}}), "is not for verifying signatures (key_ops)"},
 		{"operations of another kind", member(t, &k.rsa.PublicKey, "x", "", changes{"key_ops": "verify"}), "is not a JSON object with the members of a key"},
 		{"no algorithm", member(t, &k.rsa.PublicKey, "x", "none", nil), `algorithm "none" is not one of`},
 		{"a public key as a secret", member(t, &k.rsa.PublicKey, "x", "HS256", nil), "HS256 needs a secret, not a public key"},
 		{"weak", member(t, &k.weak.PublicKey, "x", "", nil), "the RSA key has 1024 bits, and RS256 needs at least 2048"},
 		{"another curve than its algorithm's", member(t, &k.p384.PublicKey, "x", "ES256", nil), "ES256 needs an ECDSA key on the curve P-256"},
-		{"another curve than its point's", member(t, &k.p256.PublicKey, "x", "", changes{"crv": "P-384"}), `is broken (kty "EC")`},
-		{"a point that is none", member(t, &k.p256.PublicKey, "x", "", changes{"x": point}), `is broken (kty "EC")`},
-		{"the point at infinity", member(t, &k.p256.PublicKey, "x", "", changes{"x": point, "y": point}), `is broken (kty "EC")`},
-		{"secp256k1", member(t, &k.p256.PublicKey, "x", "", changes{"crv": "secp256k1"}), `is of a kind that is not known, or weak (kty "EC", crv "secp256k1")`},
-		{"a key that is none of Ed25519", member(t, k.ed.Public(), "x", "", changes{"x": "AAAA"}), `is broken (kty "OKP")`},
-		{"X25519", member(t, k.ed.Public(), "x", "", changes{"crv": "X25519"}), `is of a kind that is not known`},
-		{"unknown kind", changes{"kty": "AKP", "kid": "x", "pub": "AAAA"}, "is "},
-		{"no kind", changes{"kid": "x"}, `is broken (kty "")`},
-		{"a secret", member(t, secret, "x", "HS256", nil), "is a secret, which stands only in a file that nobody but its owner can read"},
-		{"private RSA", member(t, k.rsa, "x", "", nil), "is a private key, which nobody should give away"},
+		{"another curve than its point's", member(t, &k.p256.PublicKey, "x", "", changes{"crv": "P-384"}), `is malformed (kty "EC")`},
+		{"a point that is none", member(t, &k.p256.PublicKey, "x", "", changes{"x": point}), `is malformed (kty "EC")`},
+		{"the point at infinity", member(t, &k.p256.PublicKey, "x", "", changes{"x": point, "y": point}), `is malformed (kty "EC")`},
+		{"secp256k1", member(t, &k.p256.PublicKey, "x", "", changes{"crv": "secp256k1"}), `has an unsupported or weak type (kty "EC", crv "secp256k1")`},
+		{"a key that is none of Ed25519", member(t, k.ed.Public(), "x", "", changes{"x": "AAAA"}), `is malformed (kty "OKP")`},
+		{"X25519", member(t, k.ed.Public(), "x", "", changes{"crv": "X25519"}), `has an unsupported or weak type`},
+		{"unknown kind", changes{"kty": "AKP", "kid": "x", "pub": "AAAA"}, "has an unsupported"},
+		{"no kind", changes{"kid": "x"}, `is malformed (kty "")`},
+		{"a secret", member(t, secret, "x", "HS256", nil), "is a secret, which is allowed only in a file that its owner alone can read"},
+		{"private RSA", member(t, k.rsa, "x", "", nil), "is a private key; publish only its public key"},
 		{"private ECDSA", member(t, k.p256, "x", "", nil), "is a private key"},
 		{"private Ed25519", member(t, k.ed, "x", "", nil), "is a private key"},
-		{"no modulus", member(t, &k.rsa.PublicKey, "x", "", changes{"n": nil}), `is broken (kty "RSA")`},
-		{"exponent 1", member(t, &k.rsa.PublicKey, "x", "", changes{"e": "AQ"}), `is broken (kty "RSA")`},
+		{"no modulus", member(t, &k.rsa.PublicKey, "x", "", changes{"n": nil}), `is malformed (kty "RSA")`},
+		{"exponent 1", member(t, &k.rsa.PublicKey, "x", "", changes{"e": "AQ"}), `is malformed (kty "RSA")`},
 		{"a number for an id", member(t, &k.rsa.PublicKey, "x", "", changes{"kid": 7}), "is not a JSON object with the members of a key"},
-		{"the id of another", member(t, &k.p256.PublicKey, "good", "", nil), "has the id of another one"},
+		{"the id of another", member(t, &k.p256.PublicKey, "good", "", nil), "has the same id as another key"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := jwks.Parse([]byte(set(t, good, c.member)), "here", false)
@@ -117,8 +117,8 @@ func TestNoSet(t *testing.T) {
 		"{}":                            "has no keys",
 		`{"keys": null}`:                "has no keys",
 		`{"KEYS": [{"kty": "RSA"}]}`:    "has no keys",
-		`{"keys": [null]}`:              "has no key that can be used: key 0",
-		`{"keys": [7, "x", []]}`:        "has no key that can be used: key 0",
+		`{"keys": [null]}`:              "has no usable key: key 0",
+		`{"keys": [7, "x", []]}`:        "has no usable key: key 0",
 		strings.Repeat(" ", 1<<20+1):    "is larger than 1048576 bytes",
 		strings.Repeat("[", 200_000):    "is not a key set",
 		`{"keys": [{"kty": "oct"}]}`:    "is a secret",
@@ -164,7 +164,7 @@ func TestFile(t *testing.T) {
 	if err != nil || len(found) != 1 || found[0].ID != "e" || found[0].Origin != "key set "+path {
 		t.Errorf("a file for all: %+v, %v", found, err)
 	}
-	if lines := log.lines("key of a set left out"); len(lines) != 1 || !strings.Contains(lines[0], "nobody but its owner") {
+	if lines := log.lines("key of a key set ignored"); len(lines) != 1 || !strings.Contains(lines[0], "its owner alone") {
 		t.Errorf("logged %q", lines)
 	}
 	write("{}", 0o600)

@@ -116,7 +116,7 @@ func (p *Publisher) resume() error {
 // forgot such a message together with the session, the message is lost or duplicated, which the history shows.
 func (p *Publisher) newSession() {
 	if p.promised {
-		p.Log.Fault(history.Session, p.ID, "the session is gone, in which PUBREC was sent")
+		p.Log.Fault(history.Session, p.ID, "the broker has lost a session after its PUBREC")
 	}
 	p.promised = false
 	p.flights = slices.DeleteFunc(p.flights, func(f *flight) bool { return f.released })

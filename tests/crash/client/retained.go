@@ -26,7 +26,7 @@ func (o *Options) Retained(ctx context.Context, filter string, want int) (map[st
 		select {
 		case p, open := <-l.packets:
 			if !open {
-				return nil, fmt.Errorf("the broker ended the connection that was to get what is retained under %s", filter)
+				return nil, fmt.Errorf("the broker ended the connection before it had sent the retained messages of %s", filter)
 			}
 			if p.Type != raw.PUBLISH {
 				continue

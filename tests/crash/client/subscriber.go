@@ -133,7 +133,7 @@ func (s *Subscriber) resume() error {
 	}
 	if !s.link.Present {
 		if s.subscribed {
-			s.Log.Fault(history.Session, s.ID, "the session is gone, in which SUBACK was sent")
+			s.Log.Fault(history.Session, s.ID, "the broker has lost a session after its SUBACK")
 		}
 		s.subscribed = false
 		clear(s.held)

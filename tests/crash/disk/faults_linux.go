@@ -91,7 +91,7 @@ func receive(socket int) (int, error) {
 	}
 	messages, err := unix.ParseSocketControlMessage(oob[:n])
 	if err != nil || len(messages) == 0 {
-		return 0, errors.New("the filter of system calls could not be put in place")
+		return 0, errors.New("the filter of system calls could not be installed")
 	}
 	fds, err := unix.ParseUnixRights(&messages[0])
 	if err != nil {

@@ -101,7 +101,7 @@ func (l *Log) Verify(found map[string]ID) []Fault {
 	for _, h := range l.holders {
 		for i, m := range l.messages {
 			if h.isOwed(i, m) {
-				l.fault(Lost, h.name, m, "never arrived; arrived at: %s", cmp.Or(l.arrivedAt(i), "nobody"))
+				l.fault(Lost, h.name, m, "never arrived; arrived at: %s", cmp.Or(l.arrivedAt(i), "no subscriber"))
 			}
 		}
 	}

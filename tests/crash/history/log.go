@@ -181,7 +181,7 @@ func (l *Log) Receive(client string, a Arrival) ID {
 		l.fault(Foreign, client, nil, "%v was not sent to topic %q", id, a.Topic)
 	case a.Retain:
 	case !l.byClient[client].hasAsked(a.Topic):
-		l.fault(Foreign, client, l.messages[i], "arrived, and was never subscribed to")
+		l.fault(Foreign, client, l.messages[i], "arrived without a subscription")
 	default:
 		l.receive(client, l.byClient[client], i, a)
 	}

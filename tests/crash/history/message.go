@@ -34,7 +34,7 @@ func ParsePayload(payload string) (ID, error) {
 	n, err := strconv.Atoi(number)
 	id := ID{publisher, n}
 	if !ok || err != nil || id.Payload() != payload {
-		return ID{}, fmt.Errorf("the payload is none that was sent: %.60q, %d bytes", payload, len(payload))
+		return ID{}, fmt.Errorf("unknown payload: %.60q, %d bytes", payload, len(payload))
 	}
 	return id, nil
 }
