@@ -28,6 +28,31 @@ func (b *Broker) StoringBytes() (n int64) {
 	return n
 }
 
+// NeverHost has every shard of a broker that will be made of o run its own turns.
+func NeverHost(o *Options) {
+	o.hosting = hostingRules{every: 1 << 60, below: -1, above: 1e9, writes: 1 << 30}
+}
+
+// Block keeps a shard from running turns, as a thread that the system does not run would.
+func (b *Broker) Block(shard int) (unblock func()) {
+	b.shards[shard].sched.turning.Lock()
+	return b.shards[shard].sched.turning.Unlock
+}
+
+// NextOn has the next connection begin on a shard.
+func (b *Broker) NextOn(shard int) {
+	n := uint64(len(b.shards))
+	b.turn.Store(b.turn.Load()/n*n + n + uint64(shard) - 1)
+}
+
+// Closed is how many ended transactions of a shard the store does not have, and whether its last answer was an error.
+func (b *Broker) Closed(shard int) (n int, failing bool) {
+	s := b.shards[shard]
+	s.sched.turning.Lock()
+	defer s.sched.turning.Unlock()
+	return len(s.journal.closed), s.journal.failing
+}
+
 // HeldForStore is how many connections are held because too much waits for the store.
 func (b *Broker) HeldForStore() (n int) {
 	b.inTurns(func(s *shard) { n += len(s.pressure.throttled) })

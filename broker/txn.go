@@ -192,6 +192,9 @@ func (s *shard) commit() {
 	if (s.journal.txn == nil || !s.journal.txn.urgent) && (s.journal.lazy || s.now < s.journal.retryAt) {
 		return
 	}
+	if n := len(s.journal.closed); n > 0 && s.journal.closed[n-1].failure != nil {
+		return // a failed transaction still waits for a batch: this one must include its undo
+	}
 	t := s.openTxn()
 	s.save(t)
 	s.journal.txn = nil
@@ -416,16 +419,21 @@ func (s *shard) notCommitted(t *txn) {
 			next.messages = append(next.messages, m)
 			next.count(int(m.counted))
 		} else {
-			next.add(m.deletion())
+			op := m.deletion()
+			op.Atomic = true
+			next.add(op)
 			s.journal.undoing = append(s.journal.undoing, m)
 		}
 	}
 	next.inherit(t)
+	newer := next.ops // of packets handled since: they come after the repeated deletions
+	next.ops = nil
 	for _, op := range t.ops {
 		if op.Delete {
 			next.add(op)
 		}
 	}
+	next.ops = append(next.ops, newer...)
 	s.persistOwed(next)
 	s.b.retained.later(t.retained)
 }

@@ -30,6 +30,7 @@ type Op struct {
 	Delete bool
 	Key    string
 	Value  []byte
+	Atomic bool // of a deletion: a store on a full disk, too, makes it in one transaction with the rest of its Commit
 }
 
 // ErrFull is the error of a Commit while too much waits for the disk. Nothing of the commit was written, and it may be tried again.

@@ -4,6 +4,7 @@ package boltstore_test
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -217,5 +218,49 @@ func TestCommitThatChangesMorePagesThanTheReserve(t *testing.T) {
 	mustCommit(t, s, few...)
 	if s.DiskFull() || s.Err() != nil || s.Stats().Failures != 0 {
 		t.Errorf("full %v, Err %v, %+v", s.DiskFull(), s.Err(), s.Stats())
+	}
+}
+
+// TestFullDiskKeepsAnUndoWhole looks at the file while a commit with an atomic deletion is written to a full disk.
+func TestFullDiskKeepsAnUndoWhole(t *testing.T) {
+	if !alone(t) {
+		return
+	}
+	s := mustOpen(t, boltstore.Options{Path: tempPath(t), CommitInterval: -1})
+	mustCommit(t, s, message(1_000_000, 200), flow(1, 10))
+	lift := limitFileSize(t, 4<<20)
+	defer lift()
+	if n := fillUp(t, s, 200); n < 64 || !s.DiskFull() {
+		t.Fatalf("not full after %d messages", n)
+	}
+	done := make(chan error, 1)
+	undo := deletion(0)
+	undo.Atomic = true
+	s.Commit([]storage.Op{flow(1, 20), undo}, func(err error) { done <- err })
+	for ended := false; !ended; {
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Fatal(err)
+			}
+			ended = true
+		default:
+		}
+		snapshot, err := s.Snapshot()
+		if err != nil {
+			t.Fatal(err)
+		}
+		written, exists := false, false
+		err = errors.Join(
+			snapshot.Load(storage.SpaceFlows, func(_ string, value []byte) error { written = written || len(value) == 20; return nil }),
+			snapshot.Load(storage.SpaceMessages, func(key string, _ []byte) error { exists = exists || key == numbered(0); return nil }),
+		)
+		snapshot.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if written && exists {
+			t.Fatal("the new flow is there, and still the message that the same commit deletes")
+		}
 	}
 }

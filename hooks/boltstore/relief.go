@@ -39,7 +39,7 @@ func (s *Store) makeRoom(b *batch) error {
 }
 
 // relieve writes the part of a batch that a full disk takes. It deletes messages last, and in pieces, because a
-// deletion may rewrite its page: a crash in between leaves only unused messages.
+// deletion may rewrite its page: a crash in between leaves only unused messages. Atomic deletions are not divided.
 func (s *Store) relieve(b *batch) error {
 	done, others := b.done()
 	if others {
@@ -79,7 +79,7 @@ func (b *batch) done() (ops []storage.Op, others bool) {
 }
 
 // isDone reports whether an op deletes a message, whose key is never used again.
-func isDone(op storage.Op) bool { return op.Delete && op.Space == storage.SpaceMessages }
+func isDone(op storage.Op) bool { return op.Delete && !op.Atomic && op.Space == storage.SpaceMessages }
 
 // lengthen allocates space for a batch at the end of the file: the file's free space may be too fragmented.
 func (s *Store) lengthen(b *batch) error {
