@@ -13,12 +13,15 @@ const (
 	droppedTopic = "$me/dropped"
 )
 
-// noticeEvery is the minimum interval between two notices to one client.
-const noticeEvery = time.Second
+const (
+	noticeEvery = time.Second // minimum interval between two notices to one client
+	noticeWork  = 32          // units of a notice to a subscription
+)
 
 // notices lists the sessions of a shard whose clients must be told of losses.
 type notices struct {
 	sessions []*session
+	due      []*session  // to be told now, or in the next turns
 	timer    wheel.Timer // one for all sessions
 }
 
@@ -38,14 +41,27 @@ func (ss *session) listLosses() {
 // isNews reports whether there are losses of which the client has not been told.
 func (g *losses) isNews() bool { return g.changed || g.denied != nil && g.denied.changed }
 
-// tellLosses sends the listed clients their losses since the last notice.
-func (s *shard) tellLosses() {
-	gaps := s.notices.sessions
-	s.notices.sessions = nil // a session may be listed again while these are sent
-	for _, ss := range gaps {
-		ss.losses.listed = false
-		ss.tellLosses()
+// beginNotices has the listed clients told of their losses since the last notice.
+func (s *shard) beginNotices() {
+	s.notices.due = append(s.notices.due, s.notices.sessions...)
+	s.notices.sessions = nil
+}
+
+// resumeNotices tells clients of their losses, for the given time and at least one client. Thousands may be listed.
+func (s *shard) resumeNotices(most time.Duration) {
+	if len(s.notices.due) == 0 {
+		return
 	}
+	until := s.b.clock.now() + int64(most)
+	for i, ss := range s.notices.due {
+		ss.losses.listed = false
+		ss.tellLosses() // may list the session again
+		if s.b.clock.now() >= until {
+			s.notices.due = s.notices.due[i+1:]
+			return
+		}
+	}
+	s.notices.due = nil
 }
 
 // tellLosses sends the client its losses if it is connected and has subscribed to the topic. A client with blocked output is
@@ -56,10 +72,10 @@ func (ss *session) tellLosses() {
 	}
 	if ss.losses.changed {
 		ss.losses.changed = false
-		ss.tell(droppedTopic, ss.losses.encode())
+		ss.tell(droppedTopic, ss.losses.encode)
 	}
 	if d := ss.losses.denied; d != nil && d.changed {
 		d.changed = false
-		ss.tell(deniedTopic, d.encode())
+		ss.tell(deniedTopic, d.encode)
 	}
 }

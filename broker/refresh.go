@@ -200,7 +200,7 @@ func (c *conn) warn() {
 
 // tellToken sends an event of the client's token to $me/token.
 func (c *conn) tellToken(event, reason string) {
-	c.session.tell(tokenTopic, c.tokenNotice(event, reason))
+	c.session.tell(tokenTopic, func() []byte { return c.tokenNotice(event, reason) })
 }
 
 func (c *conn) tokenNotice(event, reason string) []byte {
@@ -244,26 +244,41 @@ func (ss *session) tellEnded(lost []*subscription) {
 	for _, sub := range lost {
 		notice.Ended = append(notice.Ended, sub.Key())
 	}
-	b, _ := json.Marshal(notice) // cannot fail for strings
-	ss.tell(endedTopic, b)
+	ss.tell(endedTopic, func() []byte {
+		b, _ := json.Marshal(notice) // cannot fail for strings
+		return b
+	})
 }
 
-// tell sends a client a notice on one of its $me/ topics if it is connected and has subscribed to it.
-func (ss *session) tell(name string, payload []byte) {
+// tell sends a client a notice on one of its $me/ topics if it is connected and has subscribed to it. It looks up the filters
+// that match: a client has up to MaxSubscriptions others. encode makes the payload and is called only for a subscriber.
+func (ss *session) tell(name string, encode func() []byte) {
 	if ss.conn == nil {
 		return
 	}
-	ss.subs.each(func(sub *subscription) {
-		if sub.isOwn() && topic.Match(sub.filter(), name) {
-			ss.tellOne(sub, name, payload)
+	var payload []byte
+	for _, filter := range ownFilters(name) {
+		sub := ss.subs.get(subscriptionKey{filter: filter})
+		if sub == nil {
+			continue
 		}
-	})
+		if payload == nil {
+			payload = encode()
+		}
+		ss.tellOne(sub, name, payload)
+	}
+}
+
+// ownFilters returns all private filters that match a topic $me/name.
+func ownFilters(name string) [5]string {
+	return [...]string{name, name + "/#", meTopics + "/+", meTopics + "/+/#", meTopics + "/#"}
 }
 
 // tellOne sends a notice for a subscription. A notice that exceeds the client's Maximum Packet Size is not reported as a
 // loss: that would cause the next notice, without end.
 func (ss *session) tellOne(sub *subscription, name string, payload []byte) {
 	s, c := ss.shard, ss.conn
+	s.turns.budget.work += noticeWork
 	m := &message{topic: name, payload: payload, read: s.now}
 	d := delivery{m: m, retain: true}
 	if sub.id != 0 {

@@ -452,7 +452,7 @@ func (s *shard) undone() {
 func (s *shard) Expire(t *wheel.Timer) {
 	switch {
 	case t == &s.notices.timer:
-		s.tellLosses()
+		s.beginNotices()
 	case t == &s.expiry.retained:
 		s.reapLater(&s.b.retained)
 	case t == &s.journal.again:
