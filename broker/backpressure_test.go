@@ -196,3 +196,33 @@ func TestWaitingForTheStoreAddsUp(t *testing.T) {
 		}
 	}
 }
+
+// TestReplayOfALostConnectionIsBounded has a durable session lose its connection in a replay of more than may wait for the store.
+// The rest is sent when the client is back.
+func TestReplayOfALostConnectionIsBounded(t *testing.T) {
+	t.Parallel()
+	const messages, size, most = 200, 100_000, 2 << 20
+	store := newMemoryStore()
+	s := start(t, broker.Options{Store: store, Shards: 1, Limits: broker.Limits{MaxStoringBytes: most}})
+	pub := s.connect(raw.Connect{Version: raw.V5, ID: "pub", Clean: true})
+	for i := range messages {
+		pub.Publish(raw.Publish{Topic: fmt.Sprint("r/", i), Payload: strings.Repeat("x", size), QoS: 1, Retain: true})
+	}
+	k := v5Durable("slow")
+	slow, _ := s.slow(k)
+	store.hold(storage.SpaceMessages)
+	slow.Send(raw.Subscribe{ID: 1, Filters: []raw.Filter{{Name: "r/#", Options: 1}}}.Bytes(raw.V5))
+	s.eventually("the replay has begun", func(st broker.Stats) bool { return st.Inflight > 0 })
+	slow.Close()
+	s.eventually("the connection has gone", func(st broker.Stats) bool { return st.SessionsOffline == 1 })
+	if n := s.StoringBytes(); n > 3*most {
+		t.Errorf("%d bytes wait for the store", n)
+	}
+	store.release()
+	c := s.connect(k)
+	for got := map[string]bool{}; len(got) < messages; {
+		p := c.Expect(raw.PUBLISH)
+		got[p.Topic] = true
+		c.Send(raw.Ack(raw.PUBACK, p.ID))
+	}
+}

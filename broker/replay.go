@@ -228,15 +228,23 @@ func (r *replay) skip() {
 	r.parts = r.parts[1:]
 }
 
+// first returns the first part, or nil.
+func (r *replay) first() *replayPart {
+	if len(r.parts) == 0 {
+		return nil
+	}
+	return &r.parts[0]
+}
+
 func (r *replay) has(sub *subscription) bool {
 	_, waits := r.waiting[sub]
 	return waits || len(r.parts) > 0 && r.parts[0].sub == sub
 }
 
-// suspendReplay queues the QoS 1 and 2 messages of a replay when the client has gone. Messages beyond the time of the turn
-// and the rest are sent when the client is back.
+// suspendReplay queues the QoS 1 and 2 messages of a replay when the client has gone. The rest, and messages beyond the time of
+// the turn, the queue's limit or that of unflushed bytes, are sent when the client is back.
 func (ss *session) suspendReplay() {
-	r := ss.replay
+	s, r := ss.shard, ss.replay
 	ss.replay = nil
 	if ss.expiry <= 0 {
 		return
@@ -247,17 +255,20 @@ func (ss *session) suspendReplay() {
 	}
 	for m, sub := r.next(ss); m != nil; m, sub = r.next(ss) {
 		d := delivery{m: m, qos: min(m.qos, sub.qos)}
+		if d.qos > 0 && (s.journal.bytes > s.mostStoring() || ss.queue.isFull(&s.b.limits, ss.inflightBytes()+m.size())) {
+			break
+		}
 		switch most := r.parts[0].qos; {
 		case d.qos > most:
 		case d.qos > 0:
-			ss.shard.sendRetained(m, sub)
+			s.sendRetained(m, sub)
 		default:
 			ss.miss(&d)
 		}
 		r.pop()
 	}
-	if len(r.parts) > 0 && r.parts[0].search != nil && !r.parts[0].ended {
-		ss.missPart(r.parts[0].sub, r.parts[0].search.which)
+	if p := r.first(); p != nil && p.search != nil && (!p.ended || len(p.messages) > 0) {
+		ss.missPart(p.sub, p.search.which)
 	}
 	for sub, which := range r.waiting {
 		ss.missPart(sub, which)
