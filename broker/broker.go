@@ -79,6 +79,17 @@ type hookSet struct {
 type lastNumbers struct {
 	session atomic.Uint64 // to a durable session
 	message atomic.Uint64 // to a stored message
+	source  atomic.Uint32 // to a session, see session.source
+}
+
+// nextSource returns the next number for session.source. It begins again after four billion sessions; by then hardly any message
+// of the first ones is left.
+func (n *lastNumbers) nextSource() uint32 {
+	for {
+		if source := n.source.Add(1); source != 0 {
+			return source
+		}
+	}
 }
 
 // lifecycle is the broker's run state.

@@ -79,7 +79,7 @@ func (s *shard) begin(m *message) {
 // deliverOne delivers a message to a subscriber with one matching subscription.
 func (s *shard) deliverOne(m *message, sub *subscription) {
 	ss := sub.session
-	if sub.noLocal && m.from == ss {
+	if sub.noLocal && m.from == ss.source {
 		s.fan.outcome.declined++
 		return
 	}
@@ -117,7 +117,7 @@ func (s *shard) deliverMerged(m *message, audiences []*subscriberList) (receiver
 	owners := s.fan.owners[:0]
 	for _, a := range audiences {
 		for _, sub := range a.all() {
-			if sub.noLocal && m.from == sub.session {
+			if sub.noLocal && m.from == sub.session.source {
 				continue
 			}
 			ss := sub.session

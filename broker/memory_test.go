@@ -357,3 +357,23 @@ func wildcards(_, i int) string {
 	}
 	return strings.Join(levels, "/")
 }
+
+// TestMessagesDoNotHoldTheirPublishers has clients with long identifiers queue a short message each, and end.
+func TestMessagesDoNotHoldTheirPublishers(t *testing.T) {
+	const clients, most = 300, 4 << 20
+	s := start(t, broker.Options{})
+	away := s.connect(raw.Connect{Version: raw.V5, ID: "away", Props: raw.Props{raw.Num(raw.SessionExpiry, 1000)}})
+	away.Subscribe(1, "t")
+	away.Close()
+	s.eventually("away", func(st broker.Stats) bool { return st.SessionsOffline == 1 })
+	before := measureMemory(t)
+	for i := range clients {
+		c := s.connect(raw.Connect{Version: raw.V5, ID: fmt.Sprint(i, strings.Repeat("i", 60_000)), Clean: true})
+		c.Publish(raw.Publish{Topic: "t", QoS: 1, Payload: "x"})
+		c.Close()
+	}
+	s.eventually("all have gone", func(st broker.Stats) bool { return st.Sessions == 1 && st.Queued == clients })
+	if grown := measureMemory(t).heap - before.heap; grown > most {
+		t.Errorf("%d short messages hold %d KiB", clients, grown>>10)
+	}
+}

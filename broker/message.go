@@ -15,11 +15,11 @@ type message struct {
 	props   []byte         // MQTT 5 properties that are forwarded unchanged, in wire format
 	expires int64          // on the broker's clock; 0: never
 	read    int64          // start of the turn in which it was read, on the broker's clock
-	from    *session       // session of the publisher, for no-local; nil: the broker or the embedding program
 	own     *message       // copy that outlives the turn, shared on this shard; nil: none yet
 	group   *group         // target shared subscription; nil: all other subscribers
 	stored  *storedMessage // its persisted form; nil: not persisted
 	serial  uint64         // sequence number of a retained message; a later one has a higher number
+	from    uint32         // source of the publisher's session, for no-local; 0: the broker or the embedding program
 	qos     byte
 	retain  bool  // RETAIN flag as published
 	pooled  bool  // the copy is reused when holders is 0

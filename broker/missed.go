@@ -207,7 +207,7 @@ func (s *shard) missedDelivery(ss *session, name string, t missedTopic) (d deliv
 		d.retain = true
 	}
 	ss.subs.each(func(sub *subscription) {
-		if sub.group() != nil || sub.isOwn() || sub.noLocal && m.from == ss || !topic.Match(sub.filter(), name) {
+		if sub.group() != nil || sub.isOwn() || sub.noLocal && m.from == ss.source || !topic.Match(sub.filter(), name) {
 			return
 		}
 		d.m = m

@@ -42,7 +42,7 @@ func (c *conn) onPublish(flags byte, body []byte) error {
 	m := &s.input.message
 	*m = message{} // then set field by field: a literal would be built elsewhere and copied here
 	m.topic, m.payload, m.props, m.qos, m.retain = r.topic, p.Payload, p.Props, p.QoS, p.Retain
-	m.read, m.from = s.now, c.session
+	m.read, m.from = s.now, c.session.source
 	if p.HasExpiry {
 		m.expires = max(s.now+int64(p.Expiry)*int64(time.Second), 1)
 	}

@@ -63,7 +63,7 @@ func restoreWill(r *storage.Will, ss *session) *will {
 			ID: ss.id, Identity: &Identity{User: ss.usage.user, Claims: r.Claims, Method: r.Method}, Listener: r.Listener, Remote: r.Remote,
 			Version: r.Version, Assigned: r.Assigned,
 		},
-		message: message{topic: r.Topic, payload: r.Payload, props: r.Props, qos: r.QoS, retain: r.Retain, from: ss},
+		message: message{topic: r.Topic, payload: r.Payload, props: r.Props, qos: r.QoS, retain: r.Retain, from: ss.source},
 		expiry:  r.Expiry,
 		delay:   r.Delay,
 	}

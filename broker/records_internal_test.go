@@ -36,7 +36,7 @@ func recordedSession(s *shard) *session {
 			ID: "c", Identity: &Identity{User: "ann", Method: "jwt", Claims: map[string]any{"level": 3.5}}, Listener: "tcp",
 			Remote: "192.0.2.7:1234", Version: 5, Assigned: true,
 		},
-		message: message{topic: "wills/c", payload: []byte("gone"), props: []byte{1, 1}, qos: 2, retain: true, from: ss},
+		message: message{topic: "wills/c", payload: []byte("gone"), props: []byte{1, 1}, qos: 2, retain: true, from: ss.source},
 		expiry:  time.Minute, delay: 5 * time.Second,
 	}
 	return ss
@@ -57,7 +57,7 @@ func TestSessionIsRecordedAndRestored(t *testing.T) {
 	}
 	again := newRecorded(t).newSession("c", "ann")
 	again.restore(&want)
-	if got := again.record(); !reflect.DeepEqual(got, want) || again.will.message.from != again {
+	if got := again.record(); !reflect.DeepEqual(got, want) || again.will.message.from != again.source {
 		t.Errorf("restored and recorded\n%+v, %+v, want\n%+v, %+v", got, got.Will, want, want.Will)
 	}
 

@@ -34,6 +34,7 @@ type session struct {
 	shared     int32  // number of shared subscriptions
 	subBytes   uint32 // bytes of its subscriptions, as usage counts them
 	place      int32  // in the ranking of long queues; 0: none
+	source     uint32 // marks the session's messages for no-local, also after its end; not 0
 	ended      bool
 	deferred   bool // after the next start its will is delayed as well, because the server closed the connection to stop
 }
@@ -44,7 +45,7 @@ func (s *shard) newSession(id, user string) *session {
 
 // newSessionOf makes a session that the user's usage already counts.
 func (s *shard) newSessionOf(id string, u *usage) *session {
-	ss := &session{id: id, usage: u, shard: s}
+	ss := &session{id: id, usage: u, shard: s, source: s.b.last.nextSource()}
 	ss.timer.Owner = ss
 	s.sessions[id] = ss
 	return ss

@@ -43,7 +43,7 @@ func (ss *session) setWill(w *wire.Will) {
 	}
 	ss.will = &will{
 		client:  ss.conn.identity.client,
-		message: message{topic: w.Topic, payload: w.Payload, props: w.Props, qos: w.QoS, retain: w.Retain, from: ss},
+		message: message{topic: w.Topic, payload: w.Payload, props: w.Props, qos: w.QoS, retain: w.Retain, from: ss.source},
 		expiry:  time.Duration(w.Expiry) * time.Second,
 		delay:   time.Duration(w.Delay) * time.Second,
 	}
