@@ -73,6 +73,23 @@ func (b *Broker) DoomAll() (left int) {
 	return left
 }
 
+// Resume pauses and resumes every connection, and returns how many readers of streams may then read on.
+func (b *Broker) Resume() (readers int) {
+	b.inTurns(func(s *shard) {
+		for _, c := range s.conns.slots {
+			if c == nil {
+				continue
+			}
+			c.setPause(pauseFull, true)
+			c.setPause(pauseFull, false)
+			if st, ok := c.carrier.(*stream); ok {
+				readers += len(st.going)
+			}
+		}
+	})
+	return readers
+}
+
 // inTurns has every shard call fn, one after another.
 func (b *Broker) inTurns(fn func(*shard)) {
 	for _, s := range b.shards {

@@ -141,6 +141,35 @@ func TestStream(t *testing.T) {
 	s.eventually("gone", func(st broker.Stats) bool { return st.Sessions == 0 })
 }
 
+// toldReads tells of each Read that begins.
+type toldReads struct {
+	net.Conn
+	begun chan struct{}
+}
+
+func (c toldReads) Read(p []byte) (int, error) {
+	c.begun <- struct{}{}
+	return c.Conn.Read(p)
+}
+
+// TestStreamPausedWhileItReads pauses a stream while its reader waits for the peer. The reader may not read once more before its next
+// piece is handled, because it would overwrite it.
+func TestStreamPausedWhileItReads(t *testing.T) {
+	t.Parallel()
+	s := start(t, broker.Options{Shards: 1})
+	begun := make(chan struct{}, 16)
+	addr := s.listen(broker.Conn{Listener: "wrapped"}, func(c net.Conn) net.Conn { return toldReads{c, begun} })
+	c := raw.New(t, s.conn(addr), raw.V5)
+	c.Connect(raw.Connect{Version: raw.V5, ID: "c", Clean: true})
+	<-begun // CONNECT
+	<-begun
+	if n := s.Resume(); n != 0 {
+		t.Errorf("%d readers may read before the shard has handled a piece, want 0", n)
+	}
+	c.Subscribe(0, "a")
+	c.Subscribe(0, "b")
+}
+
 func TestPublishRefusesWhatCannotBeSent(t *testing.T) {
 	t.Parallel()
 	s := start(t, broker.Options{Limits: broker.Limits{MaxPacketBytes: 1000}})

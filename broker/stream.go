@@ -36,7 +36,9 @@ type stream struct {
 	home  atomic.Pointer[shard] // shard of c; nil: moving between two shards
 	going chan struct{}         // the shard is ready to read on
 
-	askedAt int64 // lastRead of c when the reader got its streamGrace, -1 before; owned by the shard's loop
+	// Owned by the shard's loop.
+	askedAt int64 // lastRead of c when the reader got its streamGrace, -1 before
+	waits   bool  // the reader's last piece has been handled, and it waits for proceed
 
 	mu      sync.Mutex // guards the fields below
 	more    sync.Cond  // bytes to write, or closed
@@ -52,7 +54,11 @@ func newStream(c *conn, nc net.Conn) *stream {
 	return st
 }
 
-func (st *stream) settle(s *shard) { st.home.Store(s) }
+// settle also ends the last piece of a connection that leaves its shard: its bytes have been handled or copied.
+func (st *stream) settle(s *shard) {
+	st.waits = st.waits || s == nil
+	st.home.Store(s)
+}
 
 // start starts the reader and the writer. The shard may enter the connection before or after.
 func (st *stream) start(wg *sync.WaitGroup) {
@@ -77,7 +83,11 @@ func (a *arrival) run(s *shard) {
 		c.lost(closePeer)
 		return
 	}
-	if c.received(a.data) && c.state != stateClosed && c.input.paused == 0 {
+	if !c.received(a.data) || c.state == stateClosed {
+		return
+	}
+	a.st.waits = true
+	if c.input.paused == 0 {
 		a.st.proceed()
 	}
 }
@@ -110,17 +120,16 @@ func (st *stream) pass(a *arrival) bool {
 	return ok
 }
 
-// proceed lets the reader read the next piece.
+// proceed lets the reader read the next piece. It does nothing until the shard has handled the last one, because the reader
+// would overwrite it, and while credentials are being checked.
 func (st *stream) proceed() {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if st.closed {
+	if st.closed || !st.waits || st.c.state == stateChecking {
 		return
 	}
-	select {
-	case st.going <- struct{}{}:
-	default:
-	}
+	st.waits = false
+	st.going <- struct{}{} // never blocks: the reader has taken the last one
 }
 
 // write accepts as many bytes as there is room for and returns their number.
