@@ -37,6 +37,7 @@ func (ss *session) turnAway(d *delivery) {
 // retract ends the delivery of a message not yet sent on this connection. If the client may already have the packet
 // identifier of a QoS 2 message, PUBREL frees it on both sides.
 func (ss *session) retract(o *outgoing) {
+	ss.countInflight(o, -1)
 	if o.state == awaitRec && o.sent {
 		ss.drop(&o.d, dropNotAuthorized)
 		o.d, o.state = delivery{seq: o.d.seq, qos: 2}, awaitComp

@@ -49,6 +49,9 @@ func TestUnacknowledgedMessagesAreHeldToTheRules(t *testing.T) {
 		if n := s.Stats().Dropped["not_authorized"]; n != 2 {
 			t.Errorf("%d messages not authorized, want 2", n)
 		}
+		if err := s.Audit(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
