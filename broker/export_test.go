@@ -90,6 +90,18 @@ func (b *Broker) Resume() (readers int) {
 	return readers
 }
 
+// ReplayParts returns the number of subscriptions that wait for retained messages, ended ones included.
+func (b *Broker) ReplayParts() (n int) {
+	b.inTurns(func(s *shard) {
+		for _, ss := range s.sessions {
+			if ss.replay != nil {
+				n += len(ss.replay.parts)
+			}
+		}
+	})
+	return n
+}
+
 // inTurns has every shard call fn, one after another.
 func (b *Broker) inTurns(fn func(*shard)) {
 	for _, s := range b.shards {

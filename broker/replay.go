@@ -1,6 +1,9 @@
 package broker
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // findTime is the limit of a shard's search for retained messages in a turn; one filter is always searched. A client may ask
 // for the retained messages of thousands of filters at once, and others must not wait for that.
@@ -18,6 +21,7 @@ type replayer struct {
 type replay struct {
 	parts    []replayPart
 	waiting  map[*subscription]serialRange // by subscription, for parts that have not begun
+	ended    int                           // parts of subscriptions that ended before they began
 	resumes  bool                          // scheduled for the next turn
 	recovers bool                          // some of it repeats missed messages
 }
@@ -80,6 +84,27 @@ func (r *replay) wait(sub *subscription, which serialRange) {
 		which.from, which.qos = min(which.from, waits.from), max(which.qos, waits.qos)
 	}
 	r.waiting[sub] = which
+}
+
+// mostEnded is the number of parts of ended subscriptions that a replay keeps in any case.
+const mostEnded = 64
+
+// leave drops the part of a subscription that ends. A client may subscribe and unsubscribe any number of times while a replay
+// waits for it. Ended parts are removed together, so that their order costs little to keep.
+func (r *replay) leave(sub *subscription) {
+	if _, waits := r.waiting[sub]; !waits {
+		return
+	}
+	delete(r.waiting, sub)
+	if r.ended++; r.ended <= max(mostEnded, len(r.parts)/8) {
+		return
+	}
+	r.ended = 0
+	rest := slices.DeleteFunc(r.parts[1:], func(p replayPart) bool { // the first may have begun
+		_, waits := r.waiting[p.sub]
+		return !waits
+	})
+	r.parts = r.parts[:1+len(rest)]
 }
 
 // mayFind reports whether there is time left in this turn, or nothing to search.

@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
@@ -195,5 +196,45 @@ func TestRetainedReplayAtTheReadersPace(t *testing.T) {
 	}
 	if st := s.Stats(); st.Dropped["parked_full"] != 0 {
 		t.Errorf("%d dropped", st.Dropped["parked_full"])
+	}
+}
+
+// TestReplayForgetsEndedSubscriptions has a client subscribe and unsubscribe while its quota holds up the retained messages. The
+// subscriptions that stand get theirs, in order.
+func TestReplayForgetsEndedSubscriptions(t *testing.T) {
+	t.Parallel()
+	s := start(t, broker.Options{Shards: 1})
+	filters := []string{"first", "second", "third"}
+	for _, topic := range filters {
+		if err := s.Publish(broker.Message{Topic: topic, Payload: []byte("x"), QoS: 1, Retain: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := s.connect(raw.Connect{Version: raw.V5, ID: "c", Clean: true, Props: raw.Props{raw.Num(raw.ReceiveMaximum, 1)}})
+	pair := append(raw.Subscribe{ID: 1, Filters: []raw.Filter{{Name: "none", Options: 1}}}.Bytes(raw.V5),
+		raw.Unsubscribe{ID: 1, Filters: []string{"none"}}.Bytes(raw.V5)...)
+	var got *raw.Received // unacknowledged
+	for _, filter := range filters {
+		c.Subscribe(1, filter)
+		if got == nil {
+			got = c.Expect(raw.PUBLISH)
+		}
+		c.Send(bytes.Repeat(pair, 1000))
+		for range 1000 {
+			c.ExpectAck(raw.SUBACK, 1)
+			c.ExpectAck(raw.UNSUBACK, 1)
+		}
+	}
+	if n := s.ReplayParts(); n > 100 {
+		t.Errorf("%d parts of a replay for %d subscriptions", n, len(filters))
+	}
+	for i, topic := range filters {
+		if i > 0 {
+			got = c.Expect(raw.PUBLISH)
+		}
+		if got.Topic != topic {
+			t.Errorf("got %q, want %q", got.Topic, topic)
+		}
+		c.Send(raw.Ack(raw.PUBACK, got.ID))
 	}
 }

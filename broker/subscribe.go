@@ -261,6 +261,9 @@ func (c *conn) unsubscribe(filter string) (code byte) {
 	sub.forget()
 	c.session.subs.remove(sub)
 	c.shard.unsubscribe(sub)
+	if r := c.session.replay; r != nil {
+		r.leave(sub)
+	}
 	if c.b.hooks.observers != nil {
 		c.shard.observe(c, Unsubscribed, filter, "")
 	}
