@@ -97,10 +97,31 @@ func (c *conn) answer(t wire.Type, id uint16, code byte, waits bool) {
 		c.sendAck(t, id, code)
 		return
 	}
-	c.acks.held = append(c.acks.held, heldAck{t: t, id: id, code: code, waits: waits})
+	c.hold(heldAck{t: t, id: id, code: code, waits: waits})
 	if t == wire.TypePuback {
 		c.acks.pubacks++
 	}
+}
+
+// minHeld is the least number of acknowledgements that may be held. A client within its Receive Maximum and the broker's needs
+// fewer than twice the broker's.
+const minHeld = 256
+
+// hold holds an acknowledgement. If too many are held the connection is not read until all have been sent: the client alone
+// decides how many answers it asks for while the first waits for the store.
+func (c *conn) hold(a heldAck) {
+	c.acks.held = append(c.acks.held, a)
+	if a.reply != nil {
+		c.acks.replies += int32(a.reply.size())
+	}
+	if c.holdsMost() {
+		c.setPause(pauseAcks, true)
+	}
+}
+
+// holdsMost reports whether no more acknowledgements may be held.
+func (c *conn) holdsMost() bool {
+	return len(c.acks.held) >= max(2*c.b.limits.ReceiveMaximum, minHeld) || c.acks.replies > fullBytes
 }
 
 // nextAck returns the number of the next acknowledgement to be held.
@@ -130,6 +151,7 @@ func (c *conn) ackStored(n uint64, err error) {
 
 func (c *conn) sendHeld(a *heldAck) {
 	if a.reply != nil {
+		c.acks.replies -= int32(a.reply.size())
 		a.reply.send(c)
 		return
 	}

@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -224,5 +225,56 @@ func TestReplayOfALostConnectionIsBounded(t *testing.T) {
 		p := c.Expect(raw.PUBLISH)
 		got[p.Topic] = true
 		c.Send(raw.Ack(raw.PUBACK, p.ID))
+	}
+}
+
+// TestHeldAcknowledgementsAreBounded has a client ask for more answers than may be held while one waits for the store. It is not
+// read until the store has answered, and then gets all answers.
+func TestHeldAcknowledgementsAreBounded(t *testing.T) {
+	t.Parallel()
+	const most, asked = 2 * 1024, 16 << 10
+	duplicate := raw.Publish{Topic: "a", QoS: 2, ID: 5}.Bytes(raw.V5)
+	var filters []raw.Filter // none is allowed
+	for range 1000 {
+		filters = append(filters, raw.Filter{Name: "a/#/b"})
+	}
+	for name, test := range map[string]struct {
+		first, more []byte
+		asked       int
+		answer      raw.Type
+	}{
+		"PUBREL":    {subscribeTo([]string{"a"}), raw.Ack(raw.PUBREL, 77), asked, raw.PUBCOMP},
+		"duplicate": {duplicate, duplicate, asked, raw.PUBREC},
+		"SUBSCRIBE": {duplicate, raw.Subscribe{ID: 1, Filters: filters}.Bytes(raw.V5), 1000, raw.SUBACK},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			store := newMemoryStore()
+			s := start(t, broker.Options{Shards: 1, Store: store})
+			c, other := s.connect(v5Durable("c")), s.connect(raw.Connect{Version: raw.V5, ID: "other", Clean: true})
+			s.eventually("all is stored", func(broker.Stats) bool { return s.AllStored() })
+			store.hold(storage.SpaceSubscriptions, storage.SpaceFlows)
+			c.Send(test.first)
+			s.eventually("the first is held", func(broker.Stats) bool { return s.HeldAcks() == 1 })
+			sent := make(chan error, 1)
+			go func() { sent <- c.TrySend(bytes.Repeat(test.more, test.asked)) }()
+			s.eventually("some are held", func(broker.Stats) bool { return s.HeldAcks() > 200 })
+			for range 3 {
+				other.Send(raw.Plain(raw.PINGREQ))
+				other.Expect(raw.PINGRESP)
+			}
+			if n := s.HeldAcks(); n > most || test.answer == raw.SUBACK && n > 300 {
+				t.Errorf("%d acknowledgements are held", n)
+			}
+			store.release()
+			c.Read()
+			for range test.asked {
+				c.Expect(test.answer)
+			}
+			if err := <-sent; err != nil {
+				t.Error(err)
+			}
+			c.ExpectNothing()
+		})
 	}
 }

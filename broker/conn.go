@@ -27,7 +27,7 @@ type pause uint8
 const (
 	pauseChoked  pause = 1 << iota // it publishes to a shard that has fallen behind
 	pauseFull                      // it does not read the broker's responses
-	pauseAcks                      // too many of its messages wait for the store
+	pauseAcks                      // too many of its messages wait for the store, or too many acknowledgements are held
 	pauseStoring                   // too many operations are unflushed
 	pauseRate                      // it exceeds its rate limit
 	pauseInflate                   // its compressed input is being handled, a part in each turn
@@ -107,6 +107,7 @@ type heldAcks struct {
 	held    []heldAck
 	base    uint64 // number of the first acknowledgement in held
 	pubacks int32  // PUBACKs in held
+	replies int32  // bytes of the SUBACKs and UNSUBACKs in held
 }
 
 // polled is a connection's place in its shard and in the shard's poller.

@@ -102,6 +102,18 @@ func (b *Broker) ReplayParts() (n int) {
 	return n
 }
 
+// HeldAcks returns the number of acknowledgements that connections hold.
+func (b *Broker) HeldAcks() (n int) {
+	b.inTurns(func(s *shard) {
+		for _, c := range s.conns.slots {
+			if c != nil {
+				n += len(c.acks.held)
+			}
+		}
+	})
+	return n
+}
+
 // inTurns has every shard call fn, one after another.
 func (b *Broker) inTurns(fn func(*shard)) {
 	for _, s := range b.shards {

@@ -138,7 +138,7 @@ func (c *conn) parse(data []byte) (rest []byte, err error) {
 	s := c.shard
 	s.turns.budget.begin(c)
 	for len(data) > 0 && (c.state == stateOpen || c.state == stateNew) && c.doom == closeNone {
-		if s.turns.budget.work >= s.turns.budget.look && s.spent() || c.input.paused&(pauseChoked|pauseGroups|pauseStoring) != 0 {
+		if s.turns.budget.work >= s.turns.budget.look && s.spent() || c.input.paused != 0 && c.stops() {
 			c.yield()
 			return data, nil
 		}
@@ -183,6 +183,11 @@ func (c *conn) parse(data []byte) (rest []byte, err error) {
 		data = data[size:]
 	}
 	return data, nil
+}
+
+// stops reports whether a paused connection may not handle the packets that it has already sent either.
+func (c *conn) stops() bool {
+	return c.input.paused&(pauseChoked|pauseGroups|pauseStoring) != 0 || c.holdsMost()
 }
 
 func (c *conn) header(data []byte) (wire.Header, bool, error) {

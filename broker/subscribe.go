@@ -143,6 +143,9 @@ type subAck struct {
 	replays []*subscription
 }
 
+// size returns the memory that it takes, in bytes.
+func (a *subAck) size() int { return len(a.packet) + 8*len(a.replays) }
+
 func (a *subAck) send(c *conn) {
 	c.send(a.t, a.packet)
 	for _, sub := range a.replays {
@@ -160,7 +163,7 @@ func (c *conn) answerSubscribe(a subAck) {
 	}
 	held := a // heap allocation on this path only: elsewhere it would add half of a subscription's memory
 	c.shard.openTxn().await(c, a.t, 0)
-	c.acks.held = append(c.acks.held, heldAck{t: a.t, waits: true, reply: &held})
+	c.hold(heldAck{t: a.t, waits: true, reply: &held})
 	c.input.stores = true
 	c.shard.throttle(c)
 }
