@@ -128,7 +128,8 @@ func (c *conn) resumeInput() {
 	}
 }
 
-// handleEvents handles the poller's events for turnTime. The remaining events come first in the next turn.
+// handleEvents handles the poller's events for turnTime. The remaining events come first in the next turn. It reads the clock after
+// every fourth event, and after each event with much work.
 func (s *shard) handleEvents(events []poller.Event) {
 	if len(s.turns.unhandled) > 0 {
 		events = append(s.turns.unhandled, events...)
@@ -137,8 +138,9 @@ func (s *shard) handleEvents(events []poller.Event) {
 	s.turns.budget.share(len(events))
 	until := s.now + int64(turnTime)
 	for i := range events {
+		work := s.turns.budget.work
 		s.handle(&events[i])
-		if i&3 == 3 && s.b.clock.now() >= until {
+		if (i&3 == 3 || s.turns.budget.work-work >= lookWork) && s.b.clock.now() >= until {
 			s.turns.unhandled = append([]poller.Event(nil), events[i+1:]...)
 			return
 		}

@@ -10,6 +10,7 @@ type route struct {
 	shards   shardSet
 	durable  shardSet // subset of shards with durable sessions
 	groups   []*group
+	lent     bool              // messages that wait for later steps use groups
 	left     int32             // groups above Limits.MaxShareGroups, which get no messages
 	lists    []*subscriberList // of this shard
 	paces    []*pace           // of this shard
@@ -45,6 +46,9 @@ func (r *route) isDurable() bool {
 
 // clear removes the subscribers of the topic.
 func (r *route) clear() {
+	if r.lent {
+		r.groups, r.lent = nil, false
+	}
 	clear(r.groups)
 	clear(r.lists)
 	clear(r.paces)

@@ -153,7 +153,7 @@ func (s *shard) turn(events []poller.Event) {
 	s.resumeLeaving()
 	s.sendPaced()
 	s.reap()
-	s.resumeDispatches()
+	s.resumeDispatches(turnTime)
 	s.resumeWills()
 	s.resumeYielded()
 	s.finishTurn()
@@ -293,7 +293,7 @@ func (s *shard) finish() {
 	close(s.sched.ended)
 	s.finishWills()
 	for len(s.fan.dispatches) > 0 {
-		s.resumeDispatches()
+		s.resumeDispatches(turnTime)
 	}
 	s.letIn()
 	for _, c := range s.conns.slots {

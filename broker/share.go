@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // group is the members of a shared subscription (MQTT 5 4.8.2), on all shards. Each message goes to one of them: to the next
@@ -129,32 +130,34 @@ func (ss *session) share(online bool) {
 }
 
 const (
-	groupWork    = 8    // units of a message to a group
-	groupsAtOnce = 4096 // groups of one message in the first step; further groups follow in later steps
+	groupWork    = 8   // units of a message to a group
+	groupsAtOnce = 256 // groups of one message in a step; a message to more takes several steps, later
 )
 
 // dispatchAll sends a message to one member of each group. from is the publisher's connection, or nil.
 func (s *shard) dispatchAll(m *message, r *route, from *conn) {
 	s.stats.dropped[dropShareGroups] += uint64(r.left)
-	for i, g := range r.groups {
-		if i == groupsAtOnce {
-			s.dispatchLater(m, r.groups[i:], from)
-			return
-		}
+	if len(r.groups) > groupsAtOnce {
+		r.lent = true
+		s.dispatchLater(m, r.groups, from)
+		return
+	}
+	for _, g := range r.groups {
 		if home := s.dispatch(m, g); home != nil && home != s {
 			s.holdBack(from, home.index, r.work)
 		}
 	}
 }
 
-// dispatching is a message that was sent to some of its groups.
+// dispatching is a message that was not sent to all of its groups.
 type dispatching struct {
 	m      *message
-	groups []*group
-	from   *conn // is not read meanwhile, so that its messages stay in order; nil: none
+	groups []*group // left to send to; lent by the route
+	from   *conn    // is not read meanwhile, so that its messages stay in order; nil: none
 }
 
-// dispatchLater sends a message to groups in later steps, one per turn. Its transaction stays open until then.
+// dispatchLater sends a message to groups in later steps. Its transaction stays open until then. Hundreds of clients may publish
+// to thousands of groups at the same time, so no step is made at once.
 func (s *shard) dispatchLater(m *message, groups []*group, from *conn) {
 	if m.stored != nil {
 		m.stored.txn.left.Add(1)
@@ -162,18 +165,35 @@ func (s *shard) dispatchLater(m *message, groups []*group, from *conn) {
 	if from != nil {
 		from.setPause(pauseGroups, true)
 	}
-	s.fan.dispatches = append(s.fan.dispatches, &dispatching{m.ownCopy(), slices.Clone(groups), from})
+	s.fan.dispatches = append(s.fan.dispatches, &dispatching{m.ownCopy(), groups, from})
 }
 
-// resumeDispatches makes one step for the message that has waited longest.
-func (s *shard) resumeDispatches() {
+// resumeDispatches makes steps for the messages that have waited longest, for the given time and at least one.
+func (s *shard) resumeDispatches(most time.Duration) {
 	if len(s.fan.dispatches) == 0 {
 		return
 	}
+	for until := s.b.clock.now() + int64(most); len(s.fan.dispatches) > 0; {
+		s.resumeDispatch()
+		s.relieve()
+		if s.b.clock.now() >= until {
+			return
+		}
+	}
+}
+
+// resumeDispatch makes one step for the message that has waited longest.
+func (s *shard) resumeDispatch() {
 	d := s.fan.dispatches[0]
+	from := d.from
+	if from != nil && (from.shard != s || from.state != stateOpen) {
+		from = nil
+	}
 	n := min(groupsAtOnce, len(d.groups))
 	for _, g := range d.groups[:n] {
-		s.dispatch(d.m, g)
+		if home := s.dispatch(d.m, g); home != nil && home != s {
+			s.holdBack(from, home.index, groupWork*groupsAtOnce)
+		}
 	}
 	if d.groups = d.groups[n:]; len(d.groups) > 0 {
 		return
@@ -182,8 +202,8 @@ func (s *shard) resumeDispatches() {
 	if d.m.stored != nil {
 		d.m.stored.txn.finish()
 	}
-	if c := d.from; c != nil && c.shard == s && c.state == stateOpen {
-		c.setPause(pauseGroups, false)
+	if from != nil {
+		from.setPause(pauseGroups, false)
 	}
 }
 
