@@ -78,7 +78,7 @@ func (s *shard) resumeHeldBack(shard int) {
 
 // Unflushed operations are bounded in number and bytes, because the next client's write waits for all of them. Beyond the bounds a
 // shard holds back connections with unflushed operations. It still reads a client without any, so that client waits for one
-// transaction at most.
+// transaction at most. Beyond twice the bytes it holds back every connection whose next message must be stored.
 const (
 	mostStoringUnits = 40000   // per shard: as many operations on messages, or 2,500 others; a store writes them in about 20 ms
 	scatteredUnits   = 16      // cost of other operations: their keys are scattered over the store, while messages lie side by side

@@ -278,3 +278,34 @@ func TestHeldAcknowledgementsAreBounded(t *testing.T) {
 		})
 	}
 }
+
+// TestNewConnectionsWaitForTheStore has one connection after the other publish a large message that must be stored, while the store
+// stands still. They are not accepted without end, though each has stored nothing before.
+func TestNewConnectionsWaitForTheStore(t *testing.T) {
+	t.Parallel()
+	const clients, size, most = 40, 500_000, 2 << 20
+	store := newMemoryStore()
+	s := start(t, broker.Options{Store: store, Shards: 1, Limits: broker.Limits{MaxStoringBytes: most}})
+	away := s.connect(v5Durable("away"))
+	away.Subscribe(1, "t")
+	away.Disconnect()
+	fast := s.connect(raw.Connect{Version: raw.V5, ID: "fast", Clean: true})
+	store.hold(storage.SpaceMessages)
+	var all []*raw.Client
+	for i := range clients {
+		c := s.connect(raw.Connect{Version: raw.V5, ID: fmt.Sprint("c", i), Clean: true})
+		c.Send(raw.Publish{Topic: "t", QoS: 1, ID: 1, Payload: strings.Repeat("x", size)}.Bytes(raw.V5))
+		all = append(all, c)
+	}
+	s.eventually("some are held back", func(broker.Stats) bool { return s.HeldForStore() > clients/2 })
+	if n := s.StoringBytes(); n > 2*most+2*size {
+		t.Errorf("%d bytes wait for the store", n)
+	}
+	fast.Publish(raw.Publish{Topic: "t/0"}) // QoS 0 does not wait
+	fast.Send(raw.Plain(raw.PINGREQ))
+	fast.Expect(raw.PINGRESP)
+	store.release()
+	for _, c := range all {
+		c.ExpectAck(raw.PUBACK, 1)
+	}
+}

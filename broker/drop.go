@@ -37,7 +37,14 @@ func (s *shard) dropSession(id string, done func(error)) {
 		done(ErrNoSession)
 		return
 	}
-	s.wills.owed = slices.DeleteFunc(s.wills.owed, func(p publishedWill) bool { return p.ss == ss })
+	s.wills.owed = slices.DeleteFunc(s.wills.owed, func(p publishedWill) bool {
+		if p.ss != ss {
+			return false
+		}
+		s.wills.owedBytes -= p.w.message.size()
+		p.w.owed = false
+		return true
+	})
 	s.dropLate(ss)
 	ss.will, ss.expiry = nil, 0
 	if c := ss.conn; c != nil {

@@ -30,6 +30,12 @@ func (c *conn) onPublish(flags byte, body []byte) error {
 	if !r.isCurrent(s) && !s.settle(r) {
 		return errYield
 	}
+	if p.QoS > 0 && s.journal.bytes > 2*s.mostStoring() {
+		if r.interest(s); c.mustStore(p.QoS, p.Retain, r) {
+			s.holdBackForStore(c)
+			return errYield
+		}
+	}
 	s.stats.messagesReceived[p.QoS]++
 	if p.ResponseTopic != nil && !s.b.limits.AllowControls && bytes.ContainsFunc(p.ResponseTopic, topic.IsControl) {
 		return errResponseChars
@@ -209,6 +215,11 @@ func (c *conn) turnDown(p *wire.Publish, code byte) {
 	}
 }
 
+// mustStore reports whether a QoS 1 or 2 message must be persisted before it is acknowledged.
+func (c *conn) mustStore(qos byte, retain bool, r *route) bool {
+	return c.b.store != nil && !c.b.options.Relaxed && (retain || r.isDurable() || qos == 2 && c.session.durable != nil)
+}
+
 // accept publishes a message and acknowledges it. If the message must be persisted, the acknowledgement waits for the disk.
 func (c *conn) accept(m *message, r *route, id uint16) {
 	s := c.shard
@@ -217,7 +228,7 @@ func (c *conn) accept(m *message, r *route, id uint16) {
 		return
 	}
 	r.interest(s)
-	waits := c.b.store != nil && !c.b.options.Relaxed && (m.retain || r.isDurable() || m.qos == 2 && c.session.durable != nil)
+	waits := c.mustStore(m.qos, m.retain, r)
 	if waits && (s.journal.failing || c.b.diskFull()) { // refuse before delivery, because the publisher will send the message again
 		c.close(closeStore)
 		return

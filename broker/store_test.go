@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -269,4 +270,25 @@ func TestWillThatIsOwedNoMore(t *testing.T) {
 	s.Advance(2 * time.Second)
 	store.setFail(nil)
 	s.expectWillOnce(store.memoryStore, watcher)
+}
+
+// TestOwedWillsAreBounded has many clients without a session to come leave large wills while the disk is full.
+func TestOwedWillsAreBounded(t *testing.T) {
+	t.Parallel()
+	const clients, size, most = 120, 60_000, 4 << 20
+	store := &smallStore{memoryStore: newMemoryStore()}
+	store.full.Store(true)
+	s := start(t, broker.Options{Store: store, Shards: 1})
+	for i := range clients {
+		s.connect(raw.Connect{Version: raw.V5, ID: fmt.Sprint(i), Clean: true,
+			Will: &raw.Will{Topic: fmt.Sprint("will/", i), Payload: strings.Repeat("x", size), QoS: 1, Retain: true}}).Close()
+	}
+	s.eventually("all have gone", func(st broker.Stats) bool { return st.Sessions == 0 })
+	dropped := s.Stats().Dropped["queue_full"]
+	if kept := clients - dropped; kept > most/size+1 || kept < most/size/2 {
+		t.Errorf("%d wills are kept, and %d dropped", kept, dropped)
+	}
+	store.full.Store(false)
+	s.Advance(2 * time.Second)
+	s.eventually("the others are published", func(st broker.Stats) bool { return uint64(st.Retained) == clients-dropped })
 }

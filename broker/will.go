@@ -17,11 +17,13 @@ type will struct {
 	expires int64         // on the broker's clock; 0: not published yet, or no expiry
 	delay   time.Duration
 	late    *publishedWill // it is due, and the search for its subscribers takes several steps; nil: no such search
+	owed    bool           // it waits because the disk is full
 }
 
 // willQueue holds the wills of a shard that are due and not published yet.
 type willQueue struct {
 	owed      []publishedWill  // waiting because the disk is full
+	owedBytes int              // of owed
 	late      []*publishedWill // waiting for the search for their subscribers
 	lateBytes int              // of late
 	stopping  bool             // wills are published at once from now on
@@ -154,12 +156,28 @@ func (s *shard) owe(p publishedWill) {
 		ss.saveNext(savingSession)
 	case s.outlives(p):
 		p.forgetRecord()
+	case s.wills.owedBytes >= maxOwedBytes:
+		s.stats.dropped[dropQueueFull]++
+		for _, op := range s.stillForgetting(p) {
+			s.openTxn().add(op)
+		}
+		return
 	}
+	p.w.owed = true
 	s.wills.owed = append(s.wills.owed, p)
+	s.wills.owedBytes += p.w.message.size()
 }
+
+// maxOwedBytes is the size of a shard's owed wills beyond which a will without a session is dropped.
+const maxOwedBytes = 4 << 20
 
 // forgetOwed removes a will from the owed ones.
 func (s *shard) forgetOwed(w *will) {
+	if !w.owed {
+		return
+	}
+	w.owed = false
+	s.wills.owedBytes -= w.message.size()
 	s.wills.owed = slices.DeleteFunc(s.wills.owed, func(p publishedWill) bool { return p.w == w })
 }
 
@@ -196,8 +214,9 @@ func (s *shard) persistWill(t *txn, p publishedWill) {
 // publishOwed publishes the wills that waited for room on disk.
 func (s *shard) publishOwed() {
 	owed := s.wills.owed
-	s.wills.owed = nil
+	s.wills.owed, s.wills.owedBytes = nil, 0
 	for _, p := range owed {
+		p.w.owed = false
 		if p.ss.will == p.w {
 			p.ss.publishWill()
 		} else {
