@@ -193,14 +193,17 @@ func (c *conn) subscribe(f *wire.Filter, p *wire.Subscribe) (sub *subscription, 
 	}
 	k := subscriptionKey{share, filter}
 	sub = ss.subs.get(k)
-	if isNew = sub == nil; isNew {
+	switch isNew = sub == nil; {
+	case isNew:
 		if !c.hasRoom(k, subscriptionCost(f.Filter, share != "" || every != 0)) {
 			return nil, false, wire.QuotaExceeded
 		}
 		sub = &subscription{session: ss}
 		s.subscribe(sub, k, every)
 		ss.subs.add(sub)
-	} else {
+	case every != 0 && sub.every() == 0 && !c.fits(0, groupBytes):
+		return nil, false, wire.QuotaExceeded
+	default:
 		s.setPace(sub, every)
 	}
 	sub.id, sub.qos, sub.handling, sub.noLocal, sub.retain = p.Identifier, qos, f.RetainHandling, f.NoLocal, f.RetainAsPublished
@@ -217,11 +220,16 @@ func (c *conn) hasRoom(k subscriptionKey, cost int64) bool {
 	if ss.subs.len() >= l.MaxSubscriptions {
 		return false
 	}
-	if reached := c.b.usages.hasRoom(ss, cost); reached != limitNone {
+	return c.fits(1, cost) && (k.share == "" || int(ss.shared) < l.MaxSharedSubscriptions && ss.shard.b.router.hasRoom(k, l.MaxShareGroups))
+}
+
+// fits reports whether the limits let the session have n more subscriptions and more bytes of them.
+func (c *conn) fits(n, bytes int64) bool {
+	reached := c.b.usages.hasRoom(c.session, n, bytes)
+	if reached != limitNone {
 		c.b.limited(reached, c.remote, c.id())
-		return false
 	}
-	return k.share == "" || int(ss.shared) < l.MaxSharedSubscriptions && ss.shard.b.router.hasRoom(k, l.MaxShareGroups)
+	return reached == limitNone
 }
 
 // onUnsubscribe ends subscriptions. Messages already on their way to the client are still delivered (MQTT 5 3.10.4).

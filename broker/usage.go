@@ -105,16 +105,16 @@ func (a *usages) count(ss *session, n, bytes int64) {
 	ss.subBytes += uint32(n * bytes)
 }
 
-// hasRoom returns the limit that another subscription of the given bytes would exceed, if any. Shards may call it at the same
-// time, so each may exceed a limit by one subscription.
-func (a *usages) hasRoom(ss *session, bytes int64) limit {
+// hasRoom returns the limit that n more subscriptions, or more bytes of them, would exceed, if any. n is 0 for a replaced one.
+// Shards may call it at the same time, so each may exceed a limit by one subscription.
+func (a *usages) hasRoom(ss *session, n, bytes int64) limit {
 	l, u := a.limits.Load(), ss.usage
 	switch {
 	case int64(ss.subBytes)+bytes > int64(l.MaxSubscriptionBytes):
 		return limitSessionSubscriptions
-	case u.subscriptions.Load() >= int64(l.MaxSubscriptionsPerUser), u.bytes.Load()+bytes > int64(l.MaxSubscriptionBytesPerUser):
+	case u.subscriptions.Load()+n > int64(l.MaxSubscriptionsPerUser), u.bytes.Load()+bytes > int64(l.MaxSubscriptionBytesPerUser):
 		return limitUserSubscriptions
-	case a.subscriptions.Load() >= int64(l.MaxSubscriptionsTotal), a.bytes.Load()+bytes > int64(l.MaxSubscriptionBytesTotal):
+	case a.subscriptions.Load()+n > int64(l.MaxSubscriptionsTotal), a.bytes.Load()+bytes > int64(l.MaxSubscriptionBytesTotal):
 		return limitSubscriptions
 	}
 	return limitNone

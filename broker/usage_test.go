@@ -206,3 +206,24 @@ func TestLevelsOfFiltersCount(t *testing.T) {
 		t.Errorf("a filter of few levels: 0x%02X", got[0])
 	}
 }
+
+// TestMaxRatesOfReplacedSubscriptionsCount gives subscriptions a maximum rate. With it they count for more: the limits refuse it, and
+// the subscriptions stay as they were.
+func TestMaxRatesOfReplacedSubscriptionsCount(t *testing.T) {
+	t.Parallel()
+	s := start(t, broker.Options{Limits: broker.Limits{MaxSubscriptions: 3, MaxSubscriptionsPerUser: 3, MaxSubscriptionBytes: 2000}})
+	c := s.connect(raw.Connect{Version: raw.V5, ID: "c", Clean: true})
+	c.Subscribe(1, "a", "b", "c")                                                    // 252 bytes each
+	if got := subscribeAt(c, "1", 1, "a", "b", "c"); string(got) != "\x00\x97\x97" { // 1000 bytes more
+		t.Errorf("% X, want 00 97 97", got)
+	}
+	if st := s.Stats(); st.SubscriptionBytes != 3*252+1000 || st.Limited["session_subscriptions"] != 2 {
+		t.Errorf("%d bytes; limited %v", st.SubscriptionBytes, st.Limited)
+	}
+	if err := s.Publish(broker.Message{Topic: "b", Payload: []byte("x"), QoS: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.ExpectPublish("b", "x"); got.QoS != 1 {
+		t.Errorf("QoS %d, want 1", got.QoS)
+	}
+}
