@@ -377,3 +377,28 @@ func TestMessagesDoNotHoldTheirPublishers(t *testing.T) {
 		t.Errorf("%d short messages hold %d KiB", clients, grown>>10)
 	}
 }
+
+// allowAll is an Authorizer.
+type allowAll struct{}
+
+func (allowAll) Authorize(*broker.Client, broker.Action, string) bool { return true }
+
+// TestPermissionsKeepNoTopics has connections publish to more long topics than the topic cache may hold.
+func TestPermissionsKeepNoTopics(t *testing.T) {
+	const clients, topics, most = 10, 500, 6 << 20
+	s := start(t, broker.Options{Shards: 1, Hooks: []any{allowAll{}}, Limits: broker.Limits{MaxTopicCacheBytes: 2 << 20}})
+	before := measureMemory(t)
+	var all []*raw.Client
+	for i := range clients {
+		c := s.connect(raw.Connect{Version: raw.V5, ID: fmt.Sprint("c", i), Clean: true})
+		for j := range topics {
+			c.Send(raw.Publish{Topic: fmt.Sprint(strings.Repeat("x", 4000), i, "/", j)}.Bytes(raw.V5))
+		}
+		c.Send(raw.Plain(raw.PINGREQ))
+		c.Expect(raw.PINGRESP)
+		all = append(all, c)
+	}
+	if grown := measureMemory(t).heap - before.heap; grown > most {
+		t.Errorf("%d idle connections hold %d KiB", len(all), grown>>10)
+	}
+}

@@ -3,6 +3,7 @@ package broker
 import (
 	"bytes"
 	"errors"
+	"hash/maphash"
 	"math/bits"
 	"time"
 
@@ -143,28 +144,32 @@ func (c *conn) mayPublish(r *route) Grant {
 	if p.last == r && p.gen == gen {
 		return p.grant
 	}
-	if p.gen != gen || len(p.byRoute) >= maxPermissions {
+	if p.gen != gen || len(p.byTopic) >= maxPermissions {
 		p.gen = gen
-		clear(p.byRoute)
+		clear(p.byTopic)
 	}
-	g, known := p.byRoute[r]
+	key := maphash.String(topicSeed, r.topic)
+	g, known := p.byTopic[key]
 	if !known {
 		g = c.b.grant(c.identity.client, Publish, r.topic)
-		if p.byRoute == nil {
-			p.byRoute = make(map[*route]Grant)
+		if p.byTopic == nil {
+			p.byTopic = make(map[uint64]Grant)
 		}
-		p.byRoute[r] = g
+		p.byTopic[key] = g
 	}
 	p.last, p.grant = r, g
 	return g
 }
 
+// topicSeed is unknown to clients, so that they cannot find two topics with the same hash.
+var topicSeed = maphash.MakeSeed()
+
 // permissions caches the authorizers' answers for a connection's topics.
 type permissions struct {
 	gen     uint64 // generation of the rules
 	last    *route
-	grant   Grant // for last
-	byRoute map[*route]Grant
+	grant   Grant            // for last
+	byTopic map[uint64]Grant // by the topic's hash, so that no topics are kept
 }
 
 const maxPermissions = 1024
