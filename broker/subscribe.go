@@ -307,9 +307,7 @@ func (s *shard) subscribe(sub *subscription, k subscriptionKey, every int64) {
 		return
 	}
 	a.add(sub)
-	if n := len(a.all()); n == 2<<max(a.scale, minScale) {
-		s.b.router.setScale(a, max(a.scale, minScale)+1)
-	}
+	s.weigh(a)
 	if a.durable == 1 && sub.session.durable != nil {
 		s.b.router.setDurable(a, true)
 	}
@@ -330,9 +328,7 @@ func (s *shard) unsubscribe(sub *subscription) {
 	}
 	a, paced := sub.list, sub.every() != 0
 	a.remove(sub)
-	if n := len(a.all()); a.scale > 0 && n < 1<<(a.scale-1) {
-		s.b.router.setScale(a, a.scale-1)
-	}
+	s.weigh(a)
 	if paced {
 		a.long.pace.pays(s)
 		a = a.long.pace.of

@@ -63,8 +63,8 @@ type subscriberList struct {
 	shard      uint8            // static
 }
 
-// minScale is the scale below which the size of a subscriber list is not recorded.
-const minScale = 5
+// minScale is the scale below which the size of a subscriber list is not recorded: each record invalidates the cached routes.
+const minScale = 1
 
 // longList is the part of a subscriber list for more than one subscription, a maximum rate or a share group.
 type longList struct {
@@ -93,6 +93,16 @@ func (a *subscriberList) paces() *pace {
 		return nil
 	}
 	return a.long.paces
+}
+
+// weigh records the approximate size of a subscriber list, for the work of a message: a third of it to twice of it.
+func (s *shard) weigh(a *subscriberList) {
+	switch n := len(a.all()); {
+	case n >= 2<<max(a.scale, minScale):
+		s.b.router.setScale(a, max(a.scale, minScale)+1)
+	case a.scale > minScale && n < 1<<(a.scale-1):
+		s.b.router.setScale(a, a.scale-1)
+	}
 }
 
 // grow makes room for more than one subscription.
