@@ -114,6 +114,23 @@ func (b *Broker) HeldAcks() (n int) {
 	return n
 }
 
+// MissedBytes returns the size of the removals that sessions have missed.
+func (b *Broker) MissedBytes() (n int) {
+	b.inTurns(func(s *shard) {
+		for _, ss := range s.sessions {
+			if !ss.misses() {
+				continue
+			}
+			for _, t := range ss.losses.missed.topics {
+				if t.removal != nil {
+					n += t.removal.size()
+				}
+			}
+		}
+	})
+	return n
+}
+
 // inTurns has every shard call fn, one after another.
 func (b *Broker) inTurns(fn func(*shard)) {
 	for _, s := range b.shards {

@@ -79,8 +79,8 @@ func (x *missed) note(d *delivery) {
 		return
 	}
 	t = missedTopic{serial: m.serial, qos: d.qos}
-	if isRemoval {
-		t.removal = &message{topic: m.topic, props: append([]byte(nil), m.props...), qos: m.qos, retain: true, serial: m.serial, from: m.from}
+	if isRemoval { // without its properties: no limit counts them
+		t.removal = &message{topic: m.topic, qos: m.qos, retain: true, serial: m.serial, from: m.from}
 		t.removal.own = t.removal
 	}
 	if x.topics == nil {

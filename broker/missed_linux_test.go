@@ -159,6 +159,38 @@ func TestReplayLeavesNoHoles(t *testing.T) {
 	}
 }
 
+// TestMissedRemovalsKeepNoProperties has a client that does not read miss removals with large properties.
+func TestMissedRemovalsKeepNoProperties(t *testing.T) {
+	t.Parallel()
+	const removals = 100
+	s := start(t, broker.Options{Shards: 1, Limits: broker.Limits{MaxParkedBytes: 64 << 10}})
+	slow, _ := s.slow(raw.Connect{Version: raw.V5, ID: "slow", Clean: true})
+	slow.Subscribe(0, "#")
+	publish := func(topic, payload string, props broker.UserProperty) {
+		m := broker.Message{Topic: topic, Payload: []byte(payload), Retain: payload == "", UserProperties: []broker.UserProperty{props, props}}
+		if err := s.Publish(m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for fill := strings.Repeat("x", 500_000); s.Stats().Parked == 0; {
+		publish("fill", fill, broker.UserProperty{})
+	}
+	long := broker.UserProperty{Name: "k", Value: strings.Repeat("v", 60_000)}
+	for i := range removals {
+		publish(fmt.Sprint("r/", i), "", long)
+	}
+	if n := s.MissedBytes(); n > removals*1000 {
+		t.Errorf("missed removals take %d bytes", n)
+	}
+	for n := 0; n < removals; {
+		if got := slow.Expect(raw.PUBLISH); got.Topic != "fill" {
+			if n++; got.Payload != "" || len(got.Props) != 0 {
+				t.Fatalf("got %.100v, want an empty message without properties", got)
+			}
+		}
+	}
+}
+
 // TestMissedWhileAway has retained messages change while a session is away: those that it gets with QoS 0, or that its queue has
 // no room for, come when it is back, also from a broker that was started again.
 func TestMissedWhileAway(t *testing.T) {
