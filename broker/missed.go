@@ -150,12 +150,12 @@ func (ss *session) leaveMissed() {
 
 // catchUp sends the client one missed retained message, or starts a replay of them. It returns false if it must wait for acknowledgements.
 func (s *shard) catchUp(ss *session) bool {
+	began := s.b.clock.now()
+	defer func() { s.replayer.spent += s.b.clock.now() - began }()
 	if ss.recoverMissed() {
 		return true
 	}
 	x := ss.losses.missed
-	began := s.b.clock.now()
-	defer func() { s.replayer.spent += s.b.clock.now() - began }()
 	for name, t := range x.topics {
 		d := s.missedDelivery(ss, name, t)
 		if d.m != nil && d.qos > 0 && !ss.mayTransmit() {

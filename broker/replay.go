@@ -107,10 +107,12 @@ func (r *replay) leave(sub *subscription) {
 	r.parts = r.parts[:1+len(rest)]
 }
 
-// mayFind reports whether there is time left in this turn, or nothing to search.
-func (s *shard) mayFind() bool {
-	return s.replayer.spent < int64(findTime) || s.b.retained.count.Load() == 0
-}
+// mayFind reports whether there is time left in this turn for a search, or nothing to search.
+func (s *shard) mayFind() bool { return s.mayReplay() || s.b.retained.count.Load() == 0 }
+
+// mayReplay reports whether there is time left in this turn for replays and missed messages. A missed removal takes a walk over the
+// session's subscriptions, though nothing is retained.
+func (s *shard) mayReplay() bool { return s.replayer.spent < int64(findTime) }
 
 // find searches step by step until it finds messages of the part. It searches no further than the client reads, so that few
 // messages are held in memory. It returns false if the time of the turn is used up.
@@ -139,7 +141,7 @@ func (s *shard) proceed(ss *session) {
 		r := ss.replay
 		m, sub := r.next(ss)
 		switch {
-		case m == nil && len(r.parts) > 0, m == nil && ss.misses() && !s.mayFind():
+		case m == nil && len(r.parts) > 0, m == nil && ss.misses() && !s.mayReplay():
 			s.later(ss)
 			return
 		case m == nil && ss.misses():
@@ -205,7 +207,7 @@ func (s *shard) resumeReplays() {
 	all := s.replayer.sessions
 	s.replayer.sessions, s.replayer.spent = nil, 0
 	for i, ss := range all {
-		if !s.mayFind() { // they come before the sessions that had time in this turn
+		if !s.mayReplay() { // they come before the sessions that had time in this turn
 			s.replayer.sessions = append(all[i:], s.replayer.sessions...)
 			return
 		}
