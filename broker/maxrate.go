@@ -119,6 +119,7 @@ func (s *shard) deliverPaced(m *message, p *pace) {
 }
 
 func (p *pace) send(s *shard, m *message) {
+	s.turns.budget.work += int64(len(p.all()))
 	for _, sub := range p.all() {
 		s.deliverOne(m, sub)
 	}
@@ -155,31 +156,45 @@ func (p *pace) miss(m *message) {
 	}
 }
 
-// sendPaced sends the waiting messages that are due.
-func (s *shard) sendPaced() {
-	for len(s.pacing.due) > 0 && s.pacing.due[0].next() <= s.now {
-		t := s.pacing.due[0]
-		p, m := t.pace, t.waiting
-		if m == nil {
-			s.forgetPacing(t)
-			continue
+// isDue reports whether a topic's message may be sent, or has expired.
+func (w *pacer) isDue(now int64) bool { return len(w.due) > 0 && w.due[0].next() <= now }
+
+// sendPaced sends the waiting messages that are due, for the given time and at least one. Any number may be due at the same moment.
+func (s *shard) sendPaced(most time.Duration) {
+	if !s.pacing.isDue(s.now) {
+		return
+	}
+	for until := s.b.clock.now() + int64(most); s.pacing.isDue(s.now); {
+		s.sendFirstPaced()
+		if s.b.clock.now() >= until {
+			return
 		}
-		if m.expired(s.now) {
-			t.waiting = nil
-			heap.Fix(&s.pacing.due, 0)
-			p.count(s, -m.size())
-			s.stats.dropped[dropExpired] += uint64(len(p.all()))
-			continue
-		}
-		t.waiting, t.due = nil, s.now+p.every
+	}
+}
+
+// sendFirstPaced sends the first waiting message if it has not expired, and forgets its topic if there is none.
+func (s *shard) sendFirstPaced() {
+	t := s.pacing.due[0]
+	p, m := t.pace, t.waiting
+	if m == nil {
+		s.forgetPacing(t)
+		return
+	}
+	if m.expired(s.now) {
+		t.waiting = nil
 		heap.Fix(&s.pacing.due, 0)
 		p.count(s, -m.size())
-		s.begin(m)
-		s.fan.conflates = s.topics.of(m.topic).policy == Conflate
-		p.send(s, m)
-		s.enc.current, s.fan.conflates = nil, false
-		s.relieve()
+		s.stats.dropped[dropExpired] += uint64(len(p.all()))
+		return
 	}
+	t.waiting, t.due = nil, s.now+p.every
+	heap.Fix(&s.pacing.due, 0)
+	p.count(s, -m.size())
+	s.begin(m)
+	s.fan.conflates = s.topics.of(m.topic).policy == Conflate
+	p.send(s, m)
+	s.enc.current, s.fan.conflates = nil, false
+	s.relieve()
 }
 
 // forgetPacing removes a topic and its waiting message.

@@ -123,7 +123,7 @@ func (s *shard) run() error {
 // pressed reports whether there is work that no event announces.
 func (s *shard) pressed() bool {
 	return len(s.conns.connecting) > 0 || len(s.replayer.sessions) > 0 || len(s.expiry.reaping) > 0 || len(s.turns.yielded) > 0 || len(s.turns.unhandled) > 0 ||
-		len(s.fan.dispatches) > 0 || len(s.notices.due) > 0 || len(s.wills.late) > 0 || len(s.ends.doomed) > 0 || s.ends.more || s.turns.timersLate || s.turns.posted < len(s.turns.posts) || !s.in.empty()
+		len(s.fan.dispatches) > 0 || len(s.notices.due) > 0 || len(s.wills.late) > 0 || len(s.ends.doomed) > 0 || s.ends.more || s.turns.timersLate || s.turns.posted < len(s.turns.posts) || s.pacing.isDue(s.now) || !s.in.empty()
 }
 
 // dueAt returns the time of the next timer, on the broker's clock.
@@ -151,7 +151,7 @@ func (s *shard) turn(events []poller.Event) {
 	s.fireTimers()
 	s.resumeNotices(turnTime)
 	s.resumeLeaving()
-	s.sendPaced()
+	s.sendPaced(turnTime)
 	s.reap()
 	s.resumeDispatches(turnTime)
 	s.resumeWills()
