@@ -53,8 +53,11 @@ func (c *conn) dropExpired() bool {
 
 // renewExpiries removes the holes between the messages and the stale deadlines.
 func (p *blockedOutput) renewExpiries() {
-	e := p.expiring
 	p.closeHoles()
+	e := p.expiring
+	if e == nil {
+		return
+	}
 	e.heap = e.heap[:0]
 	for i := range p.items {
 		if at := p.items[i].m.expires; at != 0 {
@@ -79,7 +82,9 @@ func (p *blockedOutput) closeHoles() {
 		live = append(live, d)
 	}
 	clear(p.items[len(live):])
-	p.expiring.first += int64(len(p.items)) // no index is used again
+	if p.expiring != nil {
+		p.expiring.first += int64(len(p.items)) // no index is used again
+	}
 	p.items, p.head = live, 0
 }
 

@@ -131,6 +131,19 @@ func (b *Broker) MissedBytes() (n int) {
 	return n
 }
 
+// BlockedHoles returns the number of entries without a message in blocked outputs.
+func (b *Broker) BlockedHoles() (n int) {
+	b.inTurns(func(s *shard) {
+		for _, c := range s.conns.slots {
+			if c != nil && c.output.blocked != nil {
+				p := c.output.blocked
+				n += len(p.items) - p.head - p.count
+			}
+		}
+	})
+	return n
+}
+
 // inTurns has every shard call fn, one after another.
 func (b *Broker) inTurns(fn func(*shard)) {
 	for _, s := range b.shards {

@@ -59,4 +59,7 @@ func (p *blockedOutput) filter(ss *session, ok func(*message) bool) {
 			ss.skip(dropNotAuthorized)
 		}
 	}
+	if len(p.items)-p.head > p.count {
+		p.renewExpiries()
+	}
 }

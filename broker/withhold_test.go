@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/outcry-mqtt/outcry/broker"
 	"github.com/outcry-mqtt/outcry/broker/conformance/raw"
@@ -64,26 +65,35 @@ func TestParkedMessagesAreHeldToTheRules(t *testing.T) {
 	c, _ := s.slow(raw.Connect{Version: raw.V5, ID: "c", Clean: true})
 	c.Subscribe(0, "room", "other")
 	big := []byte(strings.Repeat("x", 32<<10))
-	publish := func(topic string, payload []byte) {
-		if err := s.Publish(broker.Message{Topic: topic, Payload: payload}); err != nil {
+	publish := func(topic string, payload []byte, expiry time.Duration) {
+		t.Helper()
+		if err := s.Publish(broker.Message{Topic: topic, Payload: payload, MessageExpiry: expiry}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for range 1 << 10 {
-		publish("other", big)
+		publish("other", big, 0)
 	}
 	s.eventually("parked", func(st broker.Stats) bool { return st.Parked == 1 })
-	for range 3 {
-		publish("room", []byte("secret"))
+	for i := range 3 {
+		publish("room", []byte("secret"), time.Duration(i)*time.Second)
 	}
-	publish("other", []byte("end"))
+	publish("other", []byte("old"), time.Second)
+	publish("other", []byte("end"), 0)
 	rules.set("subscribe other", "deliver other")
 	s.RulesChanged()
 	s.eventually("dropped", func(st broker.Stats) bool { return st.Dropped["not_authorized"] == 3 })
+	if n := s.BlockedHoles(); n != 0 {
+		t.Errorf("%d entries without a message, want none", n)
+	}
+	s.Advance(2 * time.Second)
+	s.eventually("expired", func(st broker.Stats) bool { return st.Dropped["expired"] == 1 })
 	for {
 		switch got := c.Expect(raw.PUBLISH); {
 		case got.Topic == "room":
 			t.Fatal("a message came through a rule that has gone")
+		case got.Payload == "old":
+			t.Fatal("an expired message came")
 		case got.Payload == "end":
 			return
 		}
