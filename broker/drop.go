@@ -46,7 +46,8 @@ func (s *shard) dropSession(id string, done func(error)) {
 		return true
 	})
 	s.dropLate(ss)
-	ss.will, ss.expiry = nil, 0
+	ss.replaceWill(nil)
+	ss.expiry = 0
 	if c := ss.conn; c != nil {
 		c.closeWith(closeAdmin, wire.AdministrativeAction, "the operator has dropped the session")
 	} else {

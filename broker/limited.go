@@ -57,6 +57,10 @@ var (
 		Code: CodeQuotaExceeded, Reason: "the broker has the maximum number of sessions", Label: "sessions",
 		hint: "raise limits.max_sessions, or end sessions of disconnected clients with outcry store drop-session; otherwise they end after their session expiry",
 	}
+	refusedForWills = &Refusal{
+		Code: CodeQuotaExceeded, Reason: "the wills and subscriptions of this user, or of all users, take the maximum number of bytes", Label: "wills",
+		hint: "only wills above 1 KiB count; the limit is a quarter of limits.memory, three quarters of that for one user",
+	}
 	refusedForUserSessions = &Refusal{
 		Code: CodeQuotaExceeded, Reason: "this user has the maximum number of sessions", Label: "user_sessions",
 		hint: "raise limits.max_sessions_per_user, or end sessions of disconnected clients with outcry store drop-session, or all of the user's with outcry deny; otherwise they end after their session expiry",
@@ -120,7 +124,31 @@ func (k *connecting) limit(s *shard, old *session) *Refusal {
 		b.limitedConnect(limitOf[reached])
 		return refusedForUser
 	}
+	if refusal := k.limitWill(b, old); refusal != nil {
+		return refusal
+	}
 	return k.limitSessions(b, old)
+}
+
+// limitWill returns the refusal of a client whose will takes more memory than is left; nil: none.
+func (k *connecting) limitWill(b *Broker, old *session) *Refusal {
+	w := k.packet.Will
+	if w == nil {
+		return nil
+	}
+	bytes := willCost(len(w.Topic), len(w.Payload), len(w.Props))
+	if old != nil && old.usage.user == k.client.Identity.User {
+		bytes -= old.will.cost()
+	}
+	if bytes <= 0 {
+		return nil
+	}
+	reached := b.usages.hasRoomForWill(k.client.Identity.User, bytes)
+	if reached == limitNone {
+		return nil
+	}
+	b.limitedConnect(reached)
+	return refusedForWills
 }
 
 // limitSessions returns the refusal of a client that needs a new session and may not have one; nil: none.

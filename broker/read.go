@@ -252,7 +252,7 @@ func (c *conn) onDisconnect(body []byte) error {
 		c.session.setExpiry(seconds(d.SessionExpiry), c.b.limits.MaxSessionExpiry)
 	}
 	if d.Code == 0 { // a normal DISCONNECT discards the will [MQTT-3.14.4-3]
-		c.session.will = nil
+		c.session.replaceWill(nil)
 	}
 	c.close(closeClient)
 	return nil

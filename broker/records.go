@@ -41,7 +41,7 @@ func (ss *session) restore(r *storage.Session) {
 	if r.Will == nil {
 		return
 	}
-	ss.will = restoreWill(r.Will, ss)
+	ss.replaceWill(restoreWill(r.Will, ss))
 	if r.Offline {
 		ss.willAt = clock.from(r.WillAt)
 	}

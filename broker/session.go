@@ -32,7 +32,7 @@ type session struct {
 	seen       uint64 // number of the last delivery to this session
 	merge      int32  // index in the merged deliveries of that message
 	shared     int32  // number of shared subscriptions
-	subBytes   uint32 // bytes of its subscriptions, as usage counts them
+	subBytes   uint32 // bytes of its subscriptions and its will, as usage counts them
 	place      int32  // in the ranking of long queues; 0: none
 	source     uint32 // marks the session's messages for no-local, also after its end; not 0
 	ended      bool
@@ -174,10 +174,10 @@ func (ss *session) end() {
 		s.stats.sessionsOffline--
 	}
 	w := ss.will
-	ss.will = nil
 	s.wheel.Stop(&ss.timer)
 	delete(s.sessions, ss.id)
 	s.b.usages.leave(ss)
+	ss.replaceWill(nil)
 	s.publishWill(ss, w, append(ss.forgetting(), ss.endSubscriptions()...))
 	ss.abandon()
 	if s.b.hooks.observers != nil {

@@ -8,13 +8,13 @@ import (
 	"github.com/outcry-mqtt/outcry/broker/topic"
 )
 
-// usage counts the sessions of one user, their subscriptions and the bytes of these. All anonymous clients are one user.
+// usage counts the sessions of one user, their subscriptions and the bytes of these and of long wills. All anonymous clients are one user.
 // Sessions on all shards share it. It is dropped with the user's last session.
 type usage struct {
 	user          string       // static
 	sessions      atomic.Int64 // changed with the stripe's mu held
 	subscriptions atomic.Int64
-	bytes         atomic.Int64 // see subscriptionCost
+	bytes         atomic.Int64 // see subscriptionCost and willCost
 }
 
 // usages finds the usage of users, and holds the totals.
@@ -103,6 +103,30 @@ func (a *usages) count(ss *session, n, bytes int64) {
 	a.subscriptions.Add(n)
 	a.bytes.Add(n * bytes)
 	ss.subBytes += uint32(n * bytes)
+}
+
+// countBytes adds bytes of the session's will; bytes may be negative.
+func (a *usages) countBytes(ss *session, bytes int64) {
+	if !ss.ended {
+		ss.usage.bytes.Add(bytes)
+	}
+	a.bytes.Add(bytes)
+	ss.subBytes += uint32(bytes)
+}
+
+// hasRoomForWill returns the limit of bytes that a user's will would exceed, if any.
+func (a *usages) hasRoomForWill(user string, bytes int64) limit {
+	l := a.limits.Load()
+	if a.bytes.Load()+bytes > int64(l.MaxSubscriptionBytesTotal) {
+		return limitSubscriptions
+	}
+	t := a.stripe(user)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if u := t.users[user]; bytes > int64(l.MaxSubscriptionBytesPerUser) || u != nil && u.bytes.Load()+bytes > int64(l.MaxSubscriptionBytesPerUser) {
+		return limitUserSubscriptions
+	}
+	return limitNone
 }
 
 // hasRoom returns the limit that n more subscriptions, or more bytes of them, would exceed, if any. n is 0 for a replaced one.

@@ -227,3 +227,45 @@ func TestMaxRatesOfReplacedSubscriptionsCount(t *testing.T) {
 		t.Errorf("QoS %d, want 1", got.QoS)
 	}
 }
+
+// TestLongWillsCount has clients of one user come with long wills until these take the memory of the user's share. A client comes
+// back with its will all the same, and short wills do not count. In the end nothing is left of them in the account.
+func TestLongWillsCount(t *testing.T) {
+	t.Parallel()
+	const size = 60_000
+	store := newMemoryStore()
+	o := broker.Options{Store: store, Limits: broker.Limits{Memory: 64 << 20}}
+	s := start(t, o)
+	will := func(i, size int) raw.Connect {
+		return raw.Connect{Version: raw.V5, ID: fmt.Sprint(i), Props: raw.Props{raw.Num(raw.SessionExpiry, 1000)},
+			Will: &raw.Will{Topic: "w", Payload: strings.Repeat("x", size), QoS: 1, Props: raw.Props{raw.Num(raw.WillDelay, 900)}}}
+	}
+	n := 0
+	for ; ; n++ {
+		c := s.dial(raw.V5)
+		c.SendConnect(will(n, size))
+		if c.Expect(raw.CONNACK).Code == 0x97 {
+			break
+		}
+		c.Close()
+		if n > 400 {
+			t.Fatal("no limit")
+		}
+	}
+	if most := 12 << 20 / (size - 1024); n > most+1 || n < most-10 {
+		t.Errorf("%d long wills, want about %d", n, most)
+	}
+	if st := s.Stats(); st.Limited["user_subscriptions"] != 1 || st.Auth["wills"] != 1 {
+		t.Errorf("limited %v, answered %v", st.Limited, st.Auth)
+	}
+	s.connect(will(n, 900)).Close()
+	s.connect(will(0, size)).Close()
+	s.eventually("all is stored", func(st broker.Stats) bool { return s.AllStored() && st.SessionsOffline == int64(n+1) })
+	bytes := s.Stats().SubscriptionBytes
+	s, _ = s.crash(store)
+	if got := s.Stats().SubscriptionBytes; got != bytes {
+		t.Errorf("%d bytes count after a restart, want %d", got, bytes)
+	}
+	s.Advance(1100 * time.Second)
+	s.eventually("all have ended", func(st broker.Stats) bool { return st.Sessions == 0 && st.SubscriptionBytes == 0 })
+}

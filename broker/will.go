@@ -39,17 +39,40 @@ func (w *will) left(now int64) time.Duration {
 
 // setWill gives the session the will of its new connection, in place of any other.
 func (ss *session) setWill(w *wire.Will) {
-	ss.will, ss.deferred = nil, false
+	ss.deferred = false
 	if w == nil {
+		ss.replaceWill(nil)
 		return
 	}
-	ss.will = &will{
+	ss.replaceWill(&will{
 		client:  ss.conn.identity.client,
 		message: message{topic: w.Topic, payload: w.Payload, props: w.Props, qos: w.QoS, retain: w.Retain, from: ss.source},
 		expiry:  time.Duration(w.Expiry) * time.Second,
 		delay:   time.Duration(w.Delay) * time.Second,
+	})
+}
+
+// replaceWill sets the session's will, and counts its bytes in the usage.
+func (ss *session) replaceWill(w *will) {
+	bytes := w.cost() - ss.will.cost()
+	ss.will = w
+	if bytes != 0 {
+		ss.shard.b.usages.countBytes(ss, bytes)
 	}
 }
+
+// freeWill is the size of a will that counts for no limit: each session has room for one.
+const freeWill = 1024
+
+// cost returns the bytes that the will counts for. w may be nil.
+func (w *will) cost() int64 {
+	if w == nil {
+		return 0
+	}
+	return willCost(len(w.message.topic), len(w.message.payload), len(w.message.props))
+}
+
+func willCost(topic, payload, props int) int64 { return int64(max(topic+payload+props-freeWill, 0)) }
 
 // publishWill publishes the will, if there is one.
 func (ss *session) publishWill() {
@@ -57,7 +80,7 @@ func (ss *session) publishWill() {
 	if w == nil || !ss.shard.hasFound(publishedWill{ss: ss, w: w}) {
 		return
 	}
-	ss.will = nil
+	ss.replaceWill(nil)
 	ss.saveNow(savingSession) // in the transaction of the will
 	ss.shard.publishWill(ss, w, nil)
 }
@@ -152,7 +175,8 @@ func (s *shard) owe(p publishedWill) {
 	s.forgetOwed(p.w) // remove an older entry, from before the end of its session
 	switch ss := p.ss; {
 	case ss.will == nil && ss.conn == nil && !ss.ended:
-		ss.will, ss.willAt = p.w, s.now
+		ss.replaceWill(p.w)
+		ss.willAt = s.now
 		ss.saveNext(savingSession)
 	case s.outlives(p):
 		p.forgetRecord()
