@@ -11,10 +11,11 @@ import (
 // its slice yields: its unread packets stay in conn.input.partial until the end of this turn or the next one. Reading the clock for each
 // packet would cost more than some packets do. So work is estimated in units, and the clock is read every lookWork units.
 const (
-	turnTime = 10 * time.Millisecond  // for reading, and again for connections that have yielded
-	minSlice = 400 * time.Microsecond // least slice of a connection, however many share turnTime: the time for 64 KiB of small messages
-	unitTime = 50 * time.Nanosecond   // estimated time of a unit of work: one small packet, or one subscriber of a message
-	lookWork = 1024                   // units between two readings of the clock
+	turnTime  = 10 * time.Millisecond      // for reading, and again for connections that have yielded
+	minSlice  = 400 * time.Microsecond     // least slice of a connection, however many share turnTime: the time for 64 KiB of small messages
+	unitTime  = 50 * time.Nanosecond       // estimated time of a unit of work: one small packet, or one subscriber of a message
+	lookWork  = 1024                       // units between two readings of the clock
+	sliceWork = int64(minSlice / unitTime) // units of a message from which other connections come first
 )
 
 // turnState holds a turn's remaining work and its counters.
@@ -26,6 +27,7 @@ type turnState struct {
 	yielded    []*conn        // connections with packets left from an earlier slice, in order
 	applying   *applying      // changed rules that are being applied, a part in each turn; nil: none
 	timersLate bool           // timers are due and did not fire for lack of time
+	resuming   bool           // resumeYielded runs
 	oldest     int64          // when this turn's oldest message was read, on the broker's clock
 	sent       uint64         // messages sent in this turn
 	writes     int            // connections written to in this turn
@@ -42,8 +44,15 @@ type budget struct {
 	conn   *conn // owner of the slice
 }
 
-// errYield means that the packet exceeds the turn's budget. It stays in conn.input.partial and is handled again.
+// errYield means that the packet exceeds the turn's budget, or must come after the events of other connections. It stays in
+// conn.input.partial and is handled again.
 var errYield = errors.New("the packet is not handled yet")
+
+// isCrowded reports whether messages of sliceWork must wait for resumeYielded: dozens of connections may each publish one at the same
+// time, and the events of other connections would come after all of them.
+func (s *shard) isCrowded() bool {
+	return !s.turns.resuming && !s.sched.ending && s.turns.budget.length < int64(turnTime)
+}
 
 // share divides turnTime among n connections.
 func (u *budget) share(n int) {
@@ -101,6 +110,8 @@ func (s *shard) resumeYielded() {
 	}
 	s.turns.yielded = nil
 	s.turns.budget.share(len(all))
+	s.turns.resuming = true
+	defer func() { s.turns.resuming = false }()
 	until := s.b.clock.now() + int64(turnTime)
 	for i, c := range all {
 		if i > 0 && s.b.clock.now() >= until {

@@ -28,7 +28,7 @@ func (c *conn) onPublish(flags byte, body []byte) error {
 	if err != nil {
 		return err
 	}
-	if !r.isCurrent(s) && !s.settle(r) {
+	if !r.isCurrent(s) && !s.settle(r) || r.work >= sliceWork && s.isCrowded() {
 		return errYield
 	}
 	if p.QoS > 0 && s.journal.bytes > 2*s.mostStoring() {
