@@ -57,7 +57,7 @@ for (const [name, version] of Object.entries({ '3.1.1': 4, 5: 5 })) {
       const { seen } = await keep(t, version, () => source[asked++](), { password: await mint('ann', 6 * TTL) });
       await until('a token was taken', () => seen.fresh === 1);
       assert.equal(seen.troubles[0], 'nobody there');
-      assert.match(seen.troubles[1], /another user/);
+      assert.match(seen.troubles[1], /different user/);
       assert.equal(seen.connects, 1);
     });
 
