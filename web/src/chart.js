@@ -4,7 +4,7 @@ import { painter } from './frame.js';
 import { arrow, change } from './ticker.js';
 
 const INTERVAL = 250; // ms between paints
-const GAP = 10_000; // ms without a price: the line is broken there, for nobody knows what was between
+const GAP = 10_000; // ms without a price: the line has a gap there
 const SECONDS = [1, 2, 5, 10, 15, 30, 60, 120, 300]; // between ticks
 
 /** The chart of one quote's last minutes. */

@@ -1,5 +1,5 @@
-// Chat in rooms. What is said goes to chat/{room}/say and is kept by nobody. Who is here stands in a retained message of
-// each client, chat/{room}/here/{client}, which an empty one clears.
+// Chat in rooms. A message goes to chat/{room}/say and is not retained. The clients in a room are its retained messages
+// chat/{room}/here/{client}; an empty one removes the client.
 //
 // A connection has one will, so it clears the presence of one room: the one that was in front when the page connected.
 // The others are cleared by the page when it leaves in good order, and else by running out: presence is published again

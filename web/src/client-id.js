@@ -1,6 +1,6 @@
 const KEY = 'outcry.client';
 
-/** The client identifier of this tab and user. A session belongs to who made it, so another user gets another one. */
+/** The client identifier of this tab and user. A session belongs to its user, so each user of the tab has an identifier. */
 export function clientId(user) {
   const [id, owner] = JSON.parse(sessionStorage.getItem(KEY) ?? '[]');
   return owner === user ? id : newClientId(user);

@@ -2,7 +2,7 @@
 // message, and nowhere else.
 
 const NOTICES = '$me/token'; // where the broker tells what has become of the client's token
-const SHOW = '$auth/token'; // where a fresh one is shown; the message goes to nobody
+const SHOW = '$auth/token'; // the broker takes a fresh token here, and forwards it to no subscriber
 
 const FIRST_DELAY = 1000; // ms
 const LONGEST_DELAY = 15_000;

@@ -3,7 +3,7 @@ import { element } from './dom.js';
 import { painter } from './frame.js';
 import { arrow, change } from './ticker.js';
 
-const INTERVAL = 80; // ms between paints: faster than this nobody can read
+const INTERVAL = 80; // ms between paints; faster changes are unreadable
 const STALE = 3000; // ms without an update
 
 /** The grid of symbols. Only cells that can be seen are painted. */
