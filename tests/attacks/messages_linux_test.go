@@ -57,7 +57,7 @@ var messageAttacks = []attack{
 		long := strings.Repeat("x", 4000)
 		a.flood(a.clients(4, "mal", "p", 0), func(i, n int) []byte { return newTopicMessages(malTopic(long, i, "-"), n*20, 20, 0, "") })
 	}},
-	{name: "topics that are denied", run: func(a *attacker) {
+	{name: "topics that are denied", sets: []string{"limits.max_topic_cache=16MiB"}, run: func(a *attacker) {
 		a.flood(a.clients(4, "mal", "p", 0), func(i, n int) []byte { return newTopicMessages("chat/"+strings.Repeat("x", 300), n*50, 50, 1, "x") })
 	}},
 	{name: "unacknowledged QoS 1 to sessions of one's own", sets: smallQueues, keeps: 24, memory: 256, run: func(a *attacker) {

@@ -45,7 +45,7 @@ var retainedAttacks = []attack{
 		both := append(retain(malTopic("a"), strings.Repeat("x", 4000)), retain(malTopic("a"), "")...)
 		a.flood(a.clients(4, "mal", "p", 0), func(i, n int) []byte { return repeat(10, both) })
 	}},
-	{name: "retained messages that expire at once", keeps: 128, memory: 384, run: func(a *attacker) {
+	{name: "retained messages that expire at once", sets: []string{"limits.max_retained=8MiB", "limits.max_topic_cache=16MiB"}, keeps: 128, memory: 384, run: func(a *attacker) {
 		expiry := raw.Num(raw.MessageExpiry, 1)
 		a.flood(a.clients(4, "mal", "p", 0), func(i, n int) []byte {
 			var b []byte
