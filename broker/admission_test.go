@@ -14,7 +14,7 @@ import (
 	"github.com/outcry-mqtt/outcry/broker/guard"
 )
 
-// Everybody is cut off and comes back at once: all get in, and one who is there is answered all the time.
+// All clients lose their connections and reconnect at once: all are let in, and a connected client is answered meanwhile.
 func TestStormOfReconnects(t *testing.T) {
 	s := start(t, broker.Options{})
 	settled := s.connect(raw.Connect{Version: raw.V5, ID: "settled", Clean: true})
@@ -56,7 +56,7 @@ func (k *slowKeeper) Authenticate(_ context.Context, c *broker.Credentials) (*br
 	return &broker.Identity{User: "x"}, nil
 }
 
-// Who gave up while waiting costs no work when its turn comes; who still waits is let in.
+// A client that disconnects while it waits for admission costs no later work; the other waiting clients are let in.
 func TestWhoGaveUpIsNotChecked(t *testing.T) {
 	k := &slowKeeper{door: make(chan struct{})}
 	s := start(t, broker.Options{Hooks: []any{k}})
@@ -90,7 +90,7 @@ func TestWhoGaveUpIsNotChecked(t *testing.T) {
 	}
 }
 
-// tokens lets in who shows "token", and is not concerned with others.
+// tokens accepts clients with the password "token", and leaves all others to other authenticators.
 type tokens struct{}
 
 func (tokens) Guessable(*broker.Credentials) bool { return false }

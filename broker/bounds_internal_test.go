@@ -61,7 +61,7 @@ func TestIntervalOfRecord(t *testing.T) {
 	}
 }
 
-// TestLimitsFollowTheMemory has the limits of a small container and of a large machine let in those who belong there.
+// TestLimitsFollowTheMemory has the limits of a small container and of a large machine admit the usual number of clients.
 func TestLimitsFollowTheMemory(t *testing.T) {
 	for _, tt := range []struct {
 		what     string

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,13 +12,20 @@ import (
 	"github.com/outcry-mqtt/outcry/internal/wire"
 )
 
-// TestCostlyMessagesComeLast has a connection publish to many subscribers: its message waits for the events of other connections.
-func TestCostlyMessagesComeLast(t *testing.T) {
+// oneShard returns a broker with one shard, which does not run.
+func oneShard(t *testing.T) *Broker {
+	t.Helper()
 	b, err := New(Options{Shards: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer b.Shutdown(t.Context())
+	t.Cleanup(func() { _ = b.Shutdown(context.Background()) })
+	return b
+}
+
+// TestCostlyMessagesComeLast has a connection publish to many subscribers: its message waits for the events of other connections.
+func TestCostlyMessagesComeLast(t *testing.T) {
+	b := oneShard(t)
 	s := b.shards[0]
 	ss := s.newSession("c", "")
 	c := &conn{b: b, shard: s, state: stateOpen, session: ss, version: wire.V5}
@@ -44,11 +52,7 @@ func TestCostlyMessagesComeLast(t *testing.T) {
 // TestNoticesLookUpTheirFilters has a client with many subscriptions, none of them to $me topics: a notice makes no payload and does not
 // walk over them.
 func TestNoticesLookUpTheirFilters(t *testing.T) {
-	b, err := New(Options{Shards: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Shutdown(t.Context())
+	b := oneShard(t)
 	s := b.shards[0]
 	ss := s.newSession("c", "")
 	for i := range 10_000 {
@@ -90,12 +94,7 @@ func TestOwnFilters(t *testing.T) {
 
 // TestNoticesTakeTurns lists more clients for a notice than a turn has time for.
 func TestNoticesTakeTurns(t *testing.T) {
-	b, err := New(Options{Shards: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Shutdown(t.Context())
-	s := b.shards[0]
+	s := oneShard(t).shards[0]
 	for i := range 3 {
 		s.newSession(fmt.Sprint(i), "").lost(dropTooLarge)
 	}
@@ -113,11 +112,7 @@ func TestNoticesTakeTurns(t *testing.T) {
 
 // TestMissedRemovalsTakeTurns has a client miss removals while nothing is retained: without time left in the turn they wait for the next.
 func TestMissedRemovalsTakeTurns(t *testing.T) {
-	b, err := New(Options{Shards: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Shutdown(t.Context())
+	b := oneShard(t)
 	s := b.shards[0]
 	ss := s.newSession("c", "")
 	ss.conn = &conn{b: b, shard: s, state: stateOpen, session: ss, output: outputState{blocked: &blockedOutput{shard: s}}}
@@ -142,12 +137,7 @@ func TestMissedRemovalsTakeTurns(t *testing.T) {
 
 // TestPacedMessagesTakeTurns has more messages due at the same moment than a turn has time for.
 func TestPacedMessagesTakeTurns(t *testing.T) {
-	b, err := New(Options{Shards: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Shutdown(t.Context())
-	s := b.shards[0]
+	s := oneShard(t).shards[0]
 	ss := s.newSession("c", "")
 	sub := &subscription{session: ss}
 	s.subscribe(sub, subscriptionKey{filter: "t/+"}, int64(time.Second))
@@ -157,7 +147,7 @@ func TestPacedMessagesTakeTurns(t *testing.T) {
 		topic := fmt.Sprint("t/", i%n)
 		s.publish(&message{topic: topic}, s.topics.of(topic), nil)
 	}
-	sent := func() int { return int(s.stats.dropped[dropOffline]) } // what is sent is dropped, as the client is offline
+	sent := func() int { return int(s.stats.dropped[dropOffline]) } // the client is offline, so sent messages are dropped
 	s.sendPaced(0)
 	if sent() != n || s.pressed() {
 		t.Fatalf("%d messages were sent before they were due, want the first of each topic", sent())

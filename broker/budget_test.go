@@ -183,8 +183,8 @@ func TestSharedSubscriptionLimits(t *testing.T) {
 	}
 }
 
-// TestGroupsOfAMessageAreBounded has filters with many groups match a topic: a message goes to no more of them all than there may be of one
-// filter, and whoever has few groups gets it in each.
+// TestGroupsOfAMessageAreBounded has filters with many groups match a topic. A message goes to at most as many groups in all as one
+// filter may have. A client with few groups gets it in each of them.
 func TestGroupsOfAMessageAreBounded(t *testing.T) {
 	s := start(t, broker.Options{Limits: broker.Limits{MaxShareGroups: 10}})
 	many := s.connect(raw.Connect{Version: raw.V5, ID: "many", Clean: true})

@@ -78,8 +78,8 @@ func TestControlCharacters(t *testing.T) {
 	}
 }
 
-// TestControlCharactersFromBefore holds that what the store has from a broker that took such topics is sent to nobody: neither
-// retained messages nor those that wait or are under way, nor a will. A broker that takes them again sends what is retained.
+// TestControlCharactersFromBefore starts with the store of a broker that accepted such topics. Its retained, queued and in-flight
+// messages and its wills are not sent. A broker that accepts such topics again sends the retained messages.
 func TestControlCharactersFromBefore(t *testing.T) {
 	t.Parallel()
 	store, limits := newMemoryStore(), broker.Limits{AllowControls: true}

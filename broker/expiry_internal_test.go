@@ -47,8 +47,7 @@ func TestDeadlines(t *testing.T) {
 	}
 }
 
-// TestStaleDeadlinesOfRetainedMessages replaces messages long before they expire: what is noted of their deadlines does
-// not pile up.
+// TestStaleDeadlinesOfRetainedMessages replaces messages long before they expire. The number of stale deadlines stays bounded.
 func TestStaleDeadlinesOfRetainedMessages(t *testing.T) {
 	const topics = 1000
 	r := &retained{}
@@ -79,8 +78,8 @@ type blockedHarness struct {
 	want []*message
 }
 
-// TestParkedMessagesThatExpire parks, sends and expires messages in any order: what waits is what has not expired, in order,
-// and it is counted right.
+// TestParkedMessagesThatExpire queues, sends and expires messages of blocked output in any order. The unexpired messages wait in
+// their order, and are counted right.
 func TestParkedMessagesThatExpire(t *testing.T) {
 	b, err := New(Options{Shards: 1, Limits: Limits{MaxParkedMessages: 300}})
 	if err != nil {
@@ -166,8 +165,8 @@ type expiryHarness struct {
 	want []*message
 }
 
-// TestQueueOfMessagesThatExpire does whatever a session does with its queue, in any order: the queue holds what has not
-// expired, in order, and counts it right; what is noted of deadlines does not pile up.
+// TestQueueOfMessagesThatExpire does all operations of a session on its queue, in any order. The queue holds the unexpired
+// messages in their order and counts them right. The number of stale deadlines stays bounded.
 func TestQueueOfMessagesThatExpire(t *testing.T) {
 	b, err := New(Options{Shards: 1})
 	if err != nil {
